@@ -1,0 +1,329 @@
+"""What every broker folder offers. ``tests/contract/`` runs one set of claims against all of them.
+
+A broker is one folder with the rooms ``auth wire rest mapping instruments feed`` and, in its ``__init__``,
+a light ``SPEC`` (no socket, no third-party import) plus ``open_broker`` loaded through ``brokers.registry``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any, Protocol
+
+from brokers.clock import Clock
+from brokers.model import (
+    Candle,
+    FeedCounters,
+    FeedState,
+    Funds,
+    Holding,
+    Instrument,
+    InstrumentKey,
+    Mode,
+    Order,
+    OrderChange,
+    OrderRequest,
+    OrderUpdate,
+    Placement,
+    Position,
+    Quote,
+    Tick,
+    Trade,
+)
+from brokers.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One env name that holds something the broker gave the user.
+
+    Attributes:
+        env: Name in ``instances/<name>.env``.
+        where: Where a person finds the value at the broker, one line.
+        required: An instance cannot log in without it (alternatives are checked by ``auth``).
+        secret: Never shown, not even in ``--json``.
+        aliases: Other names read when ``env`` is absent.
+    """
+
+    env: str
+    where: str
+    required: bool = True
+    secret: bool = True
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RateWindow:
+    """At most ``count`` requests in any rolling ``seconds``."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Facts about a broker a caller may ask for.
+
+    Attributes:
+        intervals: OpenAlgo interval -> broker's word, those the history call serves.
+        history_exchanges: Exchanges with history; empty means none.
+        feed_instruments: Largest number of instruments over all feed connections.
+        quote_batch: Largest number of instruments of one quote call.
+        tag_length: Characters of an order's tag the broker keeps.
+    """
+
+    exchanges: frozenset[str]
+    intervals: Mapping[str, str]
+    history_exchanges: frozenset[str]
+    feed_instruments: int
+    quote_batch: int
+    tag_length: int
+    modifications_per_order: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSpec:
+    """The light half of a broker: safe to import in the supervisor.
+
+    Attributes:
+        endpoints: Name -> live URL. An env may override one as ``<BROKER>_<NAME>_URL``.
+        sim_paths: Name -> path template of the same endpoint on the simulated broker's port, e.g.
+            ``http://127.0.0.1:{port}/v2``.
+        retired: Env name -> what replaced it (a warning, never an error).
+        options: Env name -> default, for non-secret settings of this broker (``KOTAK_FEED=auto``).
+        order_windows: Every window of the order class, already below the broker's published number.
+        data_windows: Windows of market-data and book reads.
+    """
+
+    name: str
+    title: str
+    credentials: tuple[CredentialField, ...]
+    endpoints: Mapping[str, str]
+    sim_paths: Mapping[str, str]
+    capabilities: Capabilities
+    order_windows: tuple[RateWindow, ...]
+    data_windows: tuple[RateWindow, ...]
+    quote_windows: tuple[RateWindow, ...]
+    aliases: tuple[str, ...] = ()
+    retired: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSession:
+    """A live broker login.
+
+    Attributes:
+        account: The broker's client id (not secret).
+        secrets: Everything that must be encrypted at rest (``token``, ``sid`` …).
+        attributes: Everything else the login answered (base URL, data centre, feed URLs).
+        expires_at: Aware UTC; from the token's own ``exp`` where it has one.
+        generation: Grows with every login of this instance; a feed that fails with generation N asks for >N.
+    """
+
+    broker: str
+    account: str
+    secrets: Mapping[str, Secret]
+    attributes: Mapping[str, str]
+    issued_at: datetime
+    expires_at: datetime
+    generation: int = 0
+
+    def to_plain(self) -> dict[str, Any]:
+        """Revealed, JSON-ready; the caller encrypts it at once."""
+        return {
+            "broker": self.broker,
+            "account": self.account,
+            "secrets": {k: v.reveal() for k, v in self.secrets.items()},
+            "attributes": dict(self.attributes),
+            "issued_at": self.issued_at.isoformat(),
+            "expires_at": self.expires_at.isoformat(),
+            "generation": self.generation,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> BrokerSession:
+        return cls(
+            broker=plain["broker"],
+            account=plain["account"],
+            secrets={k: Secret(v) for k, v in plain["secrets"].items()},
+            attributes=dict(plain["attributes"]),
+            issued_at=datetime.fromisoformat(plain["issued_at"]),
+            expires_at=datetime.fromisoformat(plain["expires_at"]),
+            generation=int(plain["generation"]),
+        )
+
+    def with_generation(self, generation: int) -> BrokerSession:
+        return replace(self, generation=generation)
+
+
+class InstrumentLookup(Protocol):
+    """Read side of an instance's instrument table. Thread-safe, cached, never loads the whole table."""
+
+    def by_key(self, key: InstrumentKey) -> Instrument | None: ...
+
+    def by_token(self, broker_exchange: str, token: str) -> Instrument | None: ...
+
+    def by_broker_symbol(self, broker_exchange: str, broker_symbol: str) -> Instrument | None: ...
+
+
+class Auth(Protocol):
+    """Credentials -> session."""
+
+    def login(self, *, totp: str | None = None) -> BrokerSession:
+        """Make a new session.
+
+        Args:
+            totp: A code the person typed; otherwise derived from a stored seed where there is one.
+
+        Raises:
+            SettingsError: Credentials are missing for any way to log in; says which.
+            LoginRequired: The broker refused them.
+            BrokerDown: The broker did not answer.
+        """
+        ...
+
+    def renew(self, session: BrokerSession) -> BrokerSession:
+        """A session that lives longer; may be the same as ``login``. Raises as ``login``."""
+        ...
+
+
+class Rest(Protocol):
+    """The broker's REST calls. Synchronous and thread-safe; takes the newest session from its source.
+
+    Reads may be retried inside with backoff. Writes are sent once. Every call raises: ``LoginRequired``,
+    ``RateLimited``, ``BrokerDown`` (for a write: provably nothing left), ``WireError`` (reads only),
+    ``NotSupported``. Writes further raise ``OrderRejected``, ``IpNotAllowed``, ``OutcomeUnknown``.
+    """
+
+    def place(self, order: OrderRequest, instrument: Instrument, tag: str, *, ltp: float | None) -> Placement:
+        """Send one order, once.
+
+        Args:
+            ltp: Last known price for the broker's price-protection rule, None if not known.
+        """
+        ...
+
+    def modify(self, change: OrderChange, order: Order, instrument: Instrument) -> Placement: ...
+
+    def cancel(self, order_id: str) -> None: ...
+
+    def orders(self) -> list[Order]:
+        """Today's order book; an empty list only when the broker says it is empty."""
+        ...
+
+    def find_tag(self, tag: str) -> list[Order]:
+        """Evidence for an unknown outcome: orders carrying our tag (exact, or as a prefix where the broker
+        rewrites tags). Empty only from a healthy read."""
+        ...
+
+    def trades(self) -> list[Trade]: ...
+
+    def positions(self) -> list[Position]: ...
+
+    def holdings(self) -> list[Holding]: ...
+
+    def funds(self) -> Funds: ...
+
+    def quotes(self, instruments: Sequence[Instrument]) -> dict[InstrumentKey, Quote]:
+        """One call's worth (``quote_batch``) or more, split inside. Missing keys: the broker had none."""
+        ...
+
+    def candles(self, instrument: Instrument, interval: str, start: date, end: date) -> list[Candle]:
+        """Ascending, both dates inclusive (IST trading dates); chunked inside by the broker's limits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedInstruments:
+    """Rows fit for the table, and what was left out and why (reason -> count)."""
+
+    rows: list[Instrument]
+    skipped: Mapping[str, int]
+
+
+class InstrumentSource(Protocol):
+    """The broker's instrument master."""
+
+    def download(self) -> Mapping[str, bytes]:
+        """File name -> whole content. Raises ``BrokerDown``."""
+        ...
+
+    def parse(self, files: Mapping[str, bytes], today: date) -> ParsedInstruments:
+        """Pure. One row per (exchange, symbol). Raises ``WireError`` when a file is not what it should be."""
+        ...
+
+
+class FeedSink(Protocol):
+    """Where a feed puts what it heard. Called on the feed's event loop; must not block."""
+
+    def on_tick(self, tick: Tick) -> None: ...
+
+    def on_order(self, update: OrderUpdate) -> None: ...
+
+    def on_state(self, state: FeedState, reason: str) -> None: ...
+
+    def on_bad_frame(self, frame: bytes, reason: str) -> None: ...
+
+    def on_refused(self, key: InstrumentKey, reason: str) -> None: ...
+
+
+SessionSource = Callable[[], BrokerSession]
+"""Newest stored session; raises ``LoginRequired`` when there is none."""
+
+AsyncSessionSource = Callable[[int], Awaitable[BrokerSession]]
+"""Given the generation that failed (0 at first), the newest session with a greater one; asks for a renewal
+and waits if need be. Raises ``LoginRequired``."""
+
+
+class Feed(Protocol):
+    """One broker feed: market data and, where the broker has one, order updates. Lives on one event loop."""
+
+    counters: FeedCounters
+
+    async def run(self) -> None:
+        """Connect, restore every wanted subscription, read, reconnect with backoff and jitter; returns only
+        when cancelled."""
+        ...
+
+    def want(self, instrument: Instrument, mode: Mode | None) -> None:
+        """Set the mode wanted for one instrument; ``None`` drops it. Idempotent; sent batched."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerContext:
+    """What a broker needs from the outside."""
+
+    credentials: Mapping[str, Secret]
+    endpoints: Mapping[str, str]
+    options: Mapping[str, str]
+    clock: Clock
+    instruments: InstrumentLookup
+
+
+class Broker(Protocol):
+    """The heavy half, made by ``brokers.registry.open_broker``."""
+
+    spec: BrokerSpec
+
+    def auth(self, context: BrokerContext) -> Auth: ...
+
+    def rest(self, context: BrokerContext, session: SessionSource) -> Rest: ...
+
+    def instruments(self, context: BrokerContext, session: SessionSource) -> InstrumentSource: ...
+
+    def feed(self, context: BrokerContext, session: AsyncSessionSource, sink: FeedSink) -> Feed: ...
+
+
+def wanted_batches(
+    wanted: Iterable[tuple[Instrument, Mode]], size: int
+) -> Iterable[tuple[Mode, list[Instrument]]]:
+    """Group by mode, then cut into batches of at most ``size`` for one subscribe message."""
+    by_mode: dict[Mode, list[Instrument]] = {}
+    for instrument, mode in wanted:
+        by_mode.setdefault(mode, []).append(instrument)
+    for mode, instruments in by_mode.items():
+        for start in range(0, len(instruments), size):
+            yield mode, instruments[start : start + size]

@@ -1,0 +1,128 @@
+"""One error tree. Raised where the fact is known, translated once at the edge.
+
+Decide by class or by ``code``, never by searching the message. A message says what, where and what next.
+"""
+
+from __future__ import annotations
+
+
+class AlgoError(Exception):
+    """Root of everything this project raises on purpose."""
+
+    code = "INTERNAL"
+
+
+class SettingsError(AlgoError):
+    """The env file or the command line is wrong; the operator edits it. Exit code 2."""
+
+    code = "SETTINGS"
+
+
+class InvalidRequest(AlgoError):
+    """The caller's request is wrong.
+
+    Args:
+        message: One line for a person.
+        fields: Every bad field with its messages, e.g. ``{"quantity": ["Not a valid number."]}``.
+        code: Machine-readable reason, e.g. ``SYMBOL_NOT_FOUND``.
+    """
+
+    code = "INVALID_REQUEST"
+
+    def __init__(
+        self, message: str, *, fields: dict[str, object] | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.fields = fields or {}
+        if code:
+            self.code = code
+
+
+class BrokerError(AlgoError):
+    """Anything that went wrong between the gateway and a broker.
+
+    Args:
+        message: One line for a person, never containing a token or a header.
+        broker_code: The broker's own code (``DH-906``, ``1009``), empty when there was none.
+    """
+
+    code = "BROKER_ERROR"
+
+    def __init__(self, message: str, *, broker_code: str = "") -> None:
+        super().__init__(message)
+        self.broker_code = broker_code
+
+
+class LoginRequired(BrokerError):
+    """No broker session, or the broker no longer accepts it. Nothing was executed."""
+
+    code = "AUTH_EXPIRED"
+
+
+class IpNotAllowed(BrokerError):
+    """The broker refuses this machine's address for orders. Nothing was executed."""
+
+    code = "IP_NOT_ALLOWED"
+
+
+class OrderRejected(BrokerError):
+    """The broker or the exchange understood the request and said no.
+
+    Args:
+        code: Our machine-readable reason, e.g. ``INSUFFICIENT_MARGIN``; ``ORDER_REJECTED`` if none fits.
+    """
+
+    code = "ORDER_REJECTED"
+
+    def __init__(self, message: str, *, broker_code: str = "", code: str | None = None) -> None:
+        super().__init__(message, broker_code=broker_code)
+        if code:
+            self.code = code
+
+
+class RateLimited(BrokerError):
+    """Too many requests; nothing was executed. Wait ``retry_after_s`` seconds."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, *, retry_after_s: float, broker_code: str = "") -> None:
+        super().__init__(message, broker_code=broker_code)
+        self.retry_after_s = retry_after_s
+
+
+class OutcomeUnknown(BrokerError):
+    """Bytes of an order left this machine and no readable answer came: never send it again."""
+
+    code = "OUTCOME_UNKNOWN"
+
+
+class BrokerDown(BrokerError):
+    """No answer, and for a write: provably nothing left this machine."""
+
+    code = "BROKER_DISCONNECTED"
+
+
+class WireError(BrokerError):
+    """Bytes we cannot read.
+
+    Args:
+        frame: The whole frame or body as received, kept for the person who has to find out why.
+    """
+
+    code = "WIRE"
+
+    def __init__(self, message: str, frame: bytes = b"") -> None:
+        super().__init__(message)
+        self.frame = frame
+
+
+class NotSupported(BrokerError):
+    """This broker has no such thing."""
+
+    code = "NOT_SUPPORTED"
+
+
+class NotFound(BrokerError):
+    """The broker knows no such order."""
+
+    code = "ORDER_NOT_FOUND"

@@ -1,0 +1,173 @@
+"""The loop every broker socket shares: connect, restore, read, notice silence, reconnect, for ever.
+
+A broker's ``feed`` hands in what is its own (address, first messages, what a frame means) and keeps nothing
+of the life of a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+
+from brokers.contract import AsyncSessionSource, BrokerSession
+from brokers.errors import LoginRequired
+from brokers.model import FeedCounters, FeedState
+
+
+class AuthRefused(Exception):
+    """The broker said this session is no good; a newer one is needed."""
+
+
+class Reconnect(Exception):
+    """The handler wants a new socket. ``after_s`` is the least time to wait."""
+
+    def __init__(self, reason: str, after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+@dataclass(frozen=True, slots=True)
+class LoopRules:
+    """Times in seconds.
+
+    Attributes:
+        resubscribe_after_s: Silence after which every subscription is sent again.
+        reconnect_after_s: Silence after which a new socket is made.
+        backoff_first_s, backoff_most_s: Exponential with full jitter between these.
+        stable_after_s: A connection that lived this long resets the backoff.
+    """
+
+    resubscribe_after_s: float = 10.0
+    reconnect_after_s: float = 12.0
+    backoff_first_s: float = 0.25
+    backoff_most_s: float = 30.0
+    stable_after_s: float = 20.0
+    open_timeout_s: float = 10.0
+    ping_interval_s: float | None = 20.0
+    ping_timeout_s: float | None = 20.0
+
+
+class SocketHandler(Protocol):
+    """What one socket means."""
+
+    def url(self, session: BrokerSession) -> str: ...
+
+    async def opened(self, socket: ClientConnection, session: BrokerSession) -> None:
+        """Log in on the socket and send every subscription wanted now."""
+        ...
+
+    def frame(self, data: bytes | str, received_ns: int) -> None:
+        """One message. May raise ``AuthRefused`` or ``Reconnect``; wire errors are the handler's to count."""
+        ...
+
+    async def resubscribe(self, socket: ClientConnection) -> None: ...
+
+    def closed(self) -> None:
+        """The socket is gone; forget what belonged to it."""
+        ...
+
+
+async def run_socket(
+    handler: SocketHandler,
+    *,
+    session: AsyncSessionSource,
+    counters: FeedCounters,
+    on_state: Callable[[FeedState, str], None],
+    expects_data: Callable[[], bool],
+    rules: LoopRules | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Keep one socket alive until cancelled.
+
+    Args:
+        expects_data: Whether silence means anything now (market open and something subscribed).
+    """
+    rules = rules or LoopRules()
+    failed_generation = 0
+    backoff_s = rules.backoff_first_s
+    while True:
+        try:
+            current = await session(failed_generation)
+        except LoginRequired as exc:
+            on_state(FeedState.LOGIN_NEEDED, str(exc))
+            await sleep(min(rules.backoff_most_s, 2.0))
+            continue
+        on_state(FeedState.CONNECTING, "")
+        started = time.monotonic()
+        least_s = 0.0
+        try:
+            reason = await _one_connection(handler, current, counters, on_state, expects_data, rules)
+        except AuthRefused as exc:
+            failed_generation = current.generation
+            reason = f"session refused: {exc}"
+        except Reconnect as exc:
+            reason, least_s = str(exc), exc.after_s
+        except InvalidStatus as exc:
+            reason = f"handshake answered HTTP {exc.response.status_code}"
+            if exc.response.status_code in (401, 403):
+                failed_generation = current.generation
+        except (WebSocketException, InvalidHandshake, OSError, TimeoutError) as exc:
+            reason = f"{type(exc).__name__}: {exc}"
+        finally:
+            handler.closed()
+        counters.reconnects += 1
+        if time.monotonic() - started >= rules.stable_after_s:
+            backoff_s = rules.backoff_first_s
+        wait_s = max(least_s, random.uniform(backoff_s / 2, backoff_s))
+        on_state(FeedState.BACKOFF, f"{reason}; next try in {wait_s:.1f} s")
+        await sleep(wait_s)
+        backoff_s = min(rules.backoff_most_s, backoff_s * 2)
+
+
+async def _one_connection(
+    handler: SocketHandler,
+    session: BrokerSession,
+    counters: FeedCounters,
+    on_state: Callable[[FeedState, str], None],
+    expects_data: Callable[[], bool],
+    rules: LoopRules,
+) -> str:
+    """One socket from handshake to its end; returns why it ended."""
+    async with connect(
+        handler.url(session),
+        open_timeout=rules.open_timeout_s,
+        ping_interval=rules.ping_interval_s,
+        ping_timeout=rules.ping_timeout_s,
+        close_timeout=1.0,
+        max_size=8 * 1024 * 1024,
+        max_queue=1024,
+        compression=None,
+        proxy=None,
+    ) as socket:
+        await handler.opened(socket, session)
+        quiet_since = time.monotonic()
+        asked_again = False
+        while True:
+            try:
+                async with asyncio.timeout(1.0):
+                    data = await socket.recv()
+            except TimeoutError:
+                if not expects_data():
+                    quiet_since, asked_again = time.monotonic(), False
+                    continue
+                quiet_s = time.monotonic() - quiet_since
+                if quiet_s >= rules.reconnect_after_s:
+                    raise Reconnect(f"silent for {quiet_s:.0f} s") from None
+                if quiet_s >= rules.resubscribe_after_s and not asked_again:
+                    asked_again = True
+                    on_state(FeedState.SILENT, f"no frame for {quiet_s:.0f} s, subscribing again")
+                    await handler.resubscribe(socket)
+                continue
+            received_ns = time.time_ns()
+            counters.frames += 1
+            counters.bytes += len(data)
+            counters.last_frame_ns = received_ns
+            quiet_since, asked_again = time.monotonic(), False
+            handler.frame(data, received_ns)

@@ -1,0 +1,1 @@
+"""Dhan's front end: its REST, feeds and instrument file over the simulated exchange."""
