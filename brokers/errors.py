@@ -126,3 +126,21 @@ class NotFound(BrokerError):
     """The broker knows no such order."""
 
     code = "ORDER_NOT_FOUND"
+
+
+class NotReady(BrokerError):
+    """The gateway has not yet compared its journal with the broker; nothing was executed, ask again soon."""
+
+    code = "NOT_READY"
+
+
+class EntriesBlocked(AlgoError):
+    """The operator has blocked new entries (``algo panic``); nothing was executed."""
+
+    code = "ENTRIES_BLOCKED"
+
+
+class StoreError(AlgoError):
+    """An instance's database cannot be used now: locked by another process, not made yet, disk full."""
+
+    code = "STORE"
