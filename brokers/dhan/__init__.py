@@ -16,7 +16,7 @@ SPEC = BrokerSpec(
         CredentialField(
             "DHAN_TOTP_SECRET", "web.dhan.co, profile, DhanHQ APIs, set up TOTP: the seed", required=False
         ),
-        # OpenAlgo users: BROKER_API_KEY is `client:::app key`, BROKER_API_SECRET the app's secret or the token
+        # OpenAlgo users: BROKER_API_KEY is `client:::app key`, BROKER_API_SECRET the secret or a token
         CredentialField("BROKER_API_KEY", "OpenAlgo's packed form `client id:::api key`", required=False),
         CredentialField("BROKER_API_SECRET", "the API secret, or an access token", required=False),
     ),
