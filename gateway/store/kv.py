@@ -1,0 +1,17 @@
+"""Small facts that outlive a restart."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+
+from gateway.store.tables import KV
+
+
+def get(connection: Connection, name: str) -> str | None:
+    return connection.execute(select(KV.c.value).where(KV.c.name == name)).scalar_one_or_none()
+
+
+def put(connection: Connection, name: str, value: str) -> None:
+    statement = insert(KV).values(name=name, value=value)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))

@@ -1,0 +1,220 @@
+"""A database file is opened by the right process of the right venue, and a write that returned is on disk."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from brokers.errors import SettingsError, StoreError
+from brokers.model import Venue
+from gateway.store import engine, kv
+from gateway.store.tables import KV, ORDER_EVENTS, ORDERS
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "db" / "one.db"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def count(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM kv").fetchone()[0])
+
+
+def test_a_new_file_is_stamped_and_closed_to_others(path):
+    engine.open(path, Venue.SIM).close()
+    with closing(sqlite3.connect(path)) as connection:
+        stamp = dict(connection.execute("SELECT name, value FROM meta"))
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert stamp == {"schema": "algo", "version": "1", "venue": "sim"}
+    assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("made", "asked"), [(Venue.SIM, Venue.LIVE), (Venue.LIVE, Venue.SIM)])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_the_other_venue_is_refused_and_no_byte_changes(path, made, asked, read_only):
+    engine.open(path, made).close()
+    path.with_name(path.name + ".lock").unlink()
+    before = files(path.parent)
+    with pytest.raises(SettingsError, match=f"venue '{made.value}'"):
+        engine.open(path, asked, read_only=read_only)
+    assert files(path.parent) == before
+
+
+def foreign_plain(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE users (id INTEGER)")
+        connection.commit()
+
+
+def foreign_wal(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE symtoken (id INTEGER)")
+        connection.commit()
+
+
+def foreign_meta(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE meta (name TEXT, value TEXT)")
+        connection.execute("INSERT INTO meta VALUES ('venue', 'sim')")
+        connection.commit()
+
+
+def not_sqlite(path: Path) -> None:
+    path.write_text("a text file somebody named .db\n" * 50)
+
+
+@pytest.mark.parametrize("make", [foreign_plain, foreign_wal, foreign_meta, not_sqlite])
+def test_a_foreign_file_is_refused_and_no_byte_changes(path, make):
+    path.parent.mkdir()
+    make(path)
+    before = files(path.parent)
+    with pytest.raises(SettingsError, match="left as it is"):
+        engine.open(path, Venue.SIM)
+    assert files(path.parent) == before
+
+
+def test_a_newer_schema_is_refused(path):
+    engine.open(path, Venue.SIM).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE name = 'version'")
+        connection.commit()
+    with pytest.raises(SettingsError, match="version 99"):
+        engine.open(path, Venue.SIM)
+
+
+def test_reading_a_file_not_made_yet_says_so_and_makes_nothing(path):
+    with pytest.raises(StoreError, match="does not exist yet"):
+        engine.open(path, Venue.SIM, read_only=True)
+    assert not path.exists()
+
+
+def test_a_second_writer_is_refused_until_the_first_lets_go(path):
+    first = engine.open(path, Venue.SIM)
+    with pytest.raises(StoreError, match="another process"):
+        engine.open(path, Venue.SIM)
+    first.close()
+    engine.open(path, Venue.SIM).close()
+
+
+def test_a_write_is_seen_by_a_reader_of_another_handle(path):
+    writer = engine.open(path, Venue.SIM)
+    reader = engine.open(path, Venue.SIM, read_only=True)
+    writer.write(lambda c: kv.put(c, "a", "1"))
+    with reader.read() as connection:
+        assert kv.get(connection, "a") == "1"
+    with pytest.raises(StoreError, match="read-only"):
+        reader.write(lambda c: kv.put(c, "a", "2"))
+    reader.close()
+    writer.close()
+
+
+def test_a_read_connection_cannot_write(path):
+    database = engine.open(path, Venue.SIM)
+    with pytest.raises((DBAPIError, StoreError)), database.read() as connection:
+        connection.execute(insert(KV).values(name="x", value="y"))
+    database.close()
+
+
+def test_writers_from_many_threads_share_commits_and_one_failure_hurts_only_itself(path):
+    database = engine.open(path, Venue.SIM)
+    errors: list[BaseException] = []
+
+    def one(number: int) -> None:
+        def work(connection: Connection) -> None:
+            kv.put(connection, f"n{number}", "x")
+            if number % 10 == 0:
+                raise ValueError(number)
+
+        try:
+            database.write(work)
+        except ValueError as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(100)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(e.args[0] for e in errors) == list(range(0, 100, 10))
+    assert count(path) == 90
+    database.close()
+
+
+def test_a_commit_that_fails_is_told_to_every_caller(path):
+    """The commit itself fails (a deferred foreign key), not the statement."""
+    database = engine.open(path, Venue.SIM)
+
+    def work(connection: Connection) -> None:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        values = {"journal_id": 999, "kind": "x", "at_ns": 1, "state": "open", "filled_quantity": 0}
+        connection.execute(insert(ORDER_EVENTS).values(average_price="0", **values))
+
+    with pytest.raises(StoreError, match="could not commit"):
+        database.write(work)
+    database.write(lambda c: kv.put(c, "still", "alive"))
+    assert count(path) == 1
+    database.close()
+
+
+def test_order_events_cannot_be_changed_or_dropped(path):
+    database = engine.open(path, Venue.SIM)
+
+    def fill(connection: Connection) -> None:
+        connection.execute(
+            insert(ORDERS).values(
+                id=1, origin="ours", created_ns=1, exchange="NSE", symbol="X", action="BUY", quantity=1,
+                price_type="MARKET", product="MIS", price="0", trigger_price="0", state="open",
+            )
+        )  # fmt: skip
+        values = {"journal_id": 1, "kind": "x", "at_ns": 1, "state": "open", "filled_quantity": 0}
+        connection.execute(insert(ORDER_EVENTS).values(average_price="0", **values))
+
+    database.write(fill)
+    for statement in ("UPDATE order_events SET kind = 'y'", "DELETE FROM order_events"):
+        with pytest.raises(DBAPIError, match="append-only"):
+            database.write(lambda c, s=statement: c.exec_driver_sql(s))
+    with database.read() as connection:
+        assert connection.execute(select(ORDER_EVENTS.c.kind)).scalars().all() == ["x"]
+    database.close()
+
+
+KILLED = """
+import os, signal, sys, pathlib
+from brokers.model import Venue
+from gateway.store import engine, kv
+database = engine.open(pathlib.Path(sys.argv[1]), Venue.SIM)
+for n in range(1000):
+    database.write(lambda c: kv.put(c, f"n{n}", "x"))
+    os.write(1, b".")
+    if n == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_every_write_that_returned_survives_a_kill(path):
+    seen = subprocess.run([sys.executable, "-c", KILLED, str(path)], capture_output=True, check=False).stdout
+    assert len(seen) == 21
+    database = engine.open(path, Venue.SIM)  # the dead writer's lock is gone with it
+    with database.read() as connection:
+        assert len(connection.execute(select(KV)).all()) == 21
+    database.close()
+
+
+def test_a_durable_commit_asks_for_full_synchronisation(path):
+    database = engine.open(path, Venue.SIM)
+    assert database.write(lambda c: c.exec_driver_sql("PRAGMA synchronous").scalar()) == 2
+    database.close()
