@@ -58,7 +58,7 @@ SPEC = BrokerSpec(
     data_windows=(RateWindow(20, 1.1),),
     quote_windows=(RateWindow(20, 1.1),),
     retired={
-        "KOTAK_CONSUMER_SECRET": "not used since the 2025 API; the app's access token goes to BROKER_API_SECRET",
+        "KOTAK_CONSUMER_SECRET": "unused since 2025; the app's access token goes to BROKER_API_SECRET",
         "KOTAK_PASSWORD": "password logins are retired; KOTAK_MPIN and a TOTP code take its place",
     },
     options={
