@@ -32,7 +32,7 @@ PUBLIC_SAMPLES = frozenset(
     }
 )
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-FIRST_PORTS = {"FLASK_PORT": 5000, "WEBSOCKET_PORT": 8765, "ZMQ_PORT": 5555, "SIM_PORT": 5600}
+FIRST_PORTS = {"FLASK_PORT": 5000, "WEBSOCKET_PORT": 8765, "ZMQ_PORT": 5555}
 FIXED_STEP = {"kotak": 0, "dhan": 1}
 
 
@@ -184,7 +184,8 @@ class EnvFile:
                     continue
                 if binding.key in values and values[binding.key] != binding.value:
                     raise SettingsError(
-                        f"{shown} line {line}: {binding.key} is set again (first on line {lines[binding.key]})"
+                        f"{shown} line {line}: {binding.key} is set again "
+                        f"(first on line {lines[binding.key]})"
                     )
                 values[binding.key] = binding.value.strip()
                 lines[binding.key] = line
@@ -240,7 +241,7 @@ class EnvFile:
 
 
 def find_home(given: str | None, start: Path | None = None) -> Path:
-    """``--home``, else ``ALGO_HOME``, else the nearest folder upward that has ``instances/``, else ``~/algo``."""
+    """``--home``, else ``ALGO_HOME``, else the nearest folder upward with ``instances/``, else ``~/algo``."""
     named = given or os.environ.get("ALGO_HOME")
     if named:
         return Path(named).expanduser().resolve()
@@ -271,7 +272,9 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
     step = FIXED_STEP.get(name, 0)
     ports = {key: env.port(key, first + step) for key, first in FIRST_PORTS.items()}
     host = env.text("FLASK_HOST_IP", "127.0.0.1")
-    credentials, endpoints, warnings = _credentials(env, spec, name, venue, ports["SIM_PORT"])
+    # one simulated broker serves every instance of that broker, each with its own account
+    sim_port = env.port("SIM_PORT", sim.PORTS[spec.name])
+    credentials, endpoints, warnings = _credentials(env, spec, name, venue, sim_port)
     return Settings(
         name=name,
         broker=spec.name,
@@ -284,7 +287,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         ws_port=ports["WEBSOCKET_PORT"],
         zmq_host=env.text("ZMQ_HOST", "127.0.0.1"),
         zmq_port=ports["ZMQ_PORT"],
-        sim_port=ports["SIM_PORT"],
+        sim_port=sim_port,
         databases=_databases(env, name, home, venue),
         run_dir=root / "run",
         log_dir=root / "log",
@@ -369,7 +372,7 @@ def _allowed_hosts(env: EnvFile, host: str) -> tuple[str, ...]:
 
 
 def _symbols(env: EnvFile, home: Path) -> tuple[str, ...]:
-    """``SYMBOLS`` (``NSE:SBIN,NFO:…``, a bare symbol means NSE), ``SYMBOLS_FILE`` (one a line), ``WATCHLIST``."""
+    """``SYMBOLS`` and ``WATCHLIST`` (``NSE:SBIN,NFO:…``; bare means NSE), ``SYMBOLS_FILE`` (one a line)."""
     found: list[str] = []
     for key in ("SYMBOLS", "WATCHLIST"):
         found += [s.strip() for s in env.text(key, "").split(",") if s.strip()]

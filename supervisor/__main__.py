@@ -1,0 +1,5 @@
+"""``python -m supervisor`` is ``algo``."""
+
+from supervisor.cli import main
+
+main()

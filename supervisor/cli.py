@@ -1,0 +1,98 @@
+"""The command line. Exit codes: 0 done; 1 something failed; 2 wrong use or settings, nothing started."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+import gateway
+from brokers.errors import AlgoError, SettingsError
+from gateway.settings import find_home
+
+COMMANDS = {
+    "init": ("init", "Write an instance's env file, or take over an OpenAlgo one."),
+    "up": ("up", "Start instances and show their state."),
+    "down": ("down", "Stop instances; nothing is left behind."),
+    "restart": ("down", "Stop and start instances."),
+    "status": ("status", "What runs, and how it is."),
+    "logs": ("logs", "What the processes wrote, merged by time."),
+    "login": ("login", "Log in to the broker."),
+    "key": ("key", "API keys: create, list, revoke."),
+    "ticks": ("ticks", "Live ticks in the terminal."),
+    "instruments": ("instruments", "Refresh an instance's instrument table."),
+    "sim": ("sim", "Simulated brokers alone, for other programs."),
+}
+
+
+class Commands(click.Group):
+    """Loads ``supervisor.commands.<module>`` when its command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"supervisor.commands.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--home", default=None, help="Where instances/ and db/ live (default: found upward, or ~/algo)."
+)
+@click.version_option(package_name="algo-gateways", prog_name="algo")
+@click.pass_context
+def algo(ctx: click.Context, home: str | None) -> None:
+    """One isolated, OpenAlgo-compatible gateway per broker, side by side.
+
+    \b
+    Try it without an account:
+      algo up kotak dhan --sim
+    Exit codes: 0 done, 1 something failed, 2 wrong use or settings (nothing started).
+    """
+    ctx.obj = find_home(home)
+
+
+def _check_not_shadowed() -> None:
+    """The package ``supervisor`` on the index has our import name and would merge with it silently."""
+    ours = Path(gateway.__file__).resolve().parent.parent
+    here = Path(__file__).resolve().parent.parent
+    if here != ours:
+        raise SettingsError(
+            f"`supervisor` is loaded from {here} but `gateway` from {ours}: another package named supervisor "
+            "is installed here. Use the project's own virtual environment (scripts/up makes it)."
+        )
+
+
+def main() -> None:
+    """Entry of ``algo``: errors of ours become one line and an exit code."""
+    try:
+        _check_not_shadowed()
+        algo.main(prog_name="algo", standalone_mode=False)
+    except SettingsError as exc:
+        click.echo(f"algo: {exc}", err=True)
+        sys.exit(2)
+    except AlgoError as exc:
+        click.echo(f"algo: {exc}", err=True)
+        sys.exit(1)
+    except click.exceptions.Abort:
+        sys.exit(1)
+    except click.exceptions.Exit as exc:
+        sys.exit(exc.exit_code)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

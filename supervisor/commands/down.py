@@ -1,0 +1,60 @@
+"""``algo down`` and ``algo restart``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+import psutil
+
+from supervisor.client import CommandFailed, ask, current_folder, ensure_supervisor
+from supervisor.state import RunFolder
+
+STOP_DEADLINE_S = 15.0
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.pass_obj
+def down(home: Path, names: tuple[str, ...]) -> None:
+    """Stop instances (all when none is named). Leaves no process and no port behind."""
+    folder = current_folder(home)
+    if folder.read_control() is None:
+        if not folder.live_children():
+            click.echo("nothing is running")
+            return
+        # the supervisor was killed; a new one adopts what lives and stops it in order
+        ensure_supervisor(folder)
+    known = [row["name"] for row in ask(folder, "status")["instances"]]
+    unknown = [n for n in names if n not in known]
+    if unknown:
+        raise click.UsageError(f"not running: {', '.join(unknown)} (running: {', '.join(known) or 'none'})")
+    before = folder.live_children()
+    reply = ask(folder, "down", {"names": list(names)})
+    if not reply["left"]:
+        _wait_gone(folder, [process for _, process in before])
+    click.echo(f"stopped: {', '.join(reply['stopped']) or 'nothing'}")
+    if reply["left"]:
+        click.echo(f"still running: {', '.join(reply['left'])}")
+
+
+def _wait_gone(folder: RunFolder, processes: list[psutil.Process]) -> None:
+    deadline = time.monotonic() + STOP_DEADLINE_S
+    while folder.read_control() is not None or any(p.is_running() for p in processes):
+        if time.monotonic() > deadline:
+            left = ", ".join(str(p.pid) for p in processes if p.is_running())
+            raise CommandFailed(
+                f"still there after {STOP_DEADLINE_S:.0f} s: pid {left or 'of the supervisor'}"
+            )
+        time.sleep(0.05)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.pass_obj
+def restart(home: Path, names: tuple[str, ...]) -> None:
+    """Stop and start instances with their env files read again (all when none is named)."""
+    folder = current_folder(home)
+    reply = ask(folder, "restart", {"names": list(names)})
+    click.echo(f"restarted: {', '.join(reply['restarted'])}; see: algo status")

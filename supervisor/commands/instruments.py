@@ -1,0 +1,31 @@
+"""``algo instruments``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from supervisor.client import CommandFailed, ask_api, load_running, message_of
+
+
+@click.group()
+def instruments() -> None:
+    """The instrument table of an instance."""
+
+
+@instruments.command()
+@click.argument("name")
+@click.option("--csv", type=click.Path(path_type=Path, exists=True), help="Read this file, do not download.")
+@click.pass_obj
+def sync(home: Path, name: str, csv: Path | None) -> None:
+    """Download, check and swap in the broker's instruments; a bad file keeps the old table."""
+    body = {"csv": str(csv.resolve())} if csv else {}
+    one = load_running(home, name)
+    status, answer = ask_api(one, "POST", "/internal/instruments/sync", body, timeout_s=120.0)
+    if status != 200:
+        raise CommandFailed(f"{name}: {message_of(answer, f'HTTP {status}')}")
+    click.echo(
+        f"{name}: {answer['total']} instruments, {answer['added']} added, {answer['changed']} changed, "
+        f"{answer['expired']} expired"
+    )

@@ -1,0 +1,197 @@
+"""``algo up``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from brokers import registry
+from brokers.errors import SettingsError
+from brokers.model import Venue
+from gateway import settings as gateway_settings
+from supervisor import envfile, plan, preflight
+from supervisor.client import CommandFailed, ask, ask_api, chosen, ensure_supervisor
+from supervisor.logfile import last_lines
+from supervisor.render import status_table
+from supervisor.state import RunFolder, running_venue
+
+READY_DEADLINE_S = 90.0
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--sim", is_flag=True, help="Simulated brokers: no account, no real order, data under db/sim/.")
+@click.option("-d", "--detach", is_flag=True, help="Return once everything is ready.")
+@click.option("--symbols", help="Subscribe from the start: NSE:SBIN,NFO:… (a bare symbol means NSE).")
+@click.option("--symbols-file", type=click.Path(path_type=Path, exists=True), help="The same, one a line.")
+@click.option("--sim-universe", type=click.Choice(["small", "full"]), help="full: about 200,000 instruments.")
+@click.option("--sim-hours", type=click.Choice(["always", "nse"]), help="When the simulated exchange trades.")
+@click.option("--sim-seed", type=int, help="Seed of the simulated prices.")
+@click.option("--timeout", default=READY_DEADLINE_S, show_default=True, help="Seconds to wait for readiness.")
+@click.pass_obj
+def up(
+    home: Path,
+    names: tuple[str, ...],
+    sim: bool,
+    detach: bool,
+    symbols: str | None,
+    symbols_file: Path | None,
+    sim_universe: str | None,
+    sim_hours: str | None,
+    sim_seed: int | None,
+    timeout: float,
+) -> None:
+    """Start instances (all that have an env file when none is named).
+
+    Everything is checked before anything starts. Running instances stay as they are. In the foreground a live
+    table shows what each one waits for; Ctrl-C stops what this command started.
+
+    \b
+    Examples:
+      algo up kotak dhan --sim
+      algo up dhan -d --symbols SBIN,RELIANCE,NSE_INDEX:NIFTY
+    """
+    if not sim and (sim_universe or sim_hours or sim_seed is not None):
+        raise click.UsageError("--sim-… options need --sim")
+    folder = RunFolder(home, Venue.SIM if sim else Venue.LIVE)
+    _refuse_other_venue(home, folder.venue)
+    wanted = chosen(home, names)
+    if sim:
+        _make_missing(home, wanted)
+    options = plan.UpOptions(
+        symbols=_symbols(symbols, symbols_file),
+        sim_universe=sim_universe or "",
+        sim_hours=sim_hours or "",
+        sim_seed=sim_seed,
+    )
+    _check_before_anything(folder, wanted, options)
+    fresh = ensure_supervisor(folder)
+    try:
+        reply = ask(folder, "up", {"names": wanted, "options": options.to_plain()})
+    except (SettingsError, CommandFailed):
+        if fresh:
+            ask(folder, "down")
+        raise
+    started = list(reply["started"])
+    if reply["unchanged"]:
+        click.echo(f"already running: {', '.join(reply['unchanged'])}")
+    if detach or not started:
+        _wait(folder, wanted, timeout, show=_nothing)
+        _say_ready(home, folder, wanted)
+        return
+    _foreground(home, folder, wanted, started, timeout)
+
+
+def _refuse_other_venue(home: Path, venue: Venue) -> None:
+    running = running_venue(home)
+    if running is not None and running is not venue:
+        raise SettingsError(
+            f"instances are running {'simulated' if running is Venue.SIM else 'live'} here; "
+            "changing the venue needs `algo down` first"
+        )
+
+
+def _make_missing(home: Path, names: list[str]) -> None:
+    """With --sim a missing file of a known broker is made as ``algo init`` would."""
+    for name in names:
+        if (home / "instances" / f"{name}.env").exists() or name not in registry.names():
+            continue
+        envfile.create(home, name, None)
+        click.echo(f"instances/{name}.env did not exist; made one as `algo init {name}` does")
+
+
+def _check_before_anything(folder: RunFolder, names: list[str], options: plan.UpOptions) -> None:
+    """The same checks the supervisor makes, before a supervisor is even started."""
+    running = {row.instance for row, _ in folder.live_children()}
+    loaded = [gateway_settings.load(folder.home, n, folder.venue) for n in names]
+    for warning in (w for one in loaded for w in one.warnings):
+        click.echo(f"note: {warning}", err=True)
+    plan.check_clashes(loaded)
+    live = {row.key for row, _ in folder.live_children()}
+    fresh = [one for one in loaded if one.name not in running]
+    preflight.check_ports([s for s in plan.children(fresh, options) if s.key not in live])
+
+
+def _symbols(text: str | None, file: Path | None) -> tuple[str, ...]:
+    found = [s.strip() for s in (text or "").split(",") if s.strip()]
+    if file is not None:
+        lines = (line.strip() for line in file.read_text().splitlines())
+        found += [line for line in lines if line and not line.startswith("#")]
+    return tuple(dict.fromkeys(found))
+
+
+def _wait(
+    folder: RunFolder, names: list[str], timeout_s: float, show: Callable[[dict[str, Any]], None]
+) -> None:
+    """Until all are ready. Raises ``CommandFailed`` naming what failed or what is still awaited."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        status = ask(folder, "status")
+        show(status)
+        rows = [row for row in status["instances"] if row["name"] in names]
+        failed = [c for row in rows for c in row["children"] if c["state"] == "failed"]
+        if failed:
+            raise CommandFailed("\n".join(_failure(child) for child in failed))
+        if rows and all(row["state"] == "ready" for row in rows):
+            return
+        if time.monotonic() > deadline:
+            waits = "; ".join(w for row in rows for w in row["waiting_for"])
+            raise CommandFailed(f"not ready after {timeout_s:.0f} s: {waits}")
+        time.sleep(0.1)
+
+
+def _nothing(status: dict[str, Any]) -> None:  # noqa: ARG001 - a view that shows nothing
+    return
+
+
+def _failure(child: dict[str, Any]) -> str:
+    tail = "\n".join(f"    {line}" for line in last_lines(Path(child["log"]), 10))
+    return f"{child['key']} failed: {child['reason']}\n  last lines of {child['log']}:\n{tail}"
+
+
+def _say_ready(home: Path, folder: RunFolder, names: list[str]) -> None:
+    rows = {row["name"]: row for row in ask(folder, "status")["instances"]}
+    for name in names:
+        row = rows[name]
+        ports = row["ports"]
+        sim = " (simulated)" if row["venue"] == "sim" else ""
+        click.echo(
+            f"{name}{sim} ready: {row['url']}  WebSocket {ports['websocket']}  ZeroMQ {ports['zeromq']}"
+        )
+        one = gateway_settings.load(home, name, folder.venue)
+        status, answer = ask_api(one, "GET", "/internal/status", timeout_s=5.0)
+        if status == 200 and isinstance(answer, dict) and answer.get("owner_code"):
+            click.echo(f"  first sign-in: open {row['url']} with the one-time code {answer['owner_code']}")
+    click.echo(f"API key for a strategy: algo key create {names[0]}")
+
+
+def _foreground(
+    home: Path, folder: RunFolder, names: list[str], started: list[str], timeout_s: float
+) -> None:
+    """Live table until Ctrl-C, which stops what this command started."""
+    console = Console()
+    try:
+        if not console.is_terminal:
+            _wait(folder, names, timeout_s, show=_nothing)
+            _say_ready(home, folder, names)
+            while True:
+                time.sleep(1.0)
+                ask(folder, "status")
+        with Live(console=console, auto_refresh=False) as live:
+            _wait(
+                folder, names, timeout_s, lambda s: live.update(status_table(s, console.width), refresh=True)
+            )
+            _say_ready(home, folder, names)
+            while True:
+                live.update(status_table(ask(folder, "status"), console.width), refresh=True)
+                time.sleep(0.5)
+    except KeyboardInterrupt:
+        click.echo("\nstopping…")
+        ask(folder, "down", {"names": started})
+        click.echo(f"stopped: {', '.join(started)}")

@@ -1,0 +1,373 @@
+"""The running supervisor: carries out what ``policy`` decides.
+
+Run as ``python -m supervisor.loop --home HOME --venue sim|live``; ``algo up`` starts it and talks to it
+through ``control``. It may be killed at any moment: its children go on, and the next one adopts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import secrets
+import signal
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from brokers.errors import SettingsError
+from brokers.model import Venue
+from gateway import settings as gateway_settings
+from gateway.settings import Settings
+from supervisor import child as processes
+from supervisor import control, plan, policy, preflight, probe
+from supervisor.lock import FolderLock
+from supervisor.policy import Child, Effect, Event, State
+from supervisor.state import Record, RunFolder
+from supervisor.status import instance_row
+
+log = logging.getLogger("supervisor")
+STARTING_PROBE_S = 0.1
+RUNNING_PROBE_S = 2.0
+PROBE_TIMEOUT_S = 2.0
+
+
+@dataclass(slots=True)
+class Slot:
+    """One child: what it is, what the policy knows, what runs."""
+
+    spec: plan.ChildSpec
+    child: Child = field(default_factory=Child)
+    handle: processes.Handle | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+    timer: asyncio.TimerHandle | None = None
+    prober: asyncio.Task[None] | None = None
+    started_wall: str = ""
+
+
+class Supervisor:
+    """Owns the children of one home and venue. Everything runs on one event loop."""
+
+    def __init__(self, folder: RunFolder, rules: policy.Rules) -> None:
+        self._folder = folder
+        self._rules = rules
+        self._slots: dict[str, Slot] = {}
+        self._instances: dict[str, Settings] = {}
+        self._options = plan.UpOptions()
+        self._changed = asyncio.Event()
+        self._done = asyncio.Event()
+        self._started_at = datetime.now(UTC)
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Adopt, serve commands, until told to end with nothing left."""
+        token = secrets.token_hex(16)
+        self._adopt()
+        server = await control.serve(self._command, token)
+        port = server.sockets[0].getsockname()[1]
+        self._folder.write_control(port, token, processes.own_identity())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(number, self._done.set)
+        await self._done.wait()
+        server.close()
+        self._folder.clear_control()
+
+    def _adopt(self) -> None:
+        """Take over what an earlier supervisor started, and finish what it was asked for."""
+        names, options, records = self._folder.read_state()
+        if not names:
+            return
+        self._options = plan.UpOptions.from_plain(options)
+        try:
+            self._instances = {n: self._load(n) for n in names}
+        except SettingsError as exc:
+            log.error("cannot adopt: %s", exc)
+            return
+        known = {record.key: record for record in records}
+        for spec in plan.ordered(plan.children(list(self._instances.values()), self._options)):
+            slot = self._slots.setdefault(spec.key, Slot(spec))
+            record = known.get(spec.key)
+            if record is None or record.identity.process() is None:
+                continue
+            slot.handle = processes.Handle(record.identity, None)
+            slot.started_wall = record.started_at
+            self._apply(spec.key, policy.Adopted(record.identity.pid))
+            slot.child = _older(slot.child, record)
+            self._follow(spec.key)
+            log.info("adopted %s, pid %s", spec.key, record.identity.pid)
+        self._start_what_may()
+
+    def _load(self, name: str) -> Settings:
+        return gateway_settings.load(self._folder.home, name, self._folder.venue)
+
+    # -- commands -----------------------------------------------------------------------------------------
+
+    async def _command(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        names = [str(n) for n in arguments.get("names") or []]
+        if command == "status":
+            return self._status()
+        if command == "up":
+            return self._up(names, plan.UpOptions.from_plain(arguments.get("options") or {}))
+        if command == "down":
+            return await self._down(names)
+        if command == "restart":
+            return await self._restart(names)
+        raise SettingsError(f"unknown command {command!r}")
+
+    def _up(self, names: list[str], options: plan.UpOptions) -> dict[str, Any]:
+        """Add instances; those already there stay as they are (a failed child is tried again)."""
+        fresh = {n: self._load(n) for n in names if n not in self._instances}
+        everyone = {**self._instances, **fresh}
+        plan.check_clashes(list(everyone.values()))
+        specs = plan.ordered(plan.children(list(fresh.values()), options))
+        new = [s for s in specs if s.key not in self._slots or not self._slots[s.key].child.state.is_running]
+        preflight.check_ports(new)
+        self._instances = everyone
+        if fresh:
+            self._options = options
+        for spec in new:
+            slot = self._slots.setdefault(spec.key, Slot(spec))
+            slot.spec = spec
+            slot.child = Child()
+        for name in names:
+            for key in self._keys_of(name):
+                if self._slots[key].child.state is State.FAILED:
+                    self._slots[key].child = Child()
+        self._save()
+        self._start_what_may()
+        return {"started": sorted(fresh), "unchanged": sorted(set(names) - set(fresh))}
+
+    async def _down(self, names: list[str]) -> dict[str, Any]:
+        """Stop instances (all when none is named); a simulated broker goes with its last instance."""
+        leaving = [n for n in (names or list(self._instances)) if n in self._instances]
+        staying = [n for n in self._instances if n not in leaving]
+        needed = {key for name in staying for key in self._keys_of(name)}
+        keys = [key for name in leaving for key in self._keys_of(name)]
+        await self._stop([k for k in dict.fromkeys(keys) if k not in needed])
+        for name in leaving:
+            del self._instances[name]
+        for key in [k for k in self._slots if k not in needed]:
+            del self._slots[key]
+        self._save()
+        if not self._instances:
+            self._folder.state_path.unlink(missing_ok=True)
+            # let the answer leave before the loop ends
+            asyncio.get_running_loop().call_later(0.05, self._done.set)
+        return {"stopped": leaving, "left": staying}
+
+    async def _restart(self, names: list[str]) -> dict[str, Any]:
+        chosen = names or list(self._instances)
+        missing = [n for n in chosen if n not in self._instances]
+        if missing:
+            raise SettingsError(f"not running: {', '.join(missing)}; start with: algo up {' '.join(missing)}")
+        fresh = {n: self._load(n) for n in chosen}
+        plan.check_clashes([fresh.get(n, one) for n, one in self._instances.items()])
+        keys = [k for n in chosen for k in self._keys_of(n) if not k.startswith("sim.")]
+        await self._stop(keys)
+        self._instances.update(fresh)
+        for spec in plan.children(list(fresh.values()), self._options):
+            if spec.key in keys:
+                self._slots[spec.key].spec = spec
+                self._slots[spec.key].child = Child(restarts=self._slots[spec.key].child.restarts)
+        self._start_what_may()
+        return {"restarted": chosen}
+
+    async def _stop(self, keys: list[str]) -> None:
+        """Dependants first, each level together."""
+        while left := [k for k in keys if self._slots[k].child.state is not State.STOPPED]:
+            needed = {a for k in left for a in self._slots[k].spec.after}
+            for key in left:
+                if key not in needed:
+                    self._apply(key, policy.Stop())
+            if any(self._slots[k].child.state is not State.STOPPED for k in left if k not in needed):
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _keys_of(self, name: str) -> list[str]:
+        specs = plan.children([self._instances[name]], self._options)
+        return [s.key for s in specs if s.key in self._slots]
+
+    def _status(self) -> dict[str, Any]:
+        now = time.monotonic()
+        children = {k: s.child for k, s in self._slots.items()}
+        bodies = {k: s.body for k, s in self._slots.items()}
+        return {
+            "venue": self._folder.venue.value,
+            "home": str(self._folder.home),
+            "supervisor": {
+                "pid": processes.own_identity().pid,
+                "started_at": self._started_at.isoformat(timespec="seconds"),
+            },
+            "instances": [
+                instance_row(one, [self._slots[k].spec for k in self._keys_of(name)], children, bodies, now)
+                for name, one in self._instances.items()
+            ],
+        }
+
+    # -- carrying out -------------------------------------------------------------------------------------
+
+    def _start_what_may(self) -> None:
+        """Start every planned child whose dependencies are ready."""
+        for key, slot in self._slots.items():
+            if slot.child.state is not State.PLANNED:
+                continue
+            if all(self._is_up(a) for a in slot.spec.after):
+                self._apply(key, policy.Start())
+
+    def _is_up(self, key: str) -> bool:
+        """Ready, or running and only waiting for something its dependants do not need (a broker login)."""
+        slot = self._slots.get(key)
+        if slot is None:
+            return True
+        alive = slot.child.state in (State.READY, State.DEGRADED) or (
+            slot.child.state is State.STARTING and slot.child.answered
+        )
+        return slot.child.state is State.READY or (alive and slot.spec.role == "api")
+
+    def _apply(self, key: str, event: Event) -> None:
+        slot = self._slots[key]
+        before = slot.child
+        slot.child, effects = policy.step(before, event, time.monotonic(), self._rules)
+        if slot.child.state is not before.state:
+            log.info("%s: %s -> %s %s", key, before.state, slot.child.state, slot.child.reason)
+            self._changed.set()
+        for effect in effects:
+            self._carry_out(key, slot, effect)
+        self._arm(key, slot)
+        if slot.child.state is not before.state:
+            self._start_what_may()
+
+    def _carry_out(self, key: str, slot: Slot, effect: Effect) -> None:
+        match effect:
+            case policy.Spawn():
+                self._spawn(key, slot)
+            case policy.Terminate():
+                if slot.handle is not None:
+                    slot.handle.terminate()
+            case policy.Kill(why):
+                log.warning("%s: killed, %s", key, why)
+                if slot.handle is not None:
+                    slot.handle.kill()
+
+    def _spawn(self, key: str, slot: Slot) -> None:
+        slot.body = {}
+        try:
+            slot.handle = processes.spawn(slot.spec)
+        except (OSError, psutil.Error) as exc:
+            self._apply(key, policy.SpawnFailed(f"cannot start: {exc}"))
+            return
+        slot.started_wall = datetime.now(UTC).isoformat(timespec="seconds")
+        self._apply(key, policy.Spawned(slot.handle.pid))
+        self._save()
+        self._follow(key)
+
+    def _follow(self, key: str) -> None:
+        """Hear of the end of a process and ask it how it is until then."""
+        slot = self._slots[key]
+        handle = slot.handle
+        if handle is None:
+            return
+
+        def gone(code: int | None) -> None:
+            if slot.handle is not handle:
+                return
+            slot.handle = None
+            slot.body = {}
+            if slot.prober is not None:
+                slot.prober.cancel()
+            self._apply(key, policy.Exited(code))
+            self._save()
+
+        handle.watch(gone)
+        slot.prober = asyncio.get_running_loop().create_task(self._probe(key, handle))
+
+    async def _probe(self, key: str, handle: processes.Handle) -> None:
+        slot = self._slots[key]
+        while slot.handle is handle:
+            try:
+                answer = await asyncio.to_thread(probe.ask, slot.spec.health_url, PROBE_TIMEOUT_S)
+            except OSError as exc:
+                self._apply(key, policy.Missed(f"no answer: {type(exc).__name__}"))
+            else:
+                slot.body = answer.body
+                if answer.body.get("pid") in (None, handle.pid):
+                    self._apply(key, policy.Probed(answer.ready, answer.reason))
+                else:
+                    self._apply(key, policy.Missed("another process answers on its port"))
+            pause = STARTING_PROBE_S if slot.child.state is State.STARTING else RUNNING_PROBE_S
+            await asyncio.sleep(pause * random.uniform(0.9, 1.1))
+
+    def _arm(self, key: str, slot: Slot) -> None:
+        """One timer per child, for the moment at which time alone changes something."""
+        if slot.timer is not None:
+            slot.timer.cancel()
+            slot.timer = None
+        wake = policy.next_wake(slot.child, self._rules)
+        if wake is not None:
+            delay = max(0.0, wake - time.monotonic())
+            slot.timer = asyncio.get_running_loop().call_later(delay, self._tick, key, slot)
+
+    def _tick(self, key: str, slot: Slot) -> None:
+        if self._slots.get(key) is slot:
+            self._apply(key, policy.Tick())
+
+    def _save(self) -> None:
+        rows = [
+            Record(
+                key, slot.spec.instance, slot.handle.identity, slot.started_wall, restarts=slot.child.restarts
+            )
+            for key, slot in self._slots.items()
+            if slot.handle is not None
+        ]
+        self._folder.write_state(list(self._instances), self._options.to_plain(), rows)
+
+
+def _older(child: Child, record: Record) -> Child:
+    """An adopted child keeps its age and its count of restarts."""
+    age_s = time.time() - record.identity.create_time
+    return replace(child, started_at=time.monotonic() - max(0.0, age_s), restarts=record.restarts)
+
+
+class JsonLines(logging.Formatter):
+    """The supervisor's own log, in the same shape as its children's."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        row = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            row["exception"] = self.formatException(record.exc_info)
+        return json.dumps(row)
+
+
+def main(argv: list[str]) -> int:
+    """Entry of the detached supervisor. Returns its exit code."""
+    arguments = dict(zip(argv[::2], argv[1::2], strict=True))
+    folder = RunFolder(Path(arguments["--home"]), Venue(arguments["--venue"]))
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with FolderLock(folder.lock_path) as lock:
+        if not lock.held:
+            log.info("another supervisor runs here")
+            return 0
+        asyncio.run(Supervisor(folder, policy.Rules()).run())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

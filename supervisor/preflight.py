@@ -1,0 +1,58 @@
+"""What must be true of the machine before anything starts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+import psutil
+
+from brokers.errors import SettingsError
+from supervisor.plan import ChildSpec, PortClaim
+
+
+def check_ports(specs: Sequence[ChildSpec]) -> None:
+    """Every port of these children can be bound now.
+
+    Raises:
+        SettingsError: All taken ports in one message, each with its setting and its holder.
+    """
+    taken = [claim for spec in specs for claim in spec.ports if not _is_free(claim)]
+    if taken:
+        raise SettingsError("; ".join(_describe(claim) for claim in taken))
+
+
+def _is_free(claim: PortClaim) -> bool:
+    family = socket.AF_INET6 if ":" in claim.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((claim.host, claim.port))
+        except OSError:
+            return False
+    return True
+
+
+def _describe(claim: PortClaim) -> str:
+    return (
+        f"port {claim.port} ({claim.setting}, {claim.where}) is held by {holder(claim.port)}; "
+        "end that program or change the setting"
+    )
+
+
+def holder(port: int) -> str:
+    """``name (pid N)`` of who listens on a TCP port, as far as the system tells."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except (psutil.AccessDenied, PermissionError):
+        return "another program (its name needs more rights to see)"
+    for connection in connections:
+        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+            if connection.pid is None:
+                break
+            try:
+                process = psutil.Process(connection.pid)
+                return f"{process.name()} (pid {connection.pid})"
+            except psutil.NoSuchProcess:
+                break
+    return "another program"

@@ -1,0 +1,91 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+COLOURS = {
+    "ready": "green",
+    "starting": "yellow",
+    "planned": "yellow",
+    "degraded": "yellow",
+    "unsupervised": "yellow",
+    "backoff": "red",
+    "failed": "bold red",
+}
+
+
+def duration(seconds: float | None) -> str:
+    """``12 s``, ``4 m 05 s``, ``3 h 20 m``, ``2 d 4 h``."""
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def status_table(status: Mapping[str, Any], width: int = 120) -> Table:
+    """One row per instance; below a row that is not ready, what it waits for.
+
+    Args:
+        width: Columns of the terminal; below 110 the pids are left to ``--json``.
+    """
+    sim = ": simulated brokers, no real orders" if status["venue"] == "sim" else ""
+    table = Table(title=f"algo{sim}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    wide = width >= 110
+    table.add_column("instance", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("web/ws/zmq", no_wrap=True)
+    if wide:
+        table.add_column("pids", no_wrap=True)
+    table.add_column("up", justify="right", no_wrap=True)
+    table.add_column("restarts", justify="right", no_wrap=True)
+    table.add_column("session", no_wrap=True)
+    table.add_column("feed", no_wrap=True)
+    table.add_column("tick age", justify="right", no_wrap=True)
+    table.add_column("ticks/s", justify="right", no_wrap=True)
+    waits: list[str] = []
+    for row in status["instances"]:
+        table.add_row(*_cells(row, wide))
+        waits += [str(w) for w in row.get("waiting_for") or []]
+    if waits:
+        table.caption = Text("\n".join(waits), style="yellow")
+        table.caption_justify = "left"
+    if not status["instances"]:
+        table.add_row("-", "none running")
+    return table
+
+
+def _cells(row: Mapping[str, Any], wide: bool) -> list[Text]:
+    ports = row.get("ports") or {}
+    pids = row.get("pids") or {}
+    session = row.get("broker_session") or {}
+    age = row.get("last_tick_age_s")
+    rate = row.get("ticks_per_s")
+    state = str(row["state"])
+    cells = [
+        Text(str(row["name"]), style="bold"),
+        Text(state, style=COLOURS.get(state, "")),
+        Text("/".join(str(ports.get(k, "-")) for k in ("web", "websocket", "zeromq"))),
+    ]
+    if wide:
+        cells.append(Text(" ".join(f"{role}:{pid}" for role, pid in pids.items() if pid) or "-"))
+    return [
+        *cells,
+        Text(duration(row.get("uptime_s"))),
+        Text(str(row.get("restarts", "-"))),
+        Text(str(session.get("state", "-"))),
+        Text(str(row.get("feed_state") or "-")),
+        Text("-" if age is None else f"{age:.1f} s"),
+        Text("-" if rate is None else f"{rate:.1f}"),
+    ]

@@ -1,0 +1,149 @@
+"""What outlives the supervisor: which process is which child, and how to talk to a running supervisor.
+
+``db/run`` (``db/sim/run`` for simulated runs) holds ``state.json`` (identities of children, for adoption),
+``control.json`` (port and token of the running supervisor) and ``supervisor.lock``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from brokers.model import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One process, not merely a pid: a recycled pid has another start time, another boot or no nonce.
+
+    Attributes:
+        create_time: Seconds since the epoch as the kernel tells it.
+        nonce: A word only we put on its command line.
+    """
+
+    pid: int
+    create_time: float
+    boot_time: float
+    nonce: str
+
+    def process(self) -> psutil.Process | None:
+        """The live process, or None when it is gone or the pid belongs to somebody else."""
+        try:
+            found = psutil.Process(self.pid)
+            if abs(found.create_time() - self.create_time) > 0.05:
+                return None
+            if found.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return found if nonce_option(self.nonce) in found.cmdline() else None
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return None
+
+
+def nonce_option(nonce: str) -> str:
+    """How the nonce stands on the command line: an interpreter option Python itself ignores."""
+    return f"algo={nonce}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One child as remembered on disk."""
+
+    key: str
+    instance: str
+    identity: Identity
+    started_at: str
+    restarts: int
+
+
+class RunFolder:
+    """The run folder of one venue."""
+
+    def __init__(self, home: Path, venue: Venue) -> None:
+        self.home = home
+        self.venue = venue
+        self.path = home / "db" / "sim" / "run" if venue is Venue.SIM else home / "db" / "run"
+
+    @property
+    def state_path(self) -> Path:
+        return self.path / "state.json"
+
+    @property
+    def control_path(self) -> Path:
+        return self.path / "control.json"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path / "supervisor.lock"
+
+    def write_state(self, instances: list[str], options: Mapping[str, object], rows: list[Record]) -> None:
+        plain = {
+            "instances": instances,
+            "options": dict(options),
+            "children": [asdict(row) for row in rows],
+        }
+        _write_private(self.state_path, plain)
+
+    def read_state(self) -> tuple[list[str], dict[str, object], list[Record]]:
+        """Instances asked for, options, children; empty when there is no (readable) file."""
+        plain = _read(self.state_path)
+        rows = [
+            Record(
+                key=row["key"],
+                instance=row["instance"],
+                identity=Identity(**row["identity"]),
+                started_at=row["started_at"],
+                restarts=row["restarts"],
+            )
+            for row in plain.get("children", [])
+        ]
+        return list(plain.get("instances", [])), dict(plain.get("options", {})), rows
+
+    def live_children(self) -> list[tuple[Record, psutil.Process]]:
+        found = [(row, row.identity.process()) for row in self.read_state()[2]]
+        return [(row, process) for row, process in found if process is not None]
+
+    def write_control(self, port: int, token: str, identity: Identity) -> None:
+        _write_private(self.control_path, {"port": port, "token": token, "identity": asdict(identity)})
+
+    def read_control(self) -> tuple[int, str] | None:
+        """Port and token of a supervisor that is alive; None otherwise."""
+        plain = _read(self.control_path)
+        if not plain or Identity(**plain["identity"]).process() is None:
+            return None
+        return int(plain["port"]), str(plain["token"])
+
+    def clear_control(self) -> None:
+        self.control_path.unlink(missing_ok=True)
+
+
+def running_venue(home: Path) -> Venue | None:
+    """The venue with live children or a live supervisor under this home; None when nothing runs."""
+    for venue in Venue:
+        folder = RunFolder(home, venue)
+        if folder.read_control() is not None or folder.live_children():
+            return venue
+    return None
+
+
+def _write_private(path: Path, plain: Mapping[str, Any]) -> None:
+    """Whole or not at all, readable by the owner only (the control token is a key)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(plain, file, indent=1)
+    os.replace(name, path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return plain if isinstance(plain, dict) else {}

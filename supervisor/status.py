@@ -1,0 +1,86 @@
+"""Pure: what a person wants to know of an instance, from its children and their last health answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.settings import Settings
+from supervisor.plan import ChildSpec
+from supervisor.policy import Child, State
+
+_WORST_FIRST = (
+    State.FAILED,
+    State.BACKOFF,
+    State.STOPPING,
+    State.DEGRADED,
+    State.STARTING,
+    State.PLANNED,
+    State.STOPPED,
+    State.READY,
+)
+
+
+def instance_row(
+    one: Settings,
+    specs: Sequence[ChildSpec],
+    children: Mapping[str, Child],
+    bodies: Mapping[str, Mapping[str, Any]],
+    now: float,
+) -> dict[str, Any]:
+    """One instance as JSON-ready data.
+
+    Args:
+        specs: The children this instance needs, a shared simulated broker included.
+        bodies: Child key -> its last health answer.
+        now: Monotonic seconds.
+    """
+    rows = [_child_row(spec, children.get(spec.key, Child()), now) for spec in specs]
+    states = [State(row["state"]) for row in rows]
+    state = next((s for s in _WORST_FIRST if s in states), State.STOPPED)
+    api = bodies.get(f"{one.name}.api", {})
+    feed = bodies.get(f"{one.name}.feed", {})
+    own = [row for row in rows if row["role"] != "sim"]
+    return {
+        "name": one.name,
+        "broker": one.broker,
+        "venue": one.venue.value,
+        "state": state.value,
+        "waiting_for": [f"{row['key']}: {row['reason'] or row['state']}" for row in rows if _waits(row)],
+        "url": one.url,
+        "pids": {row["role"]: row["pid"] for row in rows},
+        "ports": {"web": one.port, "websocket": one.ws_port, "zeromq": one.zmq_port}
+        | ({"sim": one.sim_port} if one.venue.value == "sim" else {}),
+        "uptime_s": min((row["uptime_s"] for row in own if row["uptime_s"] is not None), default=None),
+        "restarts": sum(row["restarts"] for row in own),
+        "broker_session": api.get("broker_session"),
+        "instruments": api.get("instruments"),
+        "feed_state": _feed_state(feed),
+        "last_tick_age_s": feed.get("last_tick_age_s"),
+        "ticks_per_s": feed.get("ticks_per_s"),
+        "subscribed": feed.get("subscribed"),
+        "children": rows,
+    }
+
+
+def _feed_state(body: Mapping[str, Any]) -> str | None:
+    feed = body.get("feed")
+    return str(feed.get("state")) if isinstance(feed, Mapping) else None
+
+
+def _waits(row: Mapping[str, Any]) -> bool:
+    return row["state"] not in (State.READY.value, State.STOPPED.value)
+
+
+def _child_row(spec: ChildSpec, child: Child, now: float) -> dict[str, Any]:
+    running = child.state.is_running and child.started_at is not None
+    return {
+        "key": spec.key,
+        "role": spec.role,
+        "state": child.state.value,
+        "pid": child.pid,
+        "uptime_s": round(now - child.started_at, 1) if running and child.started_at is not None else None,
+        "restarts": child.restarts,
+        "reason": child.reason,
+        "log": str(spec.log_path),
+    }
