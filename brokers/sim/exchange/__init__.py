@@ -1,1 +1,1 @@
-"""The simulated exchange: one seeded universe, seeded prices, one matching engine, accounts. No protocol here."""
+"""The simulated exchange: seeded universe and prices, one matching engine, accounts. No protocol here."""

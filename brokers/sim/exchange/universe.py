@@ -2,32 +2,233 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from typing import Literal
 
-from brokers.calendar import Calendar
-from brokers.sim.exchange.types import Listing
+from brokers.calendar import Calendar, FileCalendar
+from brokers.clock import IST
+from brokers.sim.exchange import catalog, expiries
+from brokers.sim.exchange.catalog import Root
+from brokers.sim.exchange.path import Path
+from brokers.sim.exchange.pricing import derive
+from brokers.sim.exchange.types import Kind, Listing
 
 Size = Literal["small", "full"]
 
+EXPIRY_TIME = time(15, 30)
+"""IST; a contract's time value is gone at this time of its last day."""
+YEAR = timedelta(days=365)
+_EPOCH_DAY = date(1970, 1, 1)
+_DERIVATIVE_TICK = 5
+_FIRST_DERIVATIVE_TOKEN = {"NFO": 35_001, "BFO": 820_001}
+_SHARE_FREEZE_INR = 50_000_000
+_STRIKES_EACH_SIDE = {"index": 20, "stock": 10}
+_FULL_INDEX = (8, 60)
+"""Expiries and strikes each side of an index in the full universe."""
+_FULL_STOCK = (3, 96)
+
+
+def years_left(expiry: date, at: datetime) -> float:
+    """Time to expiry as a fraction of a year; 0 once it has passed."""
+    left = datetime.combine(expiry, EXPIRY_TIME, IST) - at
+    return max(left / YEAR, 0.0)
+
 
 class Universe:
-    """Every listing of the simulated exchange on one IST date."""
+    """Every listing of the simulated exchange on one IST date.
 
-    def __init__(self, seed: int, today: date, size: Size = "small", calendar: Calendar | None = None) -> None:
+    Cheap to make: nothing is listed before it is asked for.
+
+    Args:
+        today: IST date; expiries, strikes and tokens follow from it.
+        calendar: Closed days that move an expiry; the real one unless a test hands in another.
+    """
+
+    def __init__(
+        self, seed: int, today: date, size: Size = "small", calendar: Calendar | None = None
+    ) -> None:
         self.seed = seed
         self.today = today
         self.size = size
-        self.listings: tuple[Listing, ...] = ()
+        self._calendar = calendar or FileCalendar()
+        self._roots = {root.symbol: root for root in self._all_roots()}
+        self._paths: dict[str, Path] = {}
+
+    def _all_roots(self) -> Iterator[Root]:
+        yield from catalog.INDICES
+        yield from catalog.EQUITIES
+        if self.size == "full":
+            yield from map(catalog.synthetic, range(catalog.SYNTHETIC_EQUITIES))
+
+    @cached_property
+    def listings(self) -> tuple[Listing, ...]:
+        """Indices and shares first, then contracts by exchange and root."""
+        return (*self._cash(), *self._contracts())
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, str], Listing]:
+        return {(x.exchange, x.symbol): x for x in self.listings}
+
+    @cached_property
+    def _by_token(self) -> dict[tuple[str, int], Listing]:
+        return {(x.exchange, x.token): x for x in self.listings}
 
     def find(self, exchange: str, symbol: str) -> Listing | None:
         """The listing of an OpenAlgo key."""
-        raise NotImplementedError
+        return self._by_key.get((exchange, symbol))
 
     def by_token(self, exchange: str, token: int) -> Listing | None:
         """The listing with a token on one OpenAlgo exchange (``NFO``, ``NSE_INDEX`` …)."""
-        raise NotImplementedError
+        return self._by_token.get((exchange, token))
 
     def spot(self, listing: Listing) -> Listing:
         """What a derivative is priced from (``NSE_INDEX:NIFTY``, ``NSE:SBIN``); a cash listing itself."""
-        raise NotImplementedError
+        if listing.expiry is None:
+            return listing
+        return self._by_key[self._roots[listing.root].exchange, listing.root]
+
+    def root(self, symbol: str) -> Root:
+        return self._roots[symbol]
+
+    def path(self, root: str) -> Path:
+        """The price path of an underlying; twins on NSE and BSE share one."""
+        path = self._paths.get(root)
+        if path is None:
+            r = self._roots[root]
+            path = Path(self.seed, root, round(r.base * 100), r.tick_paise, r.volatility)
+            self._paths[root] = path
+        return path
+
+    def _yesterday(self, root: Root) -> int:
+        return self.path(root.symbol).close((self.today - _EPOCH_DAY).days - 1)
+
+    def _cash(self) -> Iterator[Listing]:
+        for number, root in enumerate(self._roots.values()):
+            base = self._yesterday(root)
+            if root.is_index:
+                yield Listing(
+                    root.exchange,
+                    root.symbol,
+                    root.token,
+                    Kind.INDEX,
+                    root.name,
+                    root.symbol,
+                    "",
+                    1,
+                    5,
+                    0,
+                    base,
+                )
+                continue
+            isin = catalog.isin(number)
+            freeze = max(int(_SHARE_FREEZE_INR / root.base), 1000)
+            for exchange, token in (("NSE", root.token), ("BSE", root.bse_token)):
+                if token:
+                    yield Listing(
+                        exchange,
+                        root.symbol,
+                        token,
+                        Kind.EQUITY,
+                        root.name,
+                        root.symbol,
+                        isin,
+                        1,
+                        root.tick_paise,
+                        freeze,
+                        base,
+                    )
+
+    def _contracts(self) -> Iterator[Listing]:
+        tokens = dict(_FIRST_DERIVATIVE_TOKEN)
+        roots = sorted((r for r in self._roots.values() if r.lot), key=lambda r: r.derivatives_exchange)
+        for root in roots:
+            exchange = root.derivatives_exchange
+            token = tokens[exchange]
+            for listing in self._contracts_of(root, token):
+                yield listing
+                token += 1
+            tokens[exchange] = token
+
+    def _contracts_of(self, root: Root, token: int) -> Iterator[Listing]:
+        exchange = root.derivatives_exchange
+        full = self.size == "full"
+        futures = expiries.monthlies(
+            self.today, 3 if full else 2 if root.is_index else 1, exchange, self._calendar
+        )
+        spot = self._yesterday(root)
+        opening = datetime.combine(self.today, time(0), IST).astimezone(UTC)
+        for expiry in futures:
+            price = derive(
+                Kind.FUTURE, spot, 0, years_left(expiry, opening), root.volatility, root.tick_paise
+            )
+            yield self._contract(root, Kind.FUTURE, expiry, 0, price, token)
+            token += 1
+        for expiry in self._option_expiries(root):
+            years = years_left(expiry, opening)
+            for strike in self._strikes(root, spot):
+                for kind in (Kind.CALL, Kind.PUT):
+                    price = derive(kind, spot, strike, years, root.volatility, _DERIVATIVE_TICK)
+                    yield self._contract(root, kind, expiry, strike, price, token)
+                    token += 1
+
+    def _option_expiries(self, root: Root) -> list[date]:
+        """Two in the small universe: the nearest, and the monthly (or the one after it)."""
+        if not root.strike_step_paise:
+            return []
+        exchange, calendar = root.derivatives_exchange, self._calendar
+        if self.size == "full":
+            count = _FULL_INDEX[0] if root.is_index else _FULL_STOCK[0]
+            upcoming = expiries.weeklies if root.weekly else expiries.monthlies
+            return upcoming(self.today, count, exchange, calendar)
+        if not root.weekly:
+            return expiries.monthlies(self.today, 2, exchange, calendar)
+        first, second = expiries.weeklies(self.today, 2, exchange, calendar)
+        monthly = expiries.monthlies(self.today, 1, exchange, calendar)[0]
+        return [first, second if monthly == first else monthly]
+
+    def _strikes(self, root: Root, spot: int) -> list[int]:
+        step = root.strike_step_paise
+        if self.size == "full":
+            each_side = (_FULL_INDEX if root.is_index else _FULL_STOCK)[1]
+        else:
+            each_side = _STRIKES_EACH_SIDE["index" if root.is_index else "stock"]
+        middle = round(spot / step)
+        return [n * step for n in range(max(middle - each_side, 1), middle + each_side + 1)]
+
+    def _contract(self, root: Root, kind: Kind, expiry: date, strike: int, price: int, token: int) -> Listing:
+        exchange = root.derivatives_exchange
+        tick = root.tick_paise if kind is Kind.FUTURE else _DERIVATIVE_TICK
+        return Listing(
+            exchange,
+            symbol_of(root.symbol, kind, expiry, strike),
+            token,
+            kind,
+            root.symbol,
+            root.symbol,
+            "",
+            root.lot,
+            tick,
+            root.freeze or root.lot * 40,
+            price,
+            expiry,
+            strike,
+            not expiries.is_monthly(expiry, exchange, self._calendar) if root.weekly else False,
+        )
+
+
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+
+def symbol_of(root: str, kind: Kind, expiry: date, strike_paise: int = 0) -> str:
+    """OpenAlgo's symbol of a contract: ``NIFTY24NOV26FUT``, ``VEDL28APR26292.5CE``.
+
+    Source: openalgo-api.md, "Symbol grammar".
+    """
+    day = f"{expiry.day:02d}{_MONTHS[expiry.month - 1]}{expiry.year % 100:02d}"
+    if kind is Kind.FUTURE:
+        return f"{root}{day}FUT"
+    rupees, paise = divmod(strike_paise, 100)
+    decimals = f".{paise:02d}".rstrip("0") if paise else ""
+    return f"{root}{day}{rupees}{decimals}{kind.value}"
