@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
+from brokers.calendar import AlwaysOpen, Calendar
 from brokers.clock import Clock
 from brokers.model import (
     Candle,
@@ -294,13 +295,18 @@ class Feed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BrokerContext:
-    """What a broker needs from the outside."""
+    """What a broker needs from the outside.
+
+    Attributes:
+        calendar: Tells a feed whether silence means anything now.
+    """
 
     credentials: Mapping[str, Secret]
     endpoints: Mapping[str, str]
     options: Mapping[str, str]
     clock: Clock
     instruments: InstrumentLookup
+    calendar: Calendar = field(default_factory=AlwaysOpen)
 
 
 class Broker(Protocol):
