@@ -1,0 +1,410 @@
+"""The WebSocket server of the feed process, and three plain HTTP pages on the same port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from brokers import registry
+from brokers.clock import Clock
+from brokers.errors import AlgoError, InvalidRequest
+from gateway.settings import StreamRules
+from gateway.stream import protocol
+from gateway.stream.door import Gate, json_page
+from gateway.stream.encode import LABELS
+from gateway.stream.fanout import Fanout, Holder
+from gateway.stream.hub import Channel
+from gateway.stream.outbox import Connection, Outbox, Turns
+
+log = logging.getLogger(__name__)
+
+AUTH_TIMEOUT = 4401
+WRONG_KEYS = 5
+WRITE_LIMIT = (1024 * 1024, 256 * 1024)
+
+
+class KeyCheck(Protocol):
+    """The instance's API keys, read-only. Called in a worker thread."""
+
+    def verify(self, text: str) -> int | None:
+        """The key's id, None when unknown, revoked or not readable now."""
+        ...
+
+    def live(self) -> frozenset[int] | None:
+        """Ids of every key not revoked; None when that cannot be told now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRules:
+    """Limits beyond the env's ``StreamRules``; seconds and bytes."""
+
+    stalled_after_s: float = 30.0
+    key_check_s: float = 0.4
+    max_message_bytes: int = 1024 * 1024
+    housekeeping_s: float = 0.25
+
+
+@dataclass(slots=True)
+class ServerCounts:
+    """Since the start of the process."""
+
+    connections: int = 0
+    stalled: int = 0
+    revoked: int = 0
+    refused_upgrades: int = 0
+    wrong_keys: int = 0
+    closed_sent: int = 0
+    closed_replaced: int = 0
+
+
+class Client:
+    """One WebSocket connection; a consumer of the hub."""
+
+    listens = True
+
+    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+        self.connection = connection
+        self.outbox = outbox
+        self.key_id: int | None = None
+        self.wrong_keys = 0
+        self.wants_orders = False
+        self.gone = False
+
+    def push(self, channel: Channel[Holder], frame: bytes) -> None:
+        self.outbox.push(channel, frame)
+
+    def refused(self, channel: Channel[Holder], reason: str) -> None:
+        name = channel.name
+        item = protocol.Item(name.exchange, name.symbol, name.mode)
+        broker = channel.broker
+        reply = protocol.subscribed([protocol.item_failed(item, reason, broker)], broker)
+        self.outbox.push_order(protocol.as_frame(reply))
+
+
+Page = Callable[[], tuple[int, Mapping[str, Any]]]
+
+
+@dataclass(slots=True)
+class Facts:
+    """What replies need to know about the instance. ``adapter_status`` is asked anew each time."""
+
+    broker: str
+    user: str
+    adapter_status: Callable[[], str]
+    pages: Mapping[str, Page] = field(default_factory=dict)
+
+
+class StreamServer:
+    """Serves one instance's ticks.
+
+    Args:
+        gate: Which ``Host`` and ``Origin`` may come in.
+    """
+
+    def __init__(
+        self,
+        fanout: Fanout,
+        keys: KeyCheck,
+        gate: Gate,
+        facts: Facts,
+        clock: Clock,
+        limits: StreamRules,
+        rules: ServerRules | None = None,
+    ) -> None:
+        self._fanout = fanout
+        self._keys = keys
+        self._gate = gate
+        self._facts = facts
+        self._clock = clock
+        self._limits = limits
+        self._rules = rules or ServerRules()
+        self._server: Server | None = None
+        self._turns: Turns | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.clients: set[Client] = set()
+        self.counts = ServerCounts()
+        self._actions: dict[str, Callable[[Client, Mapping[str, Any]], Awaitable[protocol.Reply | None]]] = {
+            "authenticate": self._authenticate,
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "unsubscribe_all": self._unsubscribe_all,
+            "subscribe_orders": self._orders_on,
+            "unsubscribe_orders": self._orders_off,
+            "get_broker_info": self._broker_info,
+            "get_supported_brokers": self._supported_brokers,
+            "get_subscriptions": self._subscriptions,
+            "ping": self._ping,
+        }
+
+    async def start(self, sock: socket.socket) -> None:
+        """Serve on a bound socket (see ``listening_socket``)."""
+        loop = asyncio.get_running_loop()
+        self._turns = Turns(loop)
+        self._server = await serve(
+            self._serve,
+            sock=sock,
+            create_connection=Connection,
+            process_request=self._request,
+            # ticks are small and written once for all; deflating would mean once per client
+            compression=None,
+            server_header=None,
+            max_size=self._rules.max_message_bytes,
+            write_limit=WRITE_LIMIT,
+            ping_interval=self._limits.ping_interval_s,
+            ping_timeout=self._limits.ping_timeout_s,
+            close_timeout=1.0,
+            logger=logging.getLogger("websockets.server"),
+        )
+        self._spawn(self._housekeeping())
+
+    async def stop(self) -> None:
+        """Close every client with 1001 (going away)."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def send_order(self, reply: protocol.Reply) -> None:
+        """One order update to every client that asked for them."""
+        frame = protocol.as_frame(reply)
+        for client in self.clients:
+            if client.wants_orders:
+                client.outbox.push_order(frame)
+
+    # one connection ------------------------------------------------------------------------------------
+
+    def _request(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Before the upgrade: who may come in, and the plain pages."""
+        refusal = self._gate.refusal(request.headers.get_all("Host"), request.headers.get_all("Origin"))
+        if refusal:
+            self.counts.refused_upgrades += 1
+            log.warning("refused %s: %s", request.path[:80], refusal)
+            return json_page(403, {"status": "error", "message": refusal})
+        if "websocket" in request.headers.get("Upgrade", "").lower():
+            return None
+        page = self._facts.pages.get(request.path.partition("?")[0])
+        if page is None:
+            known = sorted(self._facts.pages)
+            return json_page(404, {"status": "error", "message": f"Not found. WebSocket, or one of {known}"})
+        return json_page(*page())
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Connection)
+        assert self._turns is not None
+        client: Client
+
+        def overflow() -> None:
+            log.warning("client %s keeps no room for order updates: closed", _peer(connection))
+            connection.transport.abort()
+
+        client = Client(
+            connection, Outbox(connection, self._turns, most=self._limits.max_queue, overflow=overflow)
+        )
+        self.clients.add(client)
+        self.counts.connections += 1
+        loop = asyncio.get_running_loop()
+        grace = loop.call_later(self._limits.auth_grace_s, self._grace_over, client)
+        try:
+            async for message in connection:
+                await self._answer(client, message)
+        except ConnectionClosed:
+            pass
+        finally:
+            grace.cancel()
+            client.gone = True
+            self.clients.discard(client)
+            self.counts.closed_sent += client.outbox.sent
+            self.counts.closed_replaced += client.outbox.replaced
+            self._fanout.drop(client)
+
+    def _grace_over(self, client: Client) -> None:
+        if client.key_id is None:
+            self._spawn(client.connection.close(AUTH_TIMEOUT, "auth timeout"))
+
+    async def _answer(self, client: Client, message: str | bytes) -> None:
+        fields: Mapping[str, Any] = {}
+        try:
+            action, fields = protocol.parse(message)
+            if client.key_id is None and action not in protocol.NEED_NO_KEY:
+                raise InvalidRequest("Authenticate first", code="NOT_AUTHENTICATED")
+            reply = await self._actions[action](client, fields)
+        except AlgoError as exc:
+            reply = protocol.error(exc.code, str(exc))
+        except ConnectionClosed:
+            raise
+        except Exception:
+            error_id = uuid.uuid4().hex[:12]
+            log.exception("request failed", extra={"error_id": error_id})
+            reply = protocol.error("SERVER_ERROR", f"Internal error {error_id}")
+        if reply is not None:
+            await self._reply(client, fields, reply)
+
+    async def _reply(self, client: Client, fields: Mapping[str, Any], reply: protocol.Reply) -> None:
+        if "request_id" in fields:
+            reply["request_id"] = fields["request_id"]
+        # what came before the question stands before the answer
+        client.outbox.flush()
+        await client.connection.send(protocol.encode(reply).decode())
+
+    # actions -------------------------------------------------------------------------------------------
+
+    async def _authenticate(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply | None:
+        text = fields.get("api_key") or fields.get("apikey")
+        if not isinstance(text, str) or not text:
+            return protocol.error("AUTHENTICATION_ERROR", "API key is required", auth=True)
+        # the longest key anybody was ever issued is far below this
+        key_id = await asyncio.to_thread(self._keys.verify, text) if len(text) <= 256 else None
+        if key_id is None:
+            client.wrong_keys += 1
+            self.counts.wrong_keys += 1
+            reply = protocol.error("AUTHENTICATION_ERROR", "Invalid API key", auth=True)
+            if client.wrong_keys < WRONG_KEYS:
+                return reply
+            await self._reply(client, fields, reply)
+            await client.connection.close(AUTH_TIMEOUT, "too many wrong keys")
+            return None
+        client.key_id = key_id
+        return protocol.authenticated(self._facts.broker, self._facts.user)
+
+    async def _subscribe(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply | None:
+        items = protocol.items(fields)
+        outcomes = await self._fanout.subscribe(client, items, still=lambda: not client.gone)
+        broker, results, joined = self._facts.broker, [], []
+        now_s = self._clock.monotonic()
+        for outcome in outcomes:
+            channel = outcome.channel
+            if channel is None:
+                results.append(protocol.item_failed(outcome.item, outcome.error, broker))
+                continue
+            name = channel.name
+            state = channel.state(now_s).value
+            results.append(protocol.item_ok(name.exchange, name.symbol, name.mode, broker, state))
+            if outcome.new:
+                joined.append(channel)
+        await self._reply(client, fields, protocol.subscribed(results, broker))
+        for channel in joined:
+            # the client may have let go, or gone, while the answer was on its way
+            if client in channel.holders:
+                self._fanout.show_newest(client, channel)
+        return None
+
+    async def _unsubscribe(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
+        outcomes = await self._fanout.unsubscribe(client, protocol.items(fields))
+        broker, done, failed = self._facts.broker, [], []
+        for outcome in outcomes:
+            if outcome.channel is None:
+                failed.append(protocol.item_failed(outcome.item, outcome.error, broker))
+            else:
+                done.append(self._let_go(client, outcome.channel))
+        return protocol.unsubscribed(done, failed, broker)
+
+    async def _unsubscribe_all(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
+        done = [self._let_go(client, channel) for channel in self._fanout.drop(client)]
+        return protocol.unsubscribed(done, [], self._facts.broker)
+
+    def _let_go(self, client: Client, channel: Channel[Holder]) -> protocol.Reply:
+        client.outbox.forget(channel)
+        name = channel.name
+        return {
+            "symbol": name.symbol,
+            "exchange": name.exchange,
+            "status": "success",
+            "mode": LABELS[name.mode],
+            "broker": self._facts.broker,
+        }
+
+    async def _orders_on(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
+        client.wants_orders = True
+        return {"type": "subscribe_orders", "status": "success", "message": "Subscribed to order updates"}
+
+    async def _orders_off(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
+        client.wants_orders = False
+        return {
+            "type": "unsubscribe_orders",
+            "status": "success",
+            "message": "Unsubscribed from order updates",
+        }
+
+    async def _broker_info(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
+        return {
+            "type": "broker_info",
+            "status": "success",
+            "broker": self._facts.broker,
+            "adapter_status": self._facts.adapter_status(),
+            "user_id": self._facts.user,
+        }
+
+    async def _supported_brokers(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
+        brokers = registry.names()
+        return {"type": "supported_brokers", "status": "success", "brokers": brokers, "count": len(brokers)}
+
+    async def _subscriptions(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
+        now_s = self._clock.monotonic()
+        held = [
+            {
+                "symbol": c.name.symbol,
+                "exchange": c.name.exchange,
+                "mode": LABELS[c.name.mode],
+                "state": c.state(now_s).value,
+                "seq": c.seq,
+                "message": c.entry.refused,
+            }
+            for c in self._fanout.hub.held(client)
+        ]
+        return {"type": "subscriptions", "status": "success", "subscriptions": held, "count": len(held)}
+
+    async def _ping(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
+        return protocol.pong(fields, self._clock.time_ns() // 1_000_000)
+
+    # housekeeping --------------------------------------------------------------------------------------
+
+    async def _housekeeping(self) -> None:
+        loop = asyncio.get_running_loop()
+        keys_due = 0.0
+        while True:
+            await asyncio.sleep(self._rules.housekeeping_s)
+            self._cut_stalled(loop.time())
+            if loop.time() >= keys_due and self.clients:
+                keys_due = loop.time() + self._rules.key_check_s
+                await self._cut_revoked()
+
+    def _cut_stalled(self, now_s: float) -> None:
+        for client in list(self.clients):
+            if client.outbox.stalled_s(now_s) >= self._rules.stalled_after_s:
+                self.counts.stalled += 1
+                log.warning("client %s took no byte for too long: closed", _peer(client.connection))
+                # a close frame would wait behind what it does not read
+                client.connection.transport.abort()
+
+    async def _cut_revoked(self) -> None:
+        live = await asyncio.to_thread(self._keys.live)
+        if live is None:
+            return
+        for client in list(self.clients):
+            if client.key_id is not None and client.key_id not in live:
+                client.key_id = None
+                client.wants_orders = False
+                self._fanout.drop(client)
+                self.counts.revoked += 1
+                self._spawn(client.connection.close(AUTH_TIMEOUT, "API key revoked"))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _peer(connection: ServerConnection) -> str:
+    address = connection.remote_address
+    return f"{address[0]}:{address[1]}" if address else "unknown"
