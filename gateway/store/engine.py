@@ -318,6 +318,7 @@ def _engine(path: Path, *, writing: bool, wal: bool = True) -> Engine:
                 cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA foreign_keys=ON")
+            cursor.execute("PRAGMA cache_size=-65536")
         else:
             cursor.execute("PRAGMA query_only=ON")
         cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
