@@ -1,0 +1,9 @@
+"""Kotak's words <-> ours. Pure: no socket, clock, file or logger.
+
+``words`` tables and number forms, ``orders`` what is sent and what order rows say, ``books`` positions,
+holdings and limits, ``market`` quotes and candles, ``errors`` refusals.
+"""
+
+from brokers.kotak.mapping import books, errors, market, orders, words
+
+__all__ = ["books", "errors", "market", "orders", "words"]

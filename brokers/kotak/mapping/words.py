@@ -1,0 +1,164 @@
+"""Kotak's words and numbers, and ours.
+
+Source: kotak-wire.md section 3 (enumerations), 2.5 (times and number forms of report rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from brokers.clock import IST
+from brokers.contract import InstrumentLookup
+from brokers.errors import NotSupported, WireError
+from brokers.model import (
+    Action,
+    Exchange,
+    InstrumentKey,
+    OrderStatus,
+    PriceType,
+    Product,
+)
+
+SEGMENT_OF: Mapping[str, str] = {
+    Exchange.NSE: "nse_cm",
+    Exchange.NSE_INDEX: "nse_cm",
+    Exchange.BSE: "bse_cm",
+    Exchange.BSE_INDEX: "bse_cm",
+    Exchange.NFO: "nse_fo",
+    Exchange.BFO: "bse_fo",
+    Exchange.CDS: "cde_fo",
+    Exchange.BCD: "bcs_fo",
+    Exchange.MCX: "mcx_fo",
+}
+EXCHANGE_OF: Mapping[str, str] = {
+    "nse_cm": Exchange.NSE,
+    "bse_cm": Exchange.BSE,
+    "nse_fo": Exchange.NFO,
+    "bse_fo": Exchange.BFO,
+    "cde_fo": Exchange.CDS,
+    "bcs_fo": Exchange.BCD,
+    "bcs-fo": Exchange.BCD,
+    "mcx_fo": Exchange.MCX,
+    "mcx": Exchange.MCX,
+}
+ORDER_SEGMENTS = frozenset({"nse_cm", "bse_cm", "nse_fo", "bse_fo", "mcx_fo", "cde_fo"})
+
+SIDE: Mapping[Action, str] = {Action.BUY: "B", Action.SELL: "S"}
+ACTION: Mapping[str, Action] = {"B": Action.BUY, "S": Action.SELL, "BUY": Action.BUY, "SELL": Action.SELL}
+
+PRICE_WORD: Mapping[PriceType, str] = {
+    PriceType.MARKET: "MKT",
+    PriceType.LIMIT: "L",
+    PriceType.SL: "SL",
+    PriceType.SL_M: "SL-M",
+}
+PRICE_TYPE: Mapping[str, PriceType] = {
+    "MKT": PriceType.MARKET,
+    "L": PriceType.LIMIT,
+    "LMT": PriceType.LIMIT,
+    "SL": PriceType.SL,
+    "SL-M": PriceType.SL_M,
+}
+
+PRODUCT: Mapping[str, Product] = {
+    "CNC": Product.CNC,
+    "NRML": Product.NRML,
+    "MIS": Product.MIS,
+    "INTRADAY": Product.MIS,
+}
+
+STATUS: Mapping[str, OrderStatus] = {
+    "put order req received": OrderStatus.OPEN,
+    "validation pending": OrderStatus.OPEN,
+    "open pending": OrderStatus.OPEN,
+    "open": OrderStatus.OPEN,
+    "trigger pending": OrderStatus.TRIGGER_PENDING,
+    "modify validation pending": OrderStatus.OPEN,
+    "modify pending": OrderStatus.OPEN,
+    "modified": OrderStatus.OPEN,
+    "cancel pending": OrderStatus.OPEN,
+    "after market order req received": OrderStatus.OPEN,
+    "modify after market order req received": OrderStatus.OPEN,
+    "complete": OrderStatus.COMPLETE,
+    "traded": OrderStatus.COMPLETE,
+    "rejected": OrderStatus.REJECTED,
+    "cancelled": OrderStatus.CANCELLED,
+    "canceled": OrderStatus.CANCELLED,
+    "cancelled after market order": OrderStatus.CANCELLED,
+}
+"""The list is open-ended. A word not in it is ``unknown``, never guessed to be final, and kept as sent."""
+
+
+def status_of(word: str) -> OrderStatus:
+    return STATUS.get(word.strip().lower(), OrderStatus.UNKNOWN)
+
+
+def segment_of(exchange: str) -> str:
+    """Raises ``NotSupported`` for an exchange Kotak does not trade."""
+    segment = SEGMENT_OF.get(exchange)
+    if segment is None:
+        raise NotSupported(f"Kotak has no exchange {exchange}")
+    return segment
+
+
+def text_of(number: Decimal | int) -> str:
+    """A number as Kotak wants it: plain digits, and a zero is ``"0"`` because ``"0.0"`` is refused."""
+    if not number:
+        return "0"
+    text = format(Decimal(number), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def decimal_of(value: Any) -> Decimal:
+    """A number out of a report row, where it may be a string, a number, blank or absent; those are zero.
+
+    Raises:
+        WireError: Text that is no number.
+    """
+    if value is None or value in ("", "--", "NA", "-"):
+        return Decimal(0)
+    try:
+        number = Decimal(str(value).replace(",", ""))
+    except InvalidOperation as exc:
+        raise WireError(f"expected a number, got {str(value)[:40]!r}") from exc
+    if not number.is_finite():
+        raise WireError(f"expected a number, got {str(value)[:40]!r}")
+    return number
+
+
+def int_of(value: Any) -> int:
+    return int(decimal_of(value))
+
+
+def text_field(row: Mapping[str, Any], *names: str) -> str:
+    """First of the named fields that holds something; Kotak's own words for nothing are nothing."""
+    for name in names:
+        value = row.get(name)
+        if value is not None and (text := str(value).strip()) not in ("", "--", "NA", "-"):
+            return text
+    return ""
+
+
+def time_of(text: str) -> datetime | None:
+    """``22-Jan-2025 14:28:01`` or ``2025/01/22 14:28:01``, both IST wall time; blanks after colons occur."""
+    squeezed = text.replace(": ", ":")
+    for layout in ("%d-%b-%Y %H:%M:%S", "%Y/%m/%d %H:%M:%S"):
+        try:
+            return datetime.strptime(squeezed, layout).replace(tzinfo=IST).astimezone(UTC)
+        except ValueError:
+            continue
+    return None
+
+
+def key_of(lookup: InstrumentLookup, segment: str, token: str, symbol: str) -> InstrumentKey:
+    """Our name of an instrument in a report row: by token, else by trading symbol (trades carry no token),
+    else the broker's own words, so that nothing is dropped."""
+    found = lookup.by_token(segment, token) if token else None
+    if found is None and symbol:
+        found = lookup.by_broker_symbol(segment, symbol)
+    if found is not None:
+        return found.key
+    return InstrumentKey(EXCHANGE_OF.get(segment, segment), symbol or token)
