@@ -1,0 +1,134 @@
+"""Did a byte leave? Every way a connection can fail, over real sockets."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from brokers.errors import BrokerDown, OutcomeUnknown
+from brokers.transport import Transport
+from tests.ports import free_ports
+
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@contextmanager
+def server(behave: Callable[[socket.socket, int], None]) -> Iterator[tuple[str, list[bytes]]]:
+    """A listener that hands each connection and its number to ``behave``; yields URL and what it read."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    seen: list[bytes] = []
+    stop = threading.Event()
+
+    def read(connection: socket.socket) -> bytes:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            part = connection.recv(65536)
+            if not part:
+                return data
+            data += part
+        return data
+
+    def run() -> None:
+        number = 0
+        while not stop.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(5)
+                try:
+                    data = read(connection)
+                    if data:
+                        seen.append(data)
+                    behave(connection, number)
+                except OSError:
+                    pass
+            number += 1
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/x", seen
+    finally:
+        stop.set()
+        listener.close()
+        thread.join(5)
+
+
+def reset(connection: socket.socket, number: int) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_refused_means_nothing_left() -> None:
+    [port] = free_ports(1)
+    with pytest.raises(BrokerDown):
+        Transport().send("POST", f"http://127.0.0.1:{port}/x", headers={}, body=b"order")
+
+
+def test_a_name_that_does_not_resolve_means_nothing_left() -> None:
+    with pytest.raises(BrokerDown):
+        Transport().send("POST", "http://no-such-host.invalid/x", headers={}, body=b"order")
+
+
+def test_a_failed_tls_handshake_means_nothing_left() -> None:
+    with server(lambda c, n: c.sendall(b"not tls at all")) as (url, _), pytest.raises(BrokerDown):
+        Transport().send("POST", url.replace("http", "https"), headers={}, body=b"order")
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        pytest.param(reset, id="reset after reading"),
+        pytest.param(lambda c, n: None, id="closed without an answer"),
+        pytest.param(lambda c, n: c.sendall(HALF), id="truncated"),
+        pytest.param(lambda c, n: c.sendall(b"\x00\x01garbage\r\n\r\n"), id="not HTTP"),
+        pytest.param(lambda c, n: threading.Event().wait(1.5), id="slow"),
+    ],
+)
+def test_after_bytes_left_the_outcome_is_unknown_and_nothing_is_sent_again(
+    behave: Callable[[socket.socket, int], None],
+) -> None:
+    with server(behave) as (url, seen):
+        with pytest.raises(OutcomeUnknown):
+            Transport().send("POST", url, headers={}, body=b"order", read_timeout_s=0.5)
+        assert len(seen) == 1
+
+
+def test_a_write_is_not_redirected_and_not_retried_on_5xx() -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n"
+    with server(lambda c, n: c.sendall(moved)) as (url, seen):
+        assert Transport().send("POST", url, headers={}, body=b"order").status == 302
+        assert len(seen) == 1
+
+
+def test_a_read_is_repeated_until_it_works() -> None:
+    def behave(connection: socket.socket, number: int) -> None:
+        if number == 0:
+            reset(connection, number)
+        elif number == 1:
+            connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        else:
+            connection.sendall(OK)
+
+    with server(behave) as (url, seen):
+        reply = Transport().fetch("GET", url, headers={})
+        assert (reply.status, reply.body, len(seen)) == (200, b"ok", 3)
+
+
+def test_a_read_gives_up_by_name() -> None:
+    with server(reset) as (url, _), pytest.raises(BrokerDown):
+        Transport(read_retries=1).fetch("GET", url, headers={})
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("3", 3.0), ("1.5", 1.5), ("Wed, 21 Oct 2026", None)])
+def test_retry_after(header: str, seconds: float | None) -> None:
+    answer = f"HTTP/1.1 429 Slow\r\nRetry-After: {header}\r\nContent-Length: 0\r\n\r\n".encode()
+    with server(lambda c, n: c.sendall(answer)) as (url, _):
+        assert Transport().send("POST", url, headers={}).retry_after_s == seconds
