@@ -21,7 +21,7 @@ class Gate:
     """Refuses rebinding (a foreign ``Host``) and other people's pages (a foreign ``Origin``).
 
     A page may come from this instance's own web port, from the WebSocket port, or from an allowed name
-    without a port (a reverse proxy). Programs send no ``Origin`` and are let in; their key is checked afterwards.
+    without a port (a reverse proxy). Programs send no ``Origin`` and are let in; their key is checked later.
 
     Args:
         hosts: Names allowed in ``Host``, without port.

@@ -1,0 +1,261 @@
+"""Composition root of the feed process: ``python -m gateway feed …``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from brokers import registry
+from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
+from brokers.clock import SystemClock
+from brokers.contract import BrokerContext, BrokerSession, Feed, FeedSink
+from brokers.errors import SettingsError
+from brokers.model import OrderUpdate, Venue
+from brokers.redact import Redactor
+from gateway import log as process_log
+from gateway.settings import Settings
+from gateway.stream import protocol
+from gateway.stream.apilink import ApiLink
+from gateway.stream.badframes import BadFrames
+from gateway.stream.bus import Bus
+from gateway.stream.door import Gate, listening_socket
+from gateway.stream.fanout import Fanout
+from gateway.stream.hub import Hub
+from gateway.stream.library import Library
+from gateway.stream.relay import OrderRelay
+from gateway.stream.server import Facts, StreamServer
+from gateway.stream.standing import Account, Standing, Topics, follow_table, pinned
+from gateway.stream.status import Status
+from gateway.stream.upstream import Sessions, Upstream
+
+if sys.platform == "win32":
+    from asyncio import new_event_loop
+else:
+    from uvloop import new_event_loop
+
+log = logging.getLogger(__name__)
+
+EXIT_SETTINGS = 2
+EXIT_PORT_TAKEN = 3
+EXIT_CRASH = 1
+STOP_WITHIN_S = 1.5
+
+
+class PortTaken(Exception):
+    """Another process listens there."""
+
+
+def main(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code (0, 1, 2 or 3)."""
+    redactor = process_log.setup("feed", settings)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        try:
+            return runner.run(_run(settings, redactor))
+        except SettingsError as exc:
+            log.error("%s", exc)
+            return EXIT_SETTINGS
+        except PortTaken as exc:
+            log.error("%s", exc)
+            return EXIT_PORT_TAKEN
+        except Exception:
+            log.exception("the feed process failed")
+            return EXIT_CRASH
+
+
+async def _run(settings: Settings, redactor: Redactor) -> int:
+    process = FeedProcess(settings, redactor)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        # no such thing on Windows: Ctrl-C ends the runner there
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(sign, stop.set)
+    try:
+        await process.start()
+        await process.until(stop)
+    finally:
+        await process.stop()
+    return 0
+
+
+class FeedProcess:
+    """Everything one feed process is made of, wired together."""
+
+    def __init__(self, settings: Settings, redactor: Redactor) -> None:
+        self.settings = settings
+        self._redactor = redactor
+        self._clock = SystemClock()
+        self.library = Library(settings, self._clock)
+        self._link = ApiLink(settings)
+        self._bad_frames = BadFrames(settings.log_dir / f"{settings.name}.bad-frames.jsonl", self._clock.now)
+        self.relay = OrderRelay(self._link)
+        self.upstream = Upstream(
+            on_order=self._order, on_new_order=self._new_order, bad_frames=self._bad_frames
+        )
+        self.fanout = Fanout(
+            Hub(settings.stream.max_symbols, settings.broker),
+            want=self.upstream.want,
+            table=self.library.table,
+            monotonic=self._clock.monotonic,
+        )
+        self.upstream.join(self.fanout)
+        names = ("pinned", "account", "zmq")
+        self._standings = {name: Standing(self.fanout, name) for name in names}
+        self._account = Account(self._standings["account"], self._link)
+        self._topics = Topics(self._standings["zmq"])
+        self.bus = Bus(self._topics.heard)
+        self.fanout.attach(self.bus)
+        self.status = Status(
+            settings,
+            self._clock,
+            upstream=self.upstream,
+            fanout=self.fanout,
+            bus=self.bus,
+            relay=self.relay,
+            standings=self._standings,
+            database_problem=lambda: self.library.problem,
+            bad_frames=lambda: self._bad_frames.count,
+        )
+        facts = Facts(settings.broker, settings.name, self.status.adapter_status, self.status.pages())
+        gate = Gate(settings.allowed_hosts, (settings.port, settings.ws_port))
+        self.server = StreamServer(self.fanout, self.library, gate, facts, self._clock, settings.stream)
+        self.status.watch(self.server)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Bind both ports, then let everything run.
+
+        Raises:
+            PortTaken: Names the port, its setting and line.
+            SettingsError: An address that is not this machine's, or a database of another venue.
+        """
+        settings = self.settings
+        for warning in settings.warnings:
+            log.warning("%s", warning)
+        sock = self._listen()
+        try:
+            self.bus.bind(settings.zmq_host, settings.zmq_port)
+        except OSError as exc:
+            sock.close()
+            raise _binding(settings, "ZMQ_PORT", settings.zmq_host, settings.zmq_port, exc) from exc
+        self.library.open()
+        await self.server.start(sock)
+        self._begin(self.relay.run())
+        self._begin(self._topics.run())
+        self._begin(self._feed())
+        self._begin(self._measure())
+        # what lives now lives long; a collection that walks it is a pause for every client
+        gc.collect()
+        gc.freeze()
+        log.info(
+            "feed of %s (%s, %s) on ws://%s:%d and tcp://%s:%d",
+            settings.name,
+            settings.broker,
+            settings.venue.value,
+            settings.ws_host,
+            settings.ws_port,
+            settings.zmq_host,
+            settings.zmq_port,
+        )
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Wait for the signal; a background task that ends is a bug: its error is raised."""
+        waiter = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([waiter, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiter.cancel()
+        for task in self._tasks:
+            if task.done() and not stop.is_set():
+                task.result()
+                raise RuntimeError(f"background task {task.get_coro()} ended")
+
+    async def stop(self) -> None:
+        """Orderly, within ``STOP_WITHIN_S`` and the bus's linger."""
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await self.server.stop()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+        if len(self.relay):
+            log.warning("%d order updates not delivered; the api process reads the books", len(self.relay))
+        self.bus.close()
+        self.library.close()
+
+    # parts ---------------------------------------------------------------------------------------------
+
+    def _listen(self) -> socket.socket:
+        settings = self.settings
+        try:
+            return listening_socket(settings.ws_host, settings.ws_port)
+        except OSError as exc:
+            raise _binding(settings, "WEBSOCKET_PORT", settings.ws_host, settings.ws_port, exc) from exc
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(asyncio.get_running_loop().create_task(work))
+
+    async def _feed(self) -> None:
+        """Wait for the database, then run the broker feed and the subscriptions that need no client."""
+        while not self.library.open():
+            await asyncio.sleep(0.25)
+        followers = (
+            follow_table(self.library.synced_at, self.fanout, self._standings.values()),
+            self._account.run(),
+            self.upstream.run(self._make_feed),
+        )
+        await self._standings["pinned"].add(pinned(self.settings.symbols))
+        async with asyncio.TaskGroup() as group:
+            for follower in followers:
+                group.create_task(follower)
+
+    def _make_feed(self, sink: FeedSink) -> Feed:
+        settings = self.settings
+        always = settings.venue is Venue.SIM and settings.sim_hours == "always"
+        calendar: Calendar = AlwaysOpen() if always else FileCalendar()
+        context = BrokerContext(
+            credentials=settings.credentials,
+            endpoints=settings.endpoints,
+            options=settings.options,
+            clock=self._clock,
+            instruments=self.library,
+            calendar=calendar,
+        )
+        sessions = Sessions(self._link, self.library.session, self._hide)
+        return registry.open_broker(settings.broker).feed(context, sessions, sink)
+
+    def _hide(self, session: BrokerSession) -> None:
+        """A session's secrets never reach this process's log."""
+        for secret in session.secrets.values():
+            self._redactor.add(secret)
+
+    async def _measure(self) -> None:
+        while True:
+            self.status.rate.look(self.fanout.counts.ticks, self._clock.monotonic())
+            await asyncio.sleep(1.0)
+
+    def _order(self, update: OrderUpdate) -> None:
+        self.relay.add(update)
+        self._account.look_now()
+
+    def _new_order(self, update: OrderUpdate) -> None:
+        settings = self.settings
+        reply = protocol.order_update(update, broker=settings.broker, user=settings.name)
+        self.server.send_order(reply)
+        topic = f"{settings.broker.upper()}_{settings.name}_orders"
+        self.bus.send(topic.encode(), protocol.encode(reply))
+
+
+def _binding(settings: Settings, name: str, host: str, port: int, exc: OSError) -> Exception:
+    where = settings.where(name)
+    if exc.errno == errno.EADDRINUSE:
+        return PortTaken(f"{where}: {name} {port} is taken by another process on {host}")
+    return SettingsError(f"{where}: cannot listen on {host}:{port} ({exc.strerror or exc}); check {name}")
