@@ -1,7 +1,7 @@
 """Packets as Dhan's servers send them: values in, bytes out. No socket, clock or exchange here.
 
-Everything is little endian. Prices of the live feed are float32, of the depth feeds float64; times are the IST
-wall clock written as if it were a UTC epoch.
+Everything is little endian. Prices of the live feed are float32, of the depth feeds float64; times are
+the IST wall clock written as if it were a UTC epoch.
 
 Source: Dhan API v2, Live Market Feed and Full Market Depth, packet tables.
 """
@@ -57,7 +57,7 @@ class DepthRow(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """What quote and full packets share up to the totals; prices in rupees, ``time_raw`` from `wall_epoch`."""
+    """What quote and full packets share up to the totals; rupees, ``time_raw`` from `wall_epoch`."""
 
     ltp: float
     ltq: int
@@ -69,7 +69,7 @@ class Trade(NamedTuple):
 
 
 class Day(NamedTuple):
-    """Open, close, high, low in the order of the wire; rupees. ``close`` is yesterday's until the session ends."""
+    """Open, close, high, low in wire order, rupees. ``close`` is yesterday's until the session ends."""
 
     open: float
     close: float
@@ -102,7 +102,7 @@ def open_interest(segment: int, security_id: int, oi: int) -> bytes:
 
 
 def quote(segment: int, security_id: int, trade: Trade, day: Day) -> bytes:
-    """Code 4, 50 bytes. The last quantity has 16 bits: larger ones are clamped (what Dhan does is unknown)."""
+    """Code 4, 50 bytes. The last quantity has 16 bits; larger ones are clamped (Dhan's way is unknown)."""
     return _QUOTE.pack(QUOTE, _QUOTE.size, segment, security_id, *_trade(trade), *day)
 
 
