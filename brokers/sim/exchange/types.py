@@ -11,6 +11,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+PAISA = Decimal("0.01")
+
+
+def rupees(paise: int) -> Decimal:
+    """Paise as rupees with two decimals."""
+    return Decimal(paise).scaleb(-2)
+
 
 class Kind(StrEnum):
     EQUITY = "EQ"
@@ -185,6 +192,7 @@ class SimOrder:
     modifications: int = 0
     tag: str = ""
     trades: list[SimTrade] = field(default_factory=list)
+    refusal: RefusalCode | None = None
 
     @property
     def remaining(self) -> int:
@@ -209,6 +217,39 @@ class SimPosition:
     @property
     def net(self) -> int:
         return self.buy_qty + self.carry_buy_qty - self.sell_qty - self.carry_sell_qty
+
+    @property
+    def bought(self) -> tuple[int, Decimal]:
+        """Quantity and rupees of every buy, carried ones included."""
+        return self.buy_qty + self.carry_buy_qty, self.buy_value + self.carry_buy_value
+
+    @property
+    def sold(self) -> tuple[int, Decimal]:
+        return self.sell_qty + self.carry_sell_qty, self.sell_value + self.carry_sell_value
+
+    @property
+    def average(self) -> Decimal:
+        """Average price of the side that is open; 0 when flat."""
+        if not self.net:
+            return Decimal(0)
+        quantity, value = self.bought if self.net > 0 else self.sold
+        return value / quantity
+
+    @property
+    def realized(self) -> Decimal:
+        """Rupees earned by the closed part, at average prices, to the paisa."""
+        (bought, cost), (sold, proceeds) = self.bought, self.sold
+        closed = min(bought, sold)
+        if not closed:
+            return Decimal(0)
+        return ((proceeds / sold - cost / bought) * closed).quantize(PAISA)
+
+    def total(self, price: Decimal) -> Decimal:
+        """Realized and unrealized together, the open part valued at ``price`` (exact)."""
+        return self.sold[1] - self.bought[1] + self.net * price
+
+    def unrealized(self, price: Decimal) -> Decimal:
+        return self.total(price) - self.realized
 
 
 @dataclass(slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cached_property
+from hashlib import blake2b
 from typing import Literal
 
 from brokers.calendar import Calendar, FileCalendar
@@ -22,7 +23,7 @@ EXPIRY_TIME = time(15, 30)
 YEAR = timedelta(days=365)
 _EPOCH_DAY = date(1970, 1, 1)
 _DERIVATIVE_TICK = 5
-_FIRST_DERIVATIVE_TOKEN = {"NFO": 35_001, "BFO": 820_001}
+_DERIVATIVE_TOKENS = {"NFO": range(35_001, 800_000), "BFO": range(820_001, 1_190_000)}
 _SHARE_FREEZE_INR = 50_000_000
 _STRIKES_EACH_SIDE = {"index": 20, "stock": 10}
 _FULL_INDEX = (8, 60)
@@ -61,6 +62,12 @@ class Universe:
         yield from catalog.EQUITIES
         if self.size == "full":
             yield from map(catalog.synthetic, range(catalog.SYNTHETIC_EQUITIES))
+
+    def roll(self, today: date) -> None:
+        """Move to another date: expiries, strikes and base prices are computed anew, tokens stay."""
+        self.today = today
+        for name in ("listings", "_by_key", "_by_token"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def listings(self) -> tuple[Listing, ...]:
@@ -141,37 +148,26 @@ class Universe:
                     )
 
     def _contracts(self) -> Iterator[Listing]:
-        tokens = dict(_FIRST_DERIVATIVE_TOKEN)
         roots = sorted((r for r in self._roots.values() if r.lot), key=lambda r: r.derivatives_exchange)
+        used: dict[str, set[int]] = {exchange: set() for exchange in _DERIVATIVE_TOKENS}
         for root in roots:
-            exchange = root.derivatives_exchange
-            token = tokens[exchange]
-            for listing in self._contracts_of(root, token):
-                yield listing
-                token += 1
-            tokens[exchange] = token
+            yield from self._contracts_of(root, used[root.derivatives_exchange])
 
-    def _contracts_of(self, root: Root, token: int) -> Iterator[Listing]:
+    def _contracts_of(self, root: Root, used: set[int]) -> Iterator[Listing]:
         exchange = root.derivatives_exchange
-        full = self.size == "full"
-        futures = expiries.monthlies(
-            self.today, 3 if full else 2 if root.is_index else 1, exchange, self._calendar
-        )
+        count = 3 if self.size == "full" else 2 if root.is_index else 1
         spot = self._yesterday(root)
-        opening = datetime.combine(self.today, time(0), IST).astimezone(UTC)
-        for expiry in futures:
-            price = derive(
-                Kind.FUTURE, spot, 0, years_left(expiry, opening), root.volatility, root.tick_paise
-            )
-            yield self._contract(root, Kind.FUTURE, expiry, 0, price, token)
-            token += 1
+        opening = datetime.combine(self.today, time(0), IST)
+        for expiry in expiries.monthlies(self.today, count, exchange, self._calendar):
+            years = years_left(expiry, opening)
+            price = derive(Kind.FUTURE, spot, 0, years, root.volatility, root.tick_paise)
+            yield self._contract(root, Kind.FUTURE, expiry, 0, price, used)
         for expiry in self._option_expiries(root):
             years = years_left(expiry, opening)
             for strike in self._strikes(root, spot):
                 for kind in (Kind.CALL, Kind.PUT):
                     price = derive(kind, spot, strike, years, root.volatility, _DERIVATIVE_TICK)
-                    yield self._contract(root, kind, expiry, strike, price, token)
-                    token += 1
+                    yield self._contract(root, kind, expiry, strike, price, used)
 
     def _option_expiries(self, root: Root) -> list[date]:
         """Two in the small universe: the nearest, and the monthly (or the one after it)."""
@@ -197,13 +193,16 @@ class Universe:
         middle = round(spot / step)
         return [n * step for n in range(max(middle - each_side, 1), middle + each_side + 1)]
 
-    def _contract(self, root: Root, kind: Kind, expiry: date, strike: int, price: int, token: int) -> Listing:
+    def _contract(
+        self, root: Root, kind: Kind, expiry: date, strike: int, price: int, used: set[int]
+    ) -> Listing:
         exchange = root.derivatives_exchange
         tick = root.tick_paise if kind is Kind.FUTURE else _DERIVATIVE_TICK
+        symbol = symbol_of(root.symbol, kind, expiry, strike)
         return Listing(
             exchange,
-            symbol_of(root.symbol, kind, expiry, strike),
-            token,
+            symbol,
+            _token(exchange, symbol, used),
             kind,
             root.symbol,
             root.symbol,
@@ -216,6 +215,16 @@ class Universe:
             strike,
             not expiries.is_monthly(expiry, exchange, self._calendar) if root.weekly else False,
         )
+
+
+def _token(exchange: str, symbol: str, used: set[int]) -> int:
+    """A contract's token: from its symbol, so that it stays the same from day to day."""
+    tokens = _DERIVATIVE_TOKENS[exchange]
+    token = tokens[int.from_bytes(blake2b(symbol.encode(), digest_size=6).digest(), "big") % len(tokens)]
+    while token in used:
+        token = token + 1 if token + 1 in tokens else tokens[0]
+    used.add(token)
+    return token
 
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
