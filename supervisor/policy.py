@@ -72,6 +72,7 @@ class Child:
     kill_at: float | None = None
     missed: int = 0
     answered: bool = False
+    exit_code: int | None = None
     reason: str = ""
 
 
@@ -190,6 +191,7 @@ def next_wake(child: Child, rules: Rules) -> float | None:
 
 
 def _exited(child: Child, code: int | None, now: float, rules: Rules) -> Child:
+    child = replace(child, exit_code=code)
     if child.state in (State.STOPPING, State.STOPPED):
         return replace(child, state=State.STOPPED, pid=None, kill_at=None, reason="")
     for final, meaning in rules.never_retry:

@@ -81,6 +81,7 @@ def _child_row(spec: ChildSpec, child: Child, now: float) -> dict[str, Any]:
         "pid": child.pid,
         "uptime_s": round(now - child.started_at, 1) if running and child.started_at is not None else None,
         "restarts": child.restarts,
+        "exit_code": child.exit_code,
         "reason": child.reason,
         "log": str(spec.log_path),
     }

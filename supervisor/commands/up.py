@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from brokers import registry
-from brokers.errors import SettingsError
+from brokers.errors import AlgoError, SettingsError
 from brokers.model import Venue
 from gateway import settings as gateway_settings
 from supervisor import envfile, plan, preflight
@@ -22,6 +22,7 @@ from supervisor.render import status_table
 from supervisor.state import RunFolder, running_venue
 
 READY_DEADLINE_S = 90.0
+WRONG_SETTINGS = 2
 
 
 @click.command()
@@ -135,15 +136,24 @@ def _wait(
         status = ask(folder, "status")
         show(status)
         rows = [row for row in status["instances"] if row["name"] in names]
-        failed = [c for row in rows for c in row["children"] if c["state"] == "failed"]
-        if failed:
-            raise CommandFailed("\n".join(_failure(child) for child in failed))
+        if any(c["state"] == "failed" for row in rows for c in row["children"]):
+            raise _give_up(folder, rows)
         if rows and all(row["state"] == "ready" for row in rows):
             return
         if time.monotonic() > deadline:
             waits = "; ".join(w for row in rows for w in row["waiting_for"])
             raise CommandFailed(f"not ready after {timeout_s:.0f} s: {waits}")
         time.sleep(0.1)
+
+
+def _give_up(folder: RunFolder, rows: list[dict[str, Any]]) -> AlgoError:
+    """Stop the instances of which a process failed: nothing stays half started, the others go on."""
+    failed = [(row["name"], child) for row in rows for child in row["children"] if child["state"] == "failed"]
+    said = "\n".join(_failure(child) for _, child in failed)
+    ask(folder, "down", {"names": sorted({name for name, _ in failed})})
+    if all(child["exit_code"] == WRONG_SETTINGS for _, child in failed):
+        return SettingsError(said)
+    return CommandFailed(said)
 
 
 def _nothing(status: dict[str, Any]) -> None:  # noqa: ARG001 - a view that shows nothing
