@@ -1,0 +1,175 @@
+"""From an HTTP request to a handler and back: limit, parse, validate, key, session, call, answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Flask, Response, request
+from marshmallow import Schema, ValidationError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from brokers.errors import InvalidRequest
+from gateway.api import errors, reply
+from gateway.api.parts import Call, Endpoint, Parts
+from gateway.api.surface import ENDPOINTS, WEBHOOKS
+
+PREFIX = "/api/v1"
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+class Dispatcher:
+    """Serves the endpoints of one api process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._instance = parts.settings.name
+
+    def serve(self, endpoint: Endpoint, schema: Schema) -> Response:
+        """Never raises: whatever goes wrong becomes the endpoint's error body."""
+        try:
+            return self._serve(endpoint, schema)
+        except ValidationError as exc:
+            return self._problem(errors.invalid_fields(exc.messages, endpoint.style))
+        except HTTPException:
+            raise
+        except Exception as exc:  # noqa: BLE001 (top of a request; of_exception logs what is not ours)
+            return self._problem(errors.of_exception(exc))
+
+    def _serve(self, endpoint: Endpoint, schema: Schema) -> Response:
+        parts = self._parts
+        received_ns = request.environ.get("algo.received_ns") or time.time_ns()
+        address = request.remote_addr or ""
+        wait_s = parts.limits.hit(endpoint.limit, f"{endpoint.method} {endpoint.path}", address)
+        if wait_s is not None:
+            return self._problem(errors.rate_limited(wait_s))
+        if endpoint.auth != "none":
+            data = schema.load(self._fields(endpoint, schema))
+            if parts.keys.verify(data["apikey"]) is None:
+                refused = errors.invalid_key()
+                message = endpoint.bad_key_message or refused.message
+                return self._problem(errors.Problem(endpoint.bad_key_status, refused.code, message))
+        else:
+            data = {}
+        if endpoint.handler is None:
+            return self._problem(not_yet(f"{PREFIX}/{endpoint.path}"))
+        if endpoint.auth == "session":
+            parts.session.current()
+        answer = endpoint.handler(parts, Call(data, received_ns, request.headers))
+        return answer if isinstance(answer, Response) else reply.json(answer)
+
+    def _fields(self, endpoint: Endpoint, schema: Schema) -> Any:
+        if endpoint.method == "GET":
+            given: dict[str, Any] = request.args.to_dict()
+            if endpoint.handler is not None:
+                # OpenAlgo reads absent query parameters as null
+                given = {**{n: None for n, f in schema.fields.items() if f.required}, **given}
+        else:
+            given = body_of(request.get_data(cache=False))
+        if endpoint.key_header and isinstance(given, dict) and "apikey" not in given:
+            header = request.headers.get("X-API-KEY") or request.args.get("apikey")
+            return {**given, "apikey": header} if header else given
+        return given
+
+    def _problem(self, found: errors.Problem) -> Response:
+        return reply.problem(found, self._instance)
+
+
+def body_of(raw: bytes) -> Any:
+    """JSON whatever the content type says (TradingView sends ``text/plain``).
+
+    Raises:
+        InvalidRequest: Not JSON.
+    """
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        what = f"is not valid JSON: {exc}" if raw else "is empty, expected a JSON object"
+        raise InvalidRequest(f"Request body {what}") from exc
+
+
+def not_yet(path: str) -> errors.Problem:
+    return errors.Problem(501, "NOT_SUPPORTED", f"{path} is not available yet")
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    """Every endpoint in both slash forms, without redirects."""
+    dispatcher = Dispatcher(parts)
+    api = Blueprint("api", __name__)
+    for endpoint in ENDPOINTS:
+        view = _view(dispatcher, endpoint)
+        rule = f"{PREFIX}/{endpoint.path}"
+        name = f"{endpoint.method} {endpoint.path}".replace(".", "_")
+        forms = (rule,) if endpoint.bare_only else (rule, f"{rule}/")
+        for form in forms:
+            api.add_url_rule(form, name, view, methods=[endpoint.method], strict_slashes=True)
+
+    def webhook(**_: str) -> Response:
+        wait_s = parts.limits.hit("WEBHOOK_RATE_LIMIT", "webhook", request.remote_addr or "")
+        found = not_yet(request.path) if wait_s is None else errors.rate_limited(wait_s)
+        return reply.problem(found, parts.settings.name)
+
+    for rule in WEBHOOKS:
+        api.add_url_rule(rule, "webhook", webhook, methods=["POST"])
+    return api
+
+
+def _view(dispatcher: Dispatcher, endpoint: Endpoint) -> Callable[..., Response]:
+    schema = endpoint.schema()
+
+    def view(**_: str) -> Response:
+        return dispatcher.serve(endpoint, schema)
+
+    return view
+
+
+def error_handlers(app: Flask, parts: Parts, page: Callable[[int, str], Response]) -> None:
+    """404, 405, 413 and the unexpected, as JSON below ``/api`` and ``/internal``, as a page elsewhere."""
+    instance = parts.settings.name
+
+    def wants_json() -> bool:
+        return not request.path.startswith(("/static", "/sign", "/setup")) and request.path != "/"
+
+    def not_found() -> Response:
+        found = errors.Problem(404, "NOT_FOUND", "Not found", {"path": request.path})
+        return reply.problem(found, instance)
+
+    @app.errorhandler(NotFound)
+    def on_not_found(_exc: NotFound) -> Response:
+        return not_found() if wants_json() else page(404, "There is no such page.")
+
+    @app.errorhandler(MethodNotAllowed)
+    def on_method(exc: MethodNotAllowed) -> Response:
+        # OpenAlgo: 405 on the form with the slash, 404 on the bare one
+        if request.path.startswith(PREFIX) and not request.path.endswith("/"):
+            return not_found()
+        message = "The method is not allowed for the requested URL."
+        answer = reply.problem(errors.Problem(405, "METHOD_NOT_ALLOWED", message), instance)
+        answer.headers["Allow"] = ", ".join(sorted(exc.valid_methods or ()))
+        return answer
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def on_too_large(_exc: RequestEntityTooLarge) -> Response:
+        limit_kb = (app.config["MAX_CONTENT_LENGTH"] or 0) // 1024
+        found = errors.Problem(413, "TOO_LARGE", f"Request body is larger than {limit_kb} KiB")
+        return reply.problem(found, instance)
+
+    @app.errorhandler(HTTPException)
+    def on_http(exc: HTTPException) -> Response:
+        status = exc.code or 500
+        found = errors.Problem(status, "INVALID_REQUEST", exc.description or exc.name)
+        return reply.problem(found, instance)
+
+    @app.errorhandler(Exception)
+    def on_anything(exc: Exception) -> Response:
+        found = errors.of_exception(exc)
+        return reply.problem(found, instance) if wants_json() else page(found.status, _page_text(found))
+
+
+def _page_text(found: errors.Problem) -> str:
+    error_id: Mapping[str, Any] = found.extra
+    suffix = f" (error {error_id['error_id']})" if "error_id" in error_id else ""
+    return f"{found.message}{suffix}"

@@ -1,0 +1,157 @@
+"""The one place where what went wrong becomes an HTTP status and a JSON body.
+
+Decides by class and ``code``. Every body carries ``status``, ``message``, ``code`` and, where a person can do
+something, ``next_step``.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from brokers.errors import (
+    AlgoError,
+    BrokerError,
+    InvalidRequest,
+    OrderRejected,
+    RateLimited,
+    WireError,
+)
+from gateway.trading.answers import OrderAnswer
+
+log = logging.getLogger(__name__)
+
+INVALID_KEY = "Invalid openalgo apikey"
+UNEXPECTED = "An unexpected error occurred"
+
+STATUS: Mapping[str, int] = {
+    "INVALID_REQUEST": 400,
+    "INVALID_API_KEY": 403,
+    "AUTH_EXPIRED": 403,
+    "IP_NOT_ALLOWED": 403,
+    "ENTRIES_BLOCKED": 403,
+    "NOT_FOUND": 404,
+    "ORDER_NOT_FOUND": 404,
+    "SYMBOL_NOT_FOUND": 400,  # the symbol services answer 404, see ``Problem.with_status``
+    "METHOD_NOT_ALLOWED": 405,
+    "TOO_LARGE": 413,
+    "RATE_LIMITED": 429,
+    "INTERNAL": 500,
+    "SETTINGS": 500,
+    "BROKER_ERROR": 502,
+    "WIRE": 502,
+    "NOT_SUPPORTED": 501,
+    "BROKER_DISCONNECTED": 503,
+    "NOT_READY": 503,
+    "STORE": 503,
+    "OUTCOME_UNKNOWN": 504,
+}
+NEXT_STEP: Mapping[str, str] = {
+    "INVALID_API_KEY": "Make a key with: algo key create {instance}",
+    "AUTH_EXPIRED": "Log in to the broker with: algo login {instance}",
+    "IP_NOT_ALLOWED": "Register this machine's public address with the broker; orders need a static IP.",
+    "ENTRIES_BLOCKED": "Allow entries again with: algo panic --resume",
+    "OUTCOME_UNKNOWN": "Do not send it again. The order book shows it as 'unknown' until the broker's "
+    "evidence settles it.",
+    "BROKER_DISCONNECTED": "Nothing was executed. Try again, and see: algo status {instance}",
+    "NOT_READY": "Nothing was executed. The gateway is still loading or reconciling; try again soon.",
+    "STORE": "Nothing was executed. See the api log of {instance}: disk full or database locked.",
+    "RATE_LIMITED": "Nothing was executed. Wait retry_after seconds.",
+    "NOT_SUPPORTED": "See the README for what this broker and this version offer.",
+    "WIRE": "The broker's answer could not be read; the log keeps it. Try again.",
+    "INTERNAL": "The api log of {instance} has the details under this error_id.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An answer that is not success. ``extra`` is merged into the body."""
+
+    status: int
+    code: str
+    message: object
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    retry_after_s: float | None = None
+
+    def body(self, instance: str) -> dict[str, Any]:
+        body: dict[str, Any] = {"status": "error", "message": self.message, "code": self.code}
+        if step := NEXT_STEP.get(self.code):
+            body["next_step"] = step.format(instance=instance)
+        if self.retry_after_s is not None:
+            body["retry_after"] = whole_seconds(self.retry_after_s)
+        body.update(self.extra)
+        return body
+
+
+def whole_seconds(seconds: float) -> int:
+    """Rounded up and at least 1, as ``Retry-After`` wants it."""
+    return max(1, -int(-seconds // 1))
+
+
+def invalid_key() -> Problem:
+    return Problem(403, "INVALID_API_KEY", INVALID_KEY)
+
+
+def invalid_fields(messages: Mapping[Any, Any] | list[Any], style: str) -> Problem:
+    """Validation errors in the style the endpoint is known for (V1 text of a Python dict, V2 object,
+    V3/V4 a sentence plus ``errors``)."""
+    plain = messages if isinstance(messages, Mapping) else {"_schema": list(messages)}
+    if style == "V1":
+        return Problem(400, "INVALID_REQUEST", str(plain))
+    if style in ("V3", "V4"):
+        words = "Validation error" if style == "V3" else "Validation failed"
+        return Problem(400, "INVALID_REQUEST", words, {"errors": plain})
+    return Problem(400, "INVALID_REQUEST", plain)
+
+
+def rate_limited(retry_after_s: float) -> Problem:
+    return Problem(
+        429,
+        "RATE_LIMITED",
+        "Rate limit exceeded. Please slow down your requests.",
+        retry_after_s=retry_after_s,
+    )
+
+
+def of_exception(exc: Exception) -> Problem:
+    """The answer for anything raised while a request was served.
+
+    What is not ours is logged with its trace under an id; the caller gets the id alone.
+    """
+    if isinstance(exc, InvalidRequest):
+        extra: dict[str, Any] = {"errors": exc.fields} if exc.fields else {}
+        if exc.code == "SYMBOL_NOT_FOUND":
+            extra = exc.fields  # `suggestions` or `invalid_symbols`, at the top as OpenAlgo has them
+        return Problem(STATUS.get(exc.code, 400), exc.code, str(exc), extra)
+    if isinstance(exc, RateLimited):
+        return Problem(429, exc.code, str(exc), _broker_code(exc), exc.retry_after_s)
+    if isinstance(exc, OrderRejected):
+        return Problem(400, exc.code, str(exc), _broker_code(exc))
+    if isinstance(exc, WireError):
+        log.error("unreadable answer of the broker: %s; frame %r", exc, exc.frame[:400])
+        return Problem(502, exc.code, str(exc), _broker_code(exc))
+    if isinstance(exc, BrokerError):
+        return Problem(STATUS.get(exc.code, 502), exc.code, str(exc), _broker_code(exc))
+    if isinstance(exc, AlgoError):
+        return Problem(STATUS.get(exc.code, 500), exc.code, str(exc))
+    error_id = secrets.token_hex(6)
+    log.error("request failed", exc_info=exc, extra={"error_id": error_id})
+    return Problem(500, "INTERNAL", UNEXPECTED, {"error_id": error_id})
+
+
+def of_answer(answer: OrderAnswer) -> Problem:
+    """The answer for an order that reached the journal and did not succeed; a rejection is a 400."""
+    extra: dict[str, Any] = {"journal_id": answer.journal_id, "order_status": answer.status.value}
+    if answer.order_id:
+        extra["orderid"] = answer.order_id
+    if answer.broker_code:
+        extra["broker_code"] = answer.broker_code
+    status = STATUS.get(answer.code, 400)
+    return Problem(status, answer.code, answer.message, extra, answer.retry_after_s)
+
+
+def _broker_code(exc: BrokerError) -> dict[str, Any]:
+    return {"broker_code": exc.broker_code} if exc.broker_code else {}

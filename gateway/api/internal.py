@@ -1,0 +1,160 @@
+"""``/internal/*``: what this instance's other processes and the supervisor may ask, over loopback.
+
+Every call carries ``X-Algo-Internal``, derived from the instance's ``APP_KEY``; nothing here is public API.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, request
+from marshmallow import Schema, ValidationError
+
+from brokers.errors import LoginRequired
+from brokers.model import OrderUpdate
+from gateway.api import errors, reply
+from gateway.api.dispatch import body_of
+from gateway.api.health import readiness
+from gateway.api.parts import Parts
+from gateway.api.schemas import FailedGeneration, Label, Reason, Totp
+
+HEADER = "X-Algo-Internal"
+
+
+def blueprint(parts: Parts) -> Blueprint:
+    internal = Blueprint("internal", __name__, url_prefix="/internal")
+    expected = parts.settings.internal_key.reveal().encode()
+    instance = parts.settings.name
+
+    @internal.before_request
+    def guard() -> Response | None:
+        given = request.headers.get(HEADER, "").encode()
+        if hmac.compare_digest(given, expected):
+            return None
+        found = errors.Problem(403, "FORBIDDEN", "for this instance's own processes only")
+        return reply.problem(found, instance)
+
+    @internal.errorhandler(ValidationError)
+    def on_invalid(exc: ValidationError) -> Response:
+        return reply.problem(errors.invalid_fields(exc.messages, "V2"), instance)
+
+    _session_routes(internal, parts)
+    _key_routes(internal, parts)
+    _desk_routes(internal, parts)
+    return internal
+
+
+def _session_routes(internal: Blueprint, parts: Parts) -> None:
+    @internal.post("/session/renew")
+    def renew() -> Response:
+        wanted = _load(FailedGeneration())["failed_generation"]
+        try:
+            session = parts.session.renew(wanted)
+        except LoginRequired as exc:
+            return reply.json({"status": "error", "message": str(exc), "code": exc.code}, 401)
+        return reply.json({"generation": session.generation})
+
+    @internal.post("/login")
+    def login() -> Response:
+        session = parts.session.login(_load(Totp())["totp"])
+        return reply.json(
+            {
+                "status": "success",
+                "account": session.account,
+                "expires_at": session.expires_at.isoformat(),
+                "generation": session.generation,
+            }
+        )
+
+    @internal.post("/instruments/sync")
+    def sync() -> Response:
+        report, skipped = parts.sync.sync()
+        return reply.json({"status": "success", **asdict(report), "skipped": dict(skipped)})
+
+    @internal.get("/status")
+    def status() -> Response:
+        return reply.json(full_status(parts))
+
+
+def _key_routes(internal: Blueprint, parts: Parts) -> None:
+    @internal.post("/keys")
+    def create() -> Response:
+        key_id, secret = parts.keys.create(_load(Label())["label"])
+        return reply.json({"id": key_id, "key": secret.reveal()})
+
+    @internal.get("/keys")
+    def listing() -> Response:
+        rows = [
+            {
+                "id": row.id,
+                "label": row.label,
+                "created_at": row.created_at.isoformat(),
+                "revoked_at": row.revoked_at.isoformat() if row.revoked_at else None,
+            }
+            for row in parts.keys.list()
+        ]
+        return reply.json({"keys": rows})
+
+    @internal.delete("/keys/<int:key_id>")
+    def revoke(key_id: int) -> Response:
+        if parts.keys.revoke(key_id):
+            return reply.json({"status": "success", "id": key_id})
+        found = errors.Problem(404, "NOT_FOUND", f"no unrevoked key {key_id}")
+        return reply.problem(found, parts.settings.name)
+
+
+def _desk_routes(internal: Blueprint, parts: Parts) -> None:
+    @internal.post("/order-update")
+    def order_update() -> Response:
+        updates = msgspec.json.decode(request.get_data(cache=False), type=list[OrderUpdate])
+        for update in updates:
+            parts.desk.on_update(update)
+            parts.on_update(update)
+        return Response(status=204)
+
+    @internal.get("/positions-and-orders")
+    def positions_and_orders() -> Response:
+        keys = {p.key for p in parts.desk.positions() if p.quantity}
+        keys |= {o.key for o in parts.desk.orders() if not o.status.is_final}
+        return reply.json({"keys": [{"exchange": k.exchange, "symbol": k.symbol} for k in sorted(keys)]})
+
+    @internal.post("/panic")
+    def panic() -> Response:
+        """Block entries first, then cancel what works."""
+        parts.desk.block_entries(_load(Reason())["reason"])
+        report = parts.desk.cancel_all("panic")
+        failed = [asdict(failure) for failure in report.failed]
+        return reply.json({"status": "success", "cancelled": list(report.cancelled), "failed": failed})
+
+    @internal.post("/resume")
+    def resume() -> Response:
+        parts.desk.allow_entries()
+        return reply.json({"status": "success"})
+
+
+def full_status(parts: Parts) -> dict[str, Any]:
+    """Everything a status page shows about this process."""
+    session = parts.session.status()
+    return {
+        **readiness(parts),
+        "url": parts.settings.url,
+        "session_message": session.message,
+        "desk": asdict(parts.desk.status()),
+        "market": {
+            "broker_quote_calls": parts.market.broker_calls,
+            "ticks_heard": parts.market.ticks.heard,
+        },
+        "sync_error": parts.sync.error,
+        "owner_code": parts.owner_code.current(),
+        "warnings": list(parts.settings.warnings),
+    }
+
+
+def _load(schema: Schema) -> dict[str, Any]:
+    """The body's fields; an empty body is an empty object."""
+    raw = request.get_data(cache=False)
+    loaded: dict[str, Any] = schema.load(body_of(raw) if raw else {})
+    return loaded

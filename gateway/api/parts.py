@@ -1,0 +1,105 @@
+"""What a request handler may use, and what an endpoint is. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from flask import Response
+from marshmallow import Schema
+from werkzeug.datastructures import Headers
+
+from brokers.clock import Clock
+from brokers.model import OrderUpdate
+from gateway.api.limits import Limits
+from gateway.api.schemas import AnyBody
+from gateway.keys import Keys
+from gateway.market import Market
+from gateway.session import SessionManager
+from gateway.settings import Settings
+from gateway.store.instruments import InstrumentStore, SyncReport
+from gateway.store.users import Users
+from gateway.trading.desk import OrderDesk
+
+
+class InstrumentSync(Protocol):
+    """Downloads the broker's instrument file; one at a time."""
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``syncing``, ``none`` (never) or ``failed``."""
+        ...
+
+    @property
+    def error(self) -> str: ...
+
+    def sync(self) -> tuple[SyncReport, Mapping[str, int]]:
+        """Now, in this thread; a second caller gets the first one's report. Raises broker errors."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything the HTTP side of one api process is built from."""
+
+    settings: Settings
+    clock: Clock
+    keys: Keys
+    users: Users
+    session: SessionManager
+    desk: OrderDesk
+    instruments: InstrumentStore
+    market: Market
+    sync: InstrumentSync
+    limits: Limits
+    started_at: str
+    owner_code: OwnerCode
+    on_update: Callable[[OrderUpdate], None] = lambda update: None  # noqa: ARG005
+
+
+class OwnerCode(Protocol):
+    """The one-time code that lets the first person make the owner account."""
+
+    def current(self) -> str | None: ...
+
+    def spend(self, text: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One valid request. ``received_ns``: wall time at which its head arrived."""
+
+    data: dict[str, Any]
+    received_ns: int
+    headers: Headers
+
+
+Handler = Callable[[Parts, Call], dict[str, Any] | Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method and path under ``/api/v1``.
+
+    Attributes:
+        limit: Name of the rate-limit class.
+        style: How validation errors look: V1 to V4.
+        auth: ``session`` (key and a live broker session), ``key``, ``none``.
+        handler: None answers 501 after the key check.
+        bad_key_status, bad_key_message: Where OpenAlgo differs from its 403.
+        key_header: The key may also come as ``X-API-KEY``.
+        bare_only: There is no form with a trailing slash (``/ticker/<symbol>``).
+    """
+
+    method: str
+    path: str
+    limit: str
+    style: str
+    auth: str
+    schema: type[Schema] = AnyBody
+    handler: Handler | None = None
+    bad_key_status: int = 403
+    bad_key_message: str = ""
+    key_header: bool = False
+    bare_only: bool = False

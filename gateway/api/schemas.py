@@ -1,0 +1,171 @@
+"""What each endpoint accepts. A field not named here is refused by name (never ignore a stop silently).
+
+Source: openalgo-api, sections 1.3, 2 and the gateway rules of section 8.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
+
+from gateway.api.fields import (
+    ACTIONS,
+    EXCHANGES,
+    INTERVALS,
+    PRICE_TYPES,
+    PRODUCTS,
+    TextOrNumber,
+    Whole,
+    api_key,
+    at_least_zero,
+    named,
+    one_of,
+    positive_quantity,
+    text,
+    whole_at_least_zero,
+    whole_quantity,
+)
+
+
+class KeyOnly(Schema):
+    """Endpoints that take nothing but the key."""
+
+    apikey = api_key()
+
+
+class AnyBody(KeyOnly):
+    """Endpoints that do not exist yet: the key is checked, the rest is not looked at."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class Strategy(KeyOnly):
+    """``strategy`` is a label and may be absent here (section 8, row 6)."""
+
+    strategy = text(required=False)
+
+
+class PlaceOrder(KeyOnly):
+    strategy = text()
+    exchange = one_of(EXCHANGES)
+    symbol = named()
+    action = one_of(ACTIONS)
+    quantity = positive_quantity()
+    pricetype = one_of(PRICE_TYPES, "MARKET")
+    product = one_of(PRODUCTS, "MIS")
+    price = at_least_zero("Price")
+    trigger_price = at_least_zero("Trigger price")
+    disclosed_quantity = whole_at_least_zero("Disclosed quantity")
+    underlying_ltp = fields.Decimal(load_default=None, allow_none=True)
+    client_order_id = fields.String(validate=validate.Length(min=1, max=64))
+
+    @validates_schema
+    def _whole(self, data: dict[str, Any], **_: Any) -> None:
+        whole_quantity(data)
+
+
+class ModifyOrder(KeyOnly):
+    strategy = text()
+    exchange = one_of(EXCHANGES)
+    symbol = named()
+    orderid = TextOrNumber(required=True, validate=validate.Length(min=1, max=64))
+    action = one_of(ACTIONS)
+    product = one_of(PRODUCTS)
+    pricetype = one_of(PRICE_TYPES)
+    price = at_least_zero("Price", required=True)
+    quantity = positive_quantity()
+    disclosed_quantity = whole_at_least_zero("Disclosed quantity", required=True)
+    trigger_price = at_least_zero("Trigger price", required=True)
+
+    @validates_schema
+    def _whole(self, data: dict[str, Any], **_: Any) -> None:
+        whole_quantity(data)
+
+
+class CancelOrder(KeyOnly):
+    strategy = text()
+    orderid = TextOrNumber(required=True, validate=validate.Length(min=1, max=64))
+
+
+class OrderStatusOf(Strategy):
+    orderid = TextOrNumber(required=True, validate=validate.Length(min=1, max=64))
+
+
+class OpenPosition(Strategy):
+    symbol = named()
+    exchange = named()
+    product = one_of(PRODUCTS)
+
+
+class OneSymbol(KeyOnly):
+    symbol = named()
+    exchange = one_of(EXCHANGES)
+
+
+class SymbolItem(Schema):
+    symbol = named()
+    exchange = one_of(EXCHANGES)
+
+
+class ManySymbols(KeyOnly):
+    symbols = fields.List(
+        fields.Nested(SymbolItem),
+        required=True,
+        validate=validate.Length(min=1, max=5000),
+    )
+
+
+class History(OneSymbol):
+    interval = one_of(INTERVALS)
+    start_date = fields.Date(required=True, format="%Y-%m-%d")
+    end_date = fields.Date(required=True, format="%Y-%m-%d")
+    source = one_of(["api", "db"], "api")
+
+    @validates_schema
+    def _in_order(self, data: dict[str, Any], **_: Any) -> None:
+        start, end = data.get("start_date"), data.get("end_date")
+        if isinstance(start, date) and isinstance(end, date) and start > end:
+            raise ValidationError("start_date must not be after end_date.", "start_date")
+
+
+class Search(KeyOnly):
+    query = fields.String(required=True, validate=validate.Length(max=256))
+    exchange = fields.String(validate=validate.OneOf(EXCHANGES))
+
+
+class Expiry(KeyOnly):
+    symbol = named()
+    exchange = one_of(EXCHANGES)
+    instrumenttype = one_of(["futures", "options"])
+
+
+class Instruments(KeyOnly):
+    exchange = fields.String(validate=validate.OneOf(EXCHANGES))
+    format = one_of(["json", "csv"], "json")
+
+
+class Totp(Schema):
+    """``POST /internal/login``."""
+
+    totp = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(r"\d{6}\Z"))
+
+
+class Label(Schema):
+    """``POST /internal/keys``."""
+
+    label = named(longest=100)
+
+
+class FailedGeneration(Schema):
+    """``POST /internal/session/renew``."""
+
+    failed_generation = Whole(required=True)
+
+
+class Reason(Schema):
+    """``POST /internal/panic``."""
+
+    reason = fields.String(load_default="algo panic", validate=validate.Length(min=1, max=200))
