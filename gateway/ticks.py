@@ -1,0 +1,223 @@
+"""Newest ticks of the own feed, heard over ZeroMQ by one thread.
+
+Only symbols somebody asked about are heard: ``want`` subscribes to the prefix ``EXCHANGE_SYMBOL_``, which the
+bus serves without subscribing anything at the broker. So a burst of ticks costs the order path nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import zmq
+
+from brokers.clock import Clock
+from brokers.model import Depth, InstrumentKey, Level, Mode, Quote
+
+log = logging.getLogger(__name__)
+
+MOST_SYMBOLS = 2000
+
+
+class TickCache:
+    """One SUB socket, one thread that owns it, the newest payload per topic."""
+
+    def __init__(self, host: str, port: int, clock: Clock) -> None:
+        self._address = f"tcp://{host}:{port}"
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._wanted: OrderedDict[InstrumentKey, None] = OrderedDict()
+        self._orders: list[tuple[bool, bytes]] = []
+        self._newest: dict[bytes, bytes] = {}
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+        self._stop = False
+        self._thread = threading.Thread(target=self._run, name="ticks", daemon=True)
+        self.heard = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop = True
+        self._knock()
+        if self._thread.is_alive():
+            self._thread.join(2.0)
+
+    def want(self, keys: Iterable[InstrumentKey]) -> None:
+        """Hear these from now on; the least recently wanted ones make room."""
+        with self._lock:
+            before = len(self._orders)
+            for key in keys:
+                if key in self._wanted:
+                    self._wanted.move_to_end(key)
+                    continue
+                self._wanted[key] = None
+                self._orders.append((True, _prefix(key)))
+                if len(self._wanted) > MOST_SYMBOLS:
+                    dropped, _ = self._wanted.popitem(last=False)
+                    self._orders.append((False, _prefix(dropped)))
+            changed = len(self._orders) != before
+        if changed:
+            self._knock()
+
+    def quote(self, key: InstrumentKey, max_age_s: float) -> Quote | None:
+        """A quote from the newest DEPTH or QUOTE tick; None when there is none that is fresh and whole.
+
+        A tick without a day's range or without a bid and an ask is not a quote: the encoder writes 0 for what
+        the broker never sent.
+        """
+        for mode in (Mode.DEPTH, Mode.QUOTE):
+            data = self._fresh(key, mode, max_age_s)
+            if data is None:
+                continue
+            quote = _quote_of(key, data)
+            if quote is not None:
+                return quote
+        return None
+
+    def last_price(self, key: InstrumentKey, max_age_s: float) -> float | None:
+        best: tuple[int, float] | None = None
+        for mode in Mode:
+            data = self._fresh(key, mode, max_age_s)
+            if data is not None and data.get("ltp"):
+                candidate = (int(data["timestamp"]), float(data["ltp"]))
+                best = candidate if best is None else max(best, candidate)
+        return best[1] if best else None
+
+    def newest(self, limit: int) -> list[dict[str, Any]]:
+        """The last tick of each of the most recently wanted symbols, for a page: any age, with its time."""
+        with self._lock:
+            keys = list(reversed(self._wanted))
+        rows: list[dict[str, Any]] = []
+        for key in keys:
+            found = [d for mode in Mode if (d := self._payload(key, mode)) is not None]
+            if found:
+                data = max(found, key=lambda d: int(d.get("timestamp", 0)))
+                names = ("ltp", "change", "change_percent", "bid", "ask", "volume", "oi", "timestamp")
+                row = {"exchange": key.exchange, "symbol": key.symbol}
+                rows.append({**row, **{n: data[n] for n in names if n in data}})
+            if len(rows) == limit:
+                break
+        return rows
+
+    def _payload(self, key: InstrumentKey, mode: Mode) -> dict[str, Any] | None:
+        raw = self._newest.get(_prefix(key) + mode.name.encode())
+        if raw is None:
+            return None
+        data = msgspec.json.decode(raw)
+        return data if isinstance(data, dict) else None
+
+    def _fresh(self, key: InstrumentKey, mode: Mode, max_age_s: float) -> dict[str, Any] | None:
+        data = self._payload(key, mode)
+        if data is None:
+            return None
+        age_ms = self._clock.time_ns() // 1_000_000 - int(data.get("timestamp", 0))
+        return data if age_ms <= max_age_s * 1000 else None
+
+    def _knock(self) -> None:
+        with contextlib.suppress(OSError):  # full: the thread is about to wake anyway
+            self._wake.send(b"x")
+
+    def _run(self) -> None:
+        context = zmq.Context()
+        sub: zmq.Socket[bytes] = context.socket(zmq.SUB)
+        sub.setsockopt(zmq.LINGER, 0)
+        sub.setsockopt(zmq.RECONNECT_IVL, 100)
+        sub.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+        sub.connect(self._address)
+        poller = zmq.Poller()
+        poller.register(sub, zmq.POLLIN)
+        poller.register(self._woken, zmq.POLLIN)
+        try:
+            while not self._stop:
+                for ready, _ in poller.poll():
+                    if ready is sub:
+                        self._receive(sub)
+                    else:
+                        self._woken.recv(4096)
+                        self._obey(sub)
+        except Exception:
+            log.exception("tick cache failed; quotes come from the broker from now on")
+        finally:
+            sub.close()
+            context.term()
+
+    def _receive(self, sub: zmq.Socket[bytes]) -> None:
+        for _ in range(1000):
+            try:
+                parts = sub.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(parts) == 2:
+                self._newest[parts[0]] = parts[1]
+                self.heard += 1
+
+    def _obey(self, sub: zmq.Socket[bytes]) -> None:
+        with self._lock:
+            orders, self._orders = self._orders, []
+        for wanted, prefix in orders:
+            sub.setsockopt(zmq.SUBSCRIBE if wanted else zmq.UNSUBSCRIBE, prefix)
+            if not wanted:
+                for mode in Mode:
+                    self._newest.pop(prefix + mode.name.encode(), None)
+
+
+def _prefix(key: InstrumentKey) -> bytes:
+    return f"{key.exchange}_{key.symbol}_".encode()
+
+
+def _quote_of(key: InstrumentKey, data: dict[str, Any]) -> Quote | None:
+    def number(name: str) -> float:
+        return float(data.get(name) or 0)
+
+    book = _book_of(data)
+    bid, ask = number("bid"), number("ask")
+    bid_quantity, ask_quantity = int(number("bid_quantity")), int(number("ask_quantity"))
+    if book is not None and not bid and book.bids:
+        bid, bid_quantity = book.bids[0].price, book.bids[0].quantity
+    if book is not None and not ask and book.asks:
+        ask, ask_quantity = book.asks[0].price, book.asks[0].quantity
+    whole = all(number(name) > 0 for name in ("ltp", "open", "high", "low", "close"))
+    if not whole or not (bid or ask or key.exchange.endswith("_INDEX")):
+        return None
+    ltt = data.get("ltt")
+    return Quote(
+        key=key,
+        ltp=number("ltp"),
+        open=number("open"),
+        high=number("high"),
+        low=number("low"),
+        prev_close=number("close"),
+        volume=int(number("volume")),
+        oi=int(number("oi")),
+        bid=bid,
+        ask=ask,
+        bid_quantity=bid_quantity,
+        ask_quantity=ask_quantity,
+        last_quantity=int(number("last_quantity")),
+        average_price=number("average_price"),
+        total_buy_quantity=int(number("total_buy_quantity")),
+        total_sell_quantity=int(number("total_sell_quantity")),
+        last_trade_ms=int(ltt) if ltt else None,
+        depth=book,
+    )
+
+
+def _book_of(data: dict[str, Any]) -> Depth | None:
+    raw = data.get("depth")
+    if not isinstance(raw, dict):
+        return None
+
+    def side(name: str) -> tuple[Level, ...]:
+        return tuple(
+            Level(float(r["price"]), int(r["quantity"]), int(r.get("orders") or 0)) for r in raw.get(name, ())
+        )
+
+    return Depth(bids=side("buy"), asks=side("sell"))
