@@ -1,0 +1,38 @@
+"""``python -m gateway api|feed --home HOME --instance NAME --venue sim|live``: one process."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import cast
+
+from brokers.errors import SettingsError
+from brokers.model import Venue
+from gateway import settings as instance_settings
+
+EXIT_SETTINGS = 2
+# looked up by name so that a feed process never loads Flask, nor an api process the feed
+ROLES = {"api": "gateway.runtime", "feed": "gateway.stream.runtime"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Load the instance's settings and run the role. Exit code 2 when the settings are wrong."""
+    parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
+    parser.add_argument("role", choices=sorted(ROLES))
+    parser.add_argument("--home", required=True, type=Path)
+    parser.add_argument("--instance", required=True)
+    parser.add_argument("--venue", required=True, choices=[v.value for v in Venue])
+    args = parser.parse_args(argv)
+    try:
+        loaded = instance_settings.load(args.home.resolve(), args.instance, Venue(args.venue))
+        role = importlib.import_module(ROLES[args.role])
+        return cast(int, role.main(loaded))
+    except SettingsError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return EXIT_SETTINGS
+
+
+if __name__ == "__main__":
+    sys.exit(main())

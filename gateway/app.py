@@ -1,0 +1,89 @@
+"""The Flask application of one instance: REST, pages and Socket.IO behind one gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, request
+
+from gateway.api import dispatch, health, internal
+from gateway.api.parts import Parts
+from gateway.gate import Gate
+from gateway.web import pages
+from gateway.web.access import Csrf, OneTimeCode, WebSessions, cookie_settings
+from gateway.web.live import Live
+from gateway.web.pages import Web
+
+MAX_BODY_BYTES = 1024 * 1024
+API_PREFIX = "/api/"
+CORS_METHODS = "GET, POST, OPTIONS"
+CORS_HEADERS = "Content-Type, Authorization, X-Requested-With, Idempotency-Key"
+
+
+def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -> Flask:
+    """Build the application. Nothing is started; ``live.start`` and a server do that."""
+    settings = parts.settings
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_FORM_MEMORY_SIZE"] = 64 * 1024
+    cookie_settings(app, settings.session_cookie, settings.app_key)
+    # //api/v1/… is answered, not redirected (the gate has taken the extra slashes off already)
+    app.url_map.merge_slashes = False
+
+    web = Web(parts, sessions, Csrf(settings.csrf_cookie, settings.app_key), code, live)
+
+    def error_page(status: int, message: str) -> Response:
+        return pages.show(web, "message.html", status, message=message)
+
+    app.register_blueprint(dispatch.blueprint(parts))
+    app.register_blueprint(health.blueprint(parts))
+    app.register_blueprint(internal.blueprint(parts))
+    app.register_blueprint(pages.blueprint(web))
+    dispatch.error_handlers(app, parts, error_page)
+    app.after_request(_security_headers)
+    live.attach(app, parts)
+
+    def signed_in(environ: dict[str, Any]) -> bool:
+        with app.request_context(environ):
+            return sessions.user_id() is not None
+
+    app.wsgi_app = Gate(  # type: ignore[method-assign]
+        app.wsgi_app, allowed_hosts=settings.allowed_hosts, may_listen=signed_in
+    )
+    return app
+
+
+def _security_headers(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith(API_PREFIX):
+        _cors(response)
+        return response
+    headers["X-Frame-Options"] = "DENY"
+    headers["Referrer-Policy"] = "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if not request.path.startswith("/static/"):
+        headers.setdefault("Cache-Control", "no-store")
+    if response.mimetype == "text/html":
+        headers["Content-Security-Policy"] = content_policy(request.host)
+    return response
+
+
+def content_policy(host: str) -> str:
+    """No inline code, nothing from elsewhere. ``host`` has passed the allow-list."""
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        f"connect-src 'self' ws://{host} wss://{host}; form-action 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'"
+    )
+
+
+def _cors(response: Response) -> None:
+    """Pages of this instance's own names may read API answers; others get no header and read nothing."""
+    origin = request.headers.get("Origin")
+    response.headers["Vary"] = "Origin"
+    if origin in (f"http://{request.host}", f"https://{request.host}"):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Methods"] = CORS_METHODS
+        response.headers["Access-Control-Allow-Headers"] = CORS_HEADERS
+        response.headers["Access-Control-Max-Age"] = "86400"

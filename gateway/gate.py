@@ -1,0 +1,127 @@
+"""What every request passes first, before Flask and before Socket.IO: Host, tab cap, slashes, log line."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+log = logging.getLogger("gateway.request")
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+LIVE_PATH = "/socket.io"
+QUIET = ("/health/", "/static/", LIVE_PATH)
+
+
+class Gate:
+    """WSGI middleware.
+
+    Args:
+        allowed_hosts: Names a ``Host`` header may carry, any port.
+        may_listen: Whether a Socket.IO request carries a signed-in web session.
+        most_tabs: Socket.IO requests at a time; far below the server's connections, so that open tabs can
+            never take the last thread from an order.
+    """
+
+    def __init__(
+        self,
+        app: WsgiApp,
+        *,
+        allowed_hosts: Iterable[str],
+        may_listen: Callable[[Environ], bool],
+        most_tabs: int = 48,
+    ) -> None:
+        self._app = app
+        self._allowed = frozenset(name.lower() for name in allowed_hosts)
+        self._may_listen = may_listen
+        self._most_tabs = most_tabs
+        self._tabs = 0
+        self._lock = threading.Lock()
+
+    @property
+    def tabs(self) -> int:
+        """Socket.IO requests being served now."""
+        return self._tabs
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path.startswith("//"):
+            # the SDK with host="http://h:5000/" asks for //api/v1/…
+            path = environ["PATH_INFO"] = "/" + path.lstrip("/")
+        if not host_allowed(environ.get("HTTP_HOST", ""), self._allowed):
+            return refuse(start_response, "403 Forbidden", "HOST_NOT_ALLOWED", "this Host is not served here")
+        if path.startswith(LIVE_PATH):
+            return self._live(environ, start_response)
+        return self._logged(environ, start_response, path)
+
+    def _live(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not same_origin(environ):
+            return refuse(start_response, "403 Forbidden", "ORIGIN_NOT_ALLOWED", "another origin's page")
+        if not self._may_listen(environ):
+            return refuse(start_response, "401 Unauthorized", "SIGN_IN_REQUIRED", "sign in first")
+        with self._lock:
+            if self._tabs >= self._most_tabs:
+                return refuse(
+                    start_response, "503 Service Unavailable", "TOO_MANY_TABS", "too many open pages"
+                )
+            self._tabs += 1
+        try:
+            return list(self._app(environ, start_response))
+        finally:
+            with self._lock:
+                self._tabs -= 1
+
+    def _logged(self, environ: Environ, start_response: StartResponse, path: str) -> Iterable[bytes]:
+        began = time.perf_counter()
+        status = ""
+
+        def start(text: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            nonlocal status
+            status = text[:3]
+            return start_response(text, headers, exc_info)
+
+        result = self._app(environ, start)
+        if not path.startswith(QUIET) and log.isEnabledFor(logging.INFO):
+            log.info(
+                "request",
+                extra={
+                    "method": environ["REQUEST_METHOD"],
+                    "path": path,
+                    "status": status,
+                    "ms": round((time.perf_counter() - began) * 1000, 2),
+                    "from": environ.get("REMOTE_ADDR", ""),
+                },
+            )
+        return result
+
+
+def host_allowed(host: str, allowed: frozenset[str]) -> bool:
+    """``127.0.0.1:5000``, ``[::1]:5000``, ``localhost``: the name without its port, compared whole."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return name is not None and "@" not in host and name in allowed
+
+
+def same_origin(environ: Environ) -> bool:
+    """True without an ``Origin`` (no browser) or when it names the host and port the request came to."""
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is None:
+        return True
+    scheme, _, rest = origin.partition("://")
+    return scheme in ("http", "https") and rest.lower() == environ.get("HTTP_HOST", "").lower()
+
+
+def refuse(start_response: StartResponse, status: str, code: str, message: str) -> list[bytes]:
+    body = msgspec.json.encode({"status": "error", "message": message, "code": code})
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
