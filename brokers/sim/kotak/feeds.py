@@ -77,7 +77,7 @@ class HsmFeed:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self.sockets = Sockets("hsm", house.faults)
+        self.sockets = Sockets("feed", house.faults)
         self._readers: dict[Key, list[_Topic]] = {}
 
     def routes(self) -> Iterable[web.RouteDef]:
@@ -127,6 +127,8 @@ class HsmFeed:
         try:
             grant = sessions.check(request.token, request.sid, trade=False)
         except TokenRefused:
+            grant = None
+        if grant is None or self._house.faults.token_expired(grant.account):
             await client.socket.send_and_close(hsm.connect_reply(accepted=False, ack_every=every and 0))
             return
         client.connected = True
@@ -243,7 +245,7 @@ class SfeedFeed:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self.sockets = Sockets("sfeed", house.faults)
+        self.sockets = Sockets("feed", house.faults)
         self._readers: dict[Key, list[_SfeedClient]] = {}
 
     def routes(self) -> Iterable[web.RouteDef]:
@@ -281,7 +283,8 @@ class SfeedFeed:
     async def _authenticate(self, client: _SfeedClient, body: dict[str, object]) -> None:
         user, sid = str(body.get("user", "")), str(body.get("auth", ""))
         sessions = self._house.sessions
-        if body.get("format") != "native_batch" or not sessions.sid_is_good(user, sid):
+        good = body.get("format") == "native_batch" and sessions.sid_is_good(user, sid)
+        if not good or self._house.faults.token_expired(user):
             await client.socket.send_and_close(sfeed.auth_refused())
             return
         client.authenticated = True

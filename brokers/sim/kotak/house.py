@@ -94,8 +94,8 @@ class House:
 
     @property
     def directory(self) -> Directory:
-        """Names of today's universe (the exchange may move on to another day's)."""
-        if self._directory is None or self._directory.universe is not self.exchange.universe:
+        """Names of today's universe, which rolls on in place at midnight."""
+        if self._directory is None or self._directory.day != self.exchange.universe.today:
             self._directory = Directory(self.exchange.universe)
         return self._directory
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from brokers.clock import Clock
-from brokers.sim.exchange.types import SimOrder, SimTrade
+from brokers.sim.exchange.types import SimOrder, SimTrade, Status
 from brokers.sim.kotak import policy, shapes
 from brokers.sim.kotak.policy import Word
 from brokers.sim.kotak.shapes import Row
@@ -36,6 +36,7 @@ class Ledger:
         self._clock = clock
         self._orders: dict[str, _Known] = {}
         self._last_ns = 0
+        self._day = ""
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> None:
@@ -51,7 +52,8 @@ class Ledger:
         after = policy.word(order.status)
         known = self._orders.get(order.order_id)
         if known is None:
-            known = self._orders[order.order_id] = _Known(Word.RECEIVED)
+            known = self._meet(order)
+        if known.word is Word.RECEIVED:
             steps = policy.steps_to(None, after)
         elif order.modifications > known.modifications:
             steps = [Word.MODIFY_VALIDATION, Word.MODIFY_PENDING, Word.MODIFIED]
@@ -65,6 +67,18 @@ class Ledger:
         known.modifications, known.filled, known.word = order.modifications, order.filled, after
         for step in steps:
             self._tell(order, step, known)
+
+    def _meet(self, order: SimOrder) -> _Known:
+        """An order not seen before: fresh ones report ``TRANSIT`` first, others are from before a restart."""
+        if order.order_id[:6] != self._day:
+            self._day = order.order_id[:6]
+            self._orders.clear()
+        known = _Known(Word.RECEIVED)
+        if order.status is not Status.TRANSIT:
+            known = _Known(Word.OPEN, modifications=order.modifications)
+            known.history = [shapes.history_row(order, w) for w in policy.steps_to(None, Word.OPEN)]
+        self._orders[order.order_id] = known
+        return known
 
     def _tell(self, order: SimOrder, step: Word, known: _Known) -> None:
         known.history.append(shapes.history_row(order, step))

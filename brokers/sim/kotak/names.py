@@ -112,6 +112,7 @@ class Directory:
 
     def __init__(self, universe: Universe) -> None:
         self.universe = universe
+        self.day = universe.today
         self._by_symbol: dict[tuple[str, str], Listing] = {}
         self._by_index: dict[tuple[str, str], Listing] = {}
         for listing in universe.listings:

@@ -61,7 +61,7 @@ class OrderFeed:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self.sockets = Sockets("orders", house.faults)
+        self.sockets = Sockets("order_updates", house.faults)
         self._readers: dict[str, list[Socket]] = {}
         house.ledger.listen(self.on_order)
 
@@ -97,6 +97,8 @@ class OrderFeed:
         try:
             grant = sessions.check(fields["Authorization"], fields["Sid"])
         except TokenRefused:
+            grant = None
+        if grant is None or self._house.faults.token_expired(grant.account):
             await socket.send_and_close(refusal(AUTHENTICATION_FAILED))
             return None
         socket.still_good = lambda: sessions.alive(grant)

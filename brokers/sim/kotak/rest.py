@@ -115,7 +115,6 @@ class Rest:
                 extra={"os": placing.source, **({"protected": "Y"} if terms.is_market else {})},
             )
         )
-        self._house.ledger.observe(order)
         return web.json_response(shapes.placed(order.order_id))
 
     def _protected(self, terms: policy.Terms, listing: Listing, side: Side) -> policy.Terms:
@@ -141,11 +140,10 @@ class Rest:
                 price=terms.price,
                 trigger=terms.trigger,
                 disclosed=terms.disclosed,
+                tag=policy.rewritten_tag(order.tag),
             )
         except Refusal as refused:
             raise self._late(refused, order) from refused
-        changed.tag = policy.rewritten_tag(changed.tag)
-        self._house.ledger.observe(changed)
         return web.json_response(shapes.placed(changed.order_id))
 
     async def cancel(self, request: web.Request) -> web.Response:
@@ -155,7 +153,6 @@ class Rest:
             cancelled = self._house.exchange.cancel(grant.account, order.order_id)
         except Refusal as refused:
             raise self._late(refused, order) from refused
-        self._house.ledger.observe(cancelled)
         return web.json_response(shapes.placed(cancelled.order_id))
 
     def _working(self, grant: Grant, order_id: str) -> SimOrder:

@@ -102,7 +102,6 @@ def feed_row(order: SimOrder, word: Word, *, received_ns: int, account: str) -> 
     """
     new, listing, at = order.new, order.new.listing, order.updated_at
     seconds = int(at.timestamp())
-    rejected = word is Word.REJECTED
     return {
         "nOrdNo": order.order_id,
         "ordSt": word.value,
@@ -121,7 +120,7 @@ def feed_row(order: SimOrder, word: Word, *, received_ns: int, account: str) -> 
         "unFldSz": order.remaining,
         "dscQty": new.disclosed,
         "vldt": new.validity,
-        "rejRsn": order.reason if rejected and order.reason else "--",
+        "rejRsn": f"RMS:{order.reason}" if word is Word.REJECTED and order.reason else "--",
         "exOrdId": order.exchange_order_id or "NA",
         "ordDtTm": stamp(at),
         "exCfmTm": stamp(order.accepted_at),
@@ -212,7 +211,7 @@ def history_row(order: SimOrder, word: Word) -> Row:
         "unFldSz": order.remaining,
         "dclQty": new.disclosed,
         "ordDur": new.validity,
-        "rejRsn": order.reason if word is Word.REJECTED and order.reason else "--",
+        "rejRsn": f"RMS:{order.reason}" if word is Word.REJECTED and order.reason else "--",
         "exchOrdId": order.exchange_order_id or "--",
         "exchTmstp": exchange_time,
         "nReqId": "1",
