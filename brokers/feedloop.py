@@ -113,6 +113,8 @@ async def run_socket(
             reason = f"handshake answered HTTP {exc.response.status_code}"
             if exc.response.status_code in (401, 403):
                 failed_generation = current.generation
+            if exc.response.status_code == 429:
+                least_s = 60.0  # knocking on would prolong the block
         except (WebSocketException, InvalidHandshake, OSError, TimeoutError) as exc:
             reason = f"{type(exc).__name__}: {exc}"
         finally:
