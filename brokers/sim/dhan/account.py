@@ -28,7 +28,7 @@ class Accounts:
 
     def __init__(self, desk: Desk, mint_gap_s: float = 0.0) -> None:
         self._desk = desk
-        self._mint_gap_s = mint_gap_s
+        self.mint_gap_s = mint_gap_s
         self._minted: dict[str, float] = {}
 
     def routes(self, gate: Gate) -> Iterator[web.RouteDef]:
@@ -64,7 +64,7 @@ class Accounts:
             return _no("Invalid TOTP")
         last = self._minted.get(account)
         monotonic = self._desk.clock.monotonic()
-        if last is not None and monotonic - last < self._mint_gap_s:
+        if last is not None and monotonic - last < self.mint_gap_s:
             return _no("Token can be generated once every 2 minutes.")
         self._minted[account] = monotonic
         return answer(self.session(account, web_made=False))

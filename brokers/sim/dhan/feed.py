@@ -82,7 +82,7 @@ class Feed:
         self, desk: Desk, keepalive: Keepalive | None = None, *, prev_close_for_all: bool = True
     ) -> None:
         self._desk = desk
-        self._keepalive = keepalive or Keepalive()
+        self.keepalive = keepalive or Keepalive()
         self._prev_close_for_all = prev_close_for_all
         self._packets = Packets(desk.directory)
         self._lines: dict[tuple[str, FeedKind], list[Line]] = {}
@@ -122,7 +122,7 @@ class Feed:
 
     async def _serve(self, request: web.Request, kind: FeedKind) -> web.WebSocketResponse:
         packed = request.query.get("packed") == "1"
-        socket = Socket(kind.name, request, self._desk.faults, self._keepalive, packed=packed)
+        socket = Socket(kind.name, request, self._desk.faults, self.keepalive, packed=packed)
         await socket.open()
         try:
             await self._attend(request, kind, socket)

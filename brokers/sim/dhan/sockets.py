@@ -144,6 +144,9 @@ class Socket:
         try:
             while True:
                 await asyncio.sleep(self._keepalive.ping_s)
+                if self._faults.is_silent(self.name):
+                    self._last_heard = clock()  # a socket told to hang stays open
+                    continue
                 if clock() - self._last_heard > self._keepalive.idle_s:
                     log.info("%s socket of %s is dead", self.name, self.account)
                     self.cut()

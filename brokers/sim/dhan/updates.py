@@ -42,11 +42,15 @@ class Updates:
 
     def __init__(self, desk: Desk, keepalive: Keepalive | None = None) -> None:
         self._desk = desk
-        self._keepalive = keepalive or Keepalive()
+        self.keepalive = keepalive or Keepalive()
         self._sockets: dict[str, list[tuple[Socket, bool]]] = {}
 
     def routes(self) -> Iterator[web.RouteDef]:
         yield web.get("/order-update", self._serve)
+
+    def accounts(self) -> set[str]:
+        """Who is logged in now."""
+        return {account for account, entries in self._sockets.items() if entries}
 
     async def stop(self) -> None:
         for socket, _ in [entry for entries in self._sockets.values() for entry in entries]:
@@ -68,7 +72,7 @@ class Updates:
             socket.put(msgspec.json.encode({"Data": named, "Type": "order_alert"}).decode())
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
-        socket = Socket("order_updates", request, self._desk.faults, self._keepalive)
+        socket = Socket("order_updates", request, self._desk.faults, self.keepalive)
         await socket.open()
         try:
             await self._attend(request, socket)
