@@ -207,6 +207,8 @@ class DayView:
 
     def rows(self, first: int, last: int) -> list[tuple[int, int, int, int, int, int, int]]:
         """Minutes ``first`` … ``last`` - 1: open, high, low, close, lots before, lots after, OI."""
+        if first >= last:
+            return []
         day, lots, oi = self.day, self.lots, self.oi
         before = [lots(w) for w in day.weight[first : last + 1]]
         opens = [day.open_of(first), *day.closes[first : last - 1]]
