@@ -41,7 +41,7 @@ class Bus:
         self._prefixes: set[bytes] = set()
         self._version = 0
         self.sent = 0
-        self.dropped = 0
+        self.overflows = 0
 
     @property
     def is_open(self) -> bool:
@@ -84,14 +84,18 @@ class Bus:
         return channel.on_bus
 
     def send(self, topic: bytes, payload: bytes) -> None:
-        """One message to every matching subscriber; one that is full loses it, counted, the others do not."""
+        """One message to every matching subscriber; one that is full loses it, the others do not.
+
+        ``overflows`` counts how often a subscriber filled up. libzmq then skips it until it has read, without
+        a word per message: how many it missed shows in ``seq`` at its end.
+        """
         sock = self._socket
         if sock is None:
             return
         try:
             sock.send_multipart((topic, payload), zmq.NOBLOCK)
         except zmq.Again:
-            self.dropped += 1
+            self.overflows += 1
             # XPUB_NODROP refuses it for all when one is full; for this one message the plain rule holds
             sock.setsockopt(zmq.XPUB_NODROP, 0)
             try:

@@ -43,37 +43,44 @@ class Standing:
 
     async def add(self, items: Iterable[Item]) -> None:
         async with self._changing:
-            wanted = [item for item in dict.fromkeys(items) if item not in self._held]
-            if not wanted:
-                return
-            for outcome in await self._fanout.subscribe(self._keeper, wanted):
-                if outcome.channel is not None:
-                    self._held.add(outcome.item)
-                    self._waiting.pop(outcome.item, None)
-                    continue
-                if self._waiting.get(outcome.item) != outcome.error:
-                    log.warning("%s: %s", self._keeper.name, outcome.error)
-                self._waiting[outcome.item] = outcome.error
+            await self._add(items)
 
     async def remove(self, items: Iterable[Item]) -> None:
         async with self._changing:
-            gone = list(dict.fromkeys(items))
-            for item in gone:
-                self._waiting.pop(item, None)
-            held = [item for item in gone if item in self._held]
-            self._held.difference_update(held)
-            if held:
-                await self._fanout.unsubscribe(self._keeper, held)
+            await self._remove(items)
 
     async def become(self, items: Iterable[Item]) -> None:
         """Hold exactly these."""
         wanted = set(items)
-        await self.remove([i for i in (*self._held, *self._waiting) if i not in wanted])
-        await self.add(i for i in wanted if i not in self._waiting)
+        async with self._changing:
+            await self._remove([i for i in (*self._held, *self._waiting) if i not in wanted])
+            await self._add(i for i in wanted if i not in self._waiting)
 
     async def retry(self) -> None:
         """The instrument table has changed."""
         await self.add(list(self._waiting))
+
+    async def _add(self, items: Iterable[Item]) -> None:
+        wanted = [item for item in dict.fromkeys(items) if item not in self._held]
+        if not wanted:
+            return
+        for outcome in await self._fanout.subscribe(self._keeper, wanted):
+            if outcome.channel is not None:
+                self._held.add(outcome.item)
+                self._waiting.pop(outcome.item, None)
+                continue
+            if self._waiting.get(outcome.item) != outcome.error:
+                log.warning("%s: %s", self._keeper.name, outcome.error)
+            self._waiting[outcome.item] = outcome.error
+
+    async def _remove(self, items: Iterable[Item]) -> None:
+        gone = list(dict.fromkeys(items))
+        for item in gone:
+            self._waiting.pop(item, None)
+        held = [item for item in gone if item in self._held]
+        self._held.difference_update(held)
+        if held:
+            await self._fanout.unsubscribe(self._keeper, held)
 
 
 def pinned(symbols: Iterable[str]) -> list[Item]:

@@ -107,7 +107,7 @@ class Status:
             "bus": {
                 "subscriptions": self._bus.subscriptions,
                 "sent": self._bus.sent,
-                "dropped": self._bus.dropped,
+                "overflows": self._bus.overflows,
             },
             "order_updates": asdict(self._relay.counts) | {"waiting": len(self._relay)},
             "standing": {

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from brokers.errors import InvalidRequest
+from brokers.model import InstrumentKey, Mode
+from gateway.stream.hub import Hub, State, Want
+from gateway.stream.topics import Name
+from tests.gateway.stream.rig import SBIN, instrument, tick
+
+KEY = InstrumentKey("NSE", "SBIN")
+
+
+@dataclass(frozen=True)
+class Someone:
+    name: str
+    listens: bool = True
+
+
+A, B, PIN = Someone("a"), Someone("b"), Someone("pin", listens=False)
+
+
+def name(mode, symbol="SBIN"):
+    return Name("NSE", symbol, mode)
+
+
+def test_the_highest_mode_wanted_by_anybody_is_the_one_upstream():
+    hub = Hub(10, "dhan")
+    assert hub.subscribe(A, name(Mode.LTP), SBIN, 0).wants == [Want(SBIN, Mode.LTP)]
+    assert hub.subscribe(B, name(Mode.DEPTH), SBIN, 0).wants == [Want(SBIN, Mode.DEPTH)]
+    assert hub.subscribe(B, name(Mode.QUOTE), SBIN, 0).wants == []
+    assert hub.drop(B) == [Want(SBIN, Mode.LTP)]
+    assert hub.unsubscribe(A, name(Mode.LTP))[1] == [Want(SBIN, None)]
+    assert len(hub) == 0
+
+
+def test_subscribing_twice_is_holding_once():
+    hub = Hub(10, "dhan")
+    assert hub.subscribe(A, name(Mode.LTP), SBIN, 0).new
+    assert not hub.subscribe(A, name(Mode.LTP), SBIN, 0).new
+    assert hub.unsubscribe(A, name(Mode.LTP))[1] == [Want(SBIN, None)]
+    assert hub.unsubscribe(A, name(Mode.LTP)) == (None, [])
+
+
+def test_a_tick_serves_every_mode_up_to_its_own_with_a_number_each():
+    hub = Hub(10, "dhan")
+    for mode in Mode:
+        hub.subscribe(A, name(mode), SBIN, 0)
+    assert [c.name.mode for c in hub.take(tick(KEY, mode=Mode.QUOTE))] == [Mode.LTP, Mode.QUOTE]
+    assert [(c.name.mode, c.seq) for c in hub.take(tick(KEY))] == [
+        (Mode.LTP, 2),
+        (Mode.QUOTE, 2),
+        (Mode.DEPTH, 1),
+    ]
+
+
+def test_a_depth_suffix_is_a_channel_of_the_same_instrument():
+    hub = Hub(1, "dhan")
+    hub.subscribe(A, name(Mode.DEPTH), SBIN, 0)
+    assert hub.subscribe(A, name(Mode.DEPTH, "SBIN:20"), SBIN, 0).wants == []
+    assert {c.name.symbol for c in hub.take(tick(KEY))} == {"SBIN", "SBIN:20"}
+
+
+def test_one_instrument_too_many_is_refused_and_the_others_stay():
+    hub = Hub(1, "dhan")
+    hub.subscribe(A, name(Mode.LTP), SBIN, 0)
+    with pytest.raises(InvalidRequest, match=r"^Symbol count exceeds maximum \(1\) for dhan$"):
+        hub.subscribe(A, name(Mode.LTP, "TCS"), instrument("NSE", "TCS"), 0)
+    assert hub.subscribe(A, name(Mode.DEPTH), SBIN, 0).wants == [Want(SBIN, Mode.DEPTH)]
+    assert [w.instrument for w in hub.wants()] == [SBIN]
+
+
+def test_live_only_after_data():
+    hub = Hub(10, "dhan")
+    channel = hub.subscribe(A, name(Mode.QUOTE), SBIN, 100.0).channel
+    assert channel.state(100.0) is State.PENDING
+    assert channel.state(116.0) is State.NO_DATA
+    hub.take(tick(KEY, mode=Mode.LTP))
+    assert channel.state(116.0) is State.NO_DATA
+    hub.take(tick(KEY))
+    assert channel.state(116.0) is State.LIVE
+    hub.lost(120.0)
+    assert channel.state(120.0) is State.PENDING
+    assert channel.entry.newest(Mode.LTP) is None
+
+
+def test_a_refused_instrument_says_so_until_data_comes():
+    hub = Hub(10, "dhan")
+    channel = hub.subscribe(A, name(Mode.LTP), SBIN, 0.0).channel
+    assert hub.refuse(KEY, "over the limit") == [channel]
+    assert (channel.state(0.0), channel.entry.refused) == (State.REFUSED, "over the limit")
+    hub.take(tick(KEY))
+    assert channel.state(0.0) is State.LIVE
+
+
+def test_a_tick_nobody_asked_for_is_counted():
+    hub = Hub(10, "dhan")
+    assert hub.take(tick(KEY)) == ()
+    assert hub.stray_ticks == 1
+
+
+def test_new_facts_of_an_instrument_are_wanted_anew():
+    hub = Hub(10, "dhan")
+    hub.subscribe(A, name(Mode.QUOTE), SBIN, 0)
+    renewed = instrument("NSE", "SBIN", token="999")
+    assert hub.replace(SBIN) == []
+    assert hub.replace(renewed) == [Want(SBIN, None), Want(renewed, Mode.QUOTE)]
+    assert hub.unsubscribe(A, name(Mode.QUOTE))[1] == [Want(renewed, None)]
+
+
+def test_a_keeper_holds_a_channel_without_listening():
+    hub = Hub(10, "dhan")
+    channel = hub.subscribe(PIN, name(Mode.QUOTE), SBIN, 0).channel
+    assert channel.listeners == []
+    hub.subscribe(A, name(Mode.QUOTE), SBIN, 0)
+    assert hub.drop(A) == []
+    assert hub.drop(PIN) == [Want(SBIN, None)]
+
+
+SYMBOLS = [instrument("NSE", s) for s in ("AA", "BB", "CC", "DD")]
+LIMIT = 3
+PEOPLE = [Someone("p0"), Someone("p1"), Someone("p2", listens=False)]
+
+
+class Refcounts(RuleBasedStateMachine):
+    """After any sequence, what is wanted upstream is the highest mode over all that is held, told once."""
+
+    @initialize()
+    def begin(self):
+        self.hub = Hub(LIMIT, "x")
+        self.model: set[tuple[Someone, Name]] = set()
+        self.upstream: dict[InstrumentKey, Mode] = {}
+        self.seqs: dict[Name, int] = {}
+
+    def told(self, wants):
+        keys = [w.instrument.key for w in wants]
+        assert len(keys) == len(set(keys)), "one change per instrument"
+        for want in wants:
+            key = want.instrument.key
+            assert self.upstream.get(key) is not want.mode, "told what is so already"
+            if want.mode is None:
+                del self.upstream[key]
+            else:
+                self.upstream[key] = want.mode
+
+    @rule(
+        who=st.sampled_from(PEOPLE),
+        what=st.sampled_from(SYMBOLS),
+        mode=st.sampled_from(Mode),
+        wide=st.booleans(),
+    )
+    def subscribe(self, who, what, mode, wide):
+        channel = Name("NSE", what.key.symbol + (":20" if wide else ""), mode)
+        full = len(self.upstream) >= LIMIT and what.key not in self.upstream
+        try:
+            joined = self.hub.subscribe(who, channel, what, 0.0)
+        except InvalidRequest:
+            assert full
+            return
+        assert not full
+        assert joined.new == ((who, channel) not in self.model)
+        self.model.add((who, channel))
+        self.told(joined.wants)
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def unsubscribe(self, data):
+        who, channel = data.draw(st.sampled_from(sorted(self.model, key=str)))
+        found, wants = self.hub.unsubscribe(who, channel)
+        assert found is not None
+        self.model.discard((who, channel))
+        self.told(wants)
+
+    @rule(who=st.sampled_from(PEOPLE), what=st.sampled_from(SYMBOLS), mode=st.sampled_from(Mode))
+    def unsubscribe_maybe_not_held(self, who, what, mode):
+        channel = Name("NSE", what.key.symbol, mode)
+        found, wants = self.hub.unsubscribe(who, channel)
+        assert (found is not None) == ((who, channel) in self.model)
+        self.model.discard((who, channel))
+        self.told(wants)
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def leave(self, who):
+        wants = self.hub.drop(who)
+        self.model = {(w, c) for w, c in self.model if w != who}
+        self.told(wants)
+
+    @rule(what=st.sampled_from(SYMBOLS), mode=st.sampled_from(Mode))
+    def receive(self, what, mode):
+        channels = self.hub.take(tick(what.key, mode=mode))
+        got = {(p, c.name) for c in channels for p in c.listeners}
+        assert got == {
+            (p, c)
+            for p, c in self.model
+            if p.listens and c.symbol.split(":")[0] == what.key.symbol and c.mode <= mode
+        }
+        for channel in channels:
+            assert channel.listeners.count(channel.listeners[0]) == 1 if channel.listeners else True
+
+    @invariant()
+    def upstream_is_the_maximum(self):
+        highest: dict[InstrumentKey, Mode] = {}
+        for _, channel in self.model:
+            key = InstrumentKey("NSE", channel.symbol.split(":")[0])
+            highest[key] = max(channel.mode, highest.get(key, Mode.LTP))
+        assert self.upstream == highest
+        assert {w.instrument.key: w.mode for w in self.hub.wants()} == highest
+        assert {c.name for c in self.hub.channels()} == {c for _, c in self.model}
+
+
+Refcounts.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestRefcounts = Refcounts.TestCase
