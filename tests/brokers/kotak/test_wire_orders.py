@@ -40,8 +40,20 @@ def test_a_position_is_other_news() -> None:
     assert news.data["flBuyQty"] == "10"
 
 
-@pytest.mark.parametrize("text", ["", "{type:hb}", "[]", '{"type":"order"}', '{"type":"order","data":{}}'])
-def test_what_cannot_be_read_is_an_error_that_keeps_it(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{type:hb}",
+        b"[]",
+        b'{"type":"order"}',
+        b'{"type":"order","data":{}}',
+        b'{"type":"\xff"}',
+        b"[" * 100_000,
+    ],
+    ids=range(7),
+)
+def test_what_cannot_be_read_is_an_error_that_keeps_it(text: bytes) -> None:
     with pytest.raises(WireError) as caught:
         orders.read(text)
-    assert caught.value.frame == text.encode()
+    assert caught.value.frame == text

@@ -192,7 +192,7 @@ def test_both_shapes_of_the_subscribe_ack_are_read(message: dict[str, Any]) -> N
     assert reply.symbols["nse_cm|90001"] == "DEMOIND-EQ"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "12"])
-def test_a_control_text_that_is_no_object_is_an_error(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "{", "[1]", "12", b'"\xff"', "[" * 100_000], ids=range(6))
+def test_a_control_text_that_is_no_object_is_an_error(text: str | bytes) -> None:
     with pytest.raises(WireError):
         sfeed.read_control(text)
