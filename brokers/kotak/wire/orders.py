@@ -62,7 +62,7 @@ def read(text: str | bytes) -> Greeting | OrderNews | OtherNews:
     frame = text.encode() if isinstance(text, str) else text
     try:
         message = msgspec.json.decode(frame)
-    except msgspec.DecodeError as exc:
+    except (ValueError, RecursionError) as exc:
         raise WireError(f"order feed message is not JSON: {exc}", frame) from exc
     if not isinstance(message, dict):
         raise WireError("order feed message is not an object", frame)

@@ -125,7 +125,7 @@ def read_control(text: str | bytes) -> AuthReply | Subscribed | OtherControl:
     frame = text.encode() if isinstance(text, str) else text
     try:
         message = msgspec.json.decode(frame)
-    except msgspec.DecodeError as exc:
+    except (ValueError, RecursionError) as exc:
         raise WireError(f"control message is not JSON: {exc}", frame) from exc
     if not isinstance(message, dict):
         raise WireError("control message is not an object", frame)
@@ -252,6 +252,18 @@ class Picture:
             for quantity, price, orders in _ROW.iter_unpack(self.packed_rows)
         ]
         return tuple(rows[: self.bid_rows]), tuple(rows[self.bid_rows : self.bid_rows + self.ask_rows])
+
+    def best(self) -> tuple[Row | None, Row | None]:
+        """First bid and first ask without decoding the rest; None for a side without rows."""
+        bid = self._row(0) if self.bid_rows else None
+        return bid, self._row(self.bid_rows) if self.ask_rows else None
+
+    def _row(self, number: int) -> Row | None:
+        at = number * _ROW.size
+        if at + _ROW.size > len(self.packed_rows):
+            return None
+        quantity, price, orders = _ROW.unpack_from(self.packed_rows, at)
+        return Row(quantity, price / self.divider, orders)
 
 
 @dataclass(frozen=True, slots=True)
