@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
-
-import pyotp
 
 from brokers.contract import BrokerContext, BrokerSession
 from brokers.dhan import refusals
@@ -66,6 +66,22 @@ def claims(token: Secret) -> Claims:
         client_id=str(found.get("dhanClientId") or ""),
         consumer=str(found.get("tokenConsumerType") or ""),
     )
+
+
+def totp_code(seed: Secret, at: datetime) -> str:
+    """Six digits of RFC 6238 (SHA-1, 30 s). Own code because pyotp refuses the 16-letter seeds brokers show.
+
+    Raises:
+        ValueError: Not base32.
+    """
+    text = seed.reveal().replace(" ", "").rstrip("=").upper()
+    if not text:
+        raise ValueError("empty seed")
+    key = base64.b32decode(text + "=" * (-len(text) % 8))
+    digest = hmac.new(key, struct.pack(">Q", int(at.timestamp()) // 30), "sha1").digest()
+    start = digest[-1] & 15
+    number = struct.unpack_from(">I", digest, start)[0] & 0x7FFFFFFF
+    return f"{number % 1_000_000:06d}"
 
 
 def headers(session: BrokerSession) -> dict[str, str]:
@@ -199,9 +215,8 @@ class DhanAuth:
         return self._from_answer(client_id, reply, "PIN + TOTP")
 
     def _code(self) -> str:
-        seed = self._context.credentials["DHAN_TOTP_SECRET"].reveal().replace(" ", "")
         try:
-            return pyotp.TOTP(seed).at(int(self._context.clock.now().timestamp()))
+            return totp_code(self._context.credentials["DHAN_TOTP_SECRET"], self._context.clock.now())
         except (binascii.Error, ValueError) as exc:
             raise SettingsError("Dhan: DHAN_TOTP_SECRET is not a base32 seed") from exc
 

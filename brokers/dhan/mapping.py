@@ -1,7 +1,7 @@
 """Dhan's words <-> ours: orders, trades, positions, holdings, funds. Pure.
 
-Rows are JSON objects parsed with ``parse_float=Decimal``. Dhan says "none" as ``null``, ``""``, ``"NA"``,
-``"0"`` and ``"0001-01-01 …"``; its times are IST without a zone.
+Dhan says "none" as ``null``, ``""``, ``"NA"``, ``"0"`` and ``"0001-01-01 …"``; its times are IST without a
+zone. Amounts become ``Decimal`` through their shortest text, so 2845.55 stays 2845.55.
 
 Source: Dhan API v2, "Orders", "Portfolio", "Funds", "Live Order Update", and the annexure.
 """

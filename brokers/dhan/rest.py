@@ -163,7 +163,7 @@ class DhanRest:
                 self._sleep(QUOTE_SPACING_S)
             part = instruments[start : start + size]
             body = market.quote_body(part)
-            data = self._json(self._ask("/marketfeed/quote", body), exact=False)
+            data = self._json(self._ask("/marketfeed/quote", body))
             inner = data.get("data") if isinstance(data, dict) else None
             if not isinstance(inner, dict):
                 raise WireError("quote answer without data")
@@ -186,7 +186,7 @@ class DhanRest:
             reply = self._ask(path, body)
             if reply.status == 400 and refusals.read(refusals.parse(reply.body)).code == refusals.NO_DATA:
                 continue  # a holiday or an instrument without history
-            data = self._json(reply, exact=False)
+            data = self._json(reply)
             if not isinstance(data, dict):
                 raise WireError("candle answer is not an object", reply.body[:500])
             found += market.candles(data, daily, first, last)
@@ -212,11 +212,8 @@ class DhanRest:
             raise WireError("expected a list of rows", reply.body[:500])
         return rows
 
-    def _json(self, reply: Reply, *, exact: bool = True) -> Any:
+    def _json(self, reply: Reply) -> Any:
         """Parsed body of a success.
-
-        Args:
-            exact: Keep decimals exactly (money); off for market data.
 
         Raises:
             WireError: A success whose body is not JSON.
@@ -225,7 +222,7 @@ class DhanRest:
         if not 200 <= reply.status < 300:
             raise refusals.error(reply.status, reply.body, write=False, retry_after_s=reply.retry_after_s)
         try:
-            data = json.loads(reply.body, parse_float=Decimal if exact else None)
+            data = json.loads(reply.body)
         except ValueError as exc:
             raise WireError("Dhan's answer is not JSON", reply.body[:500]) from exc
         refusal = refusals.read(data)
