@@ -1,12 +1,423 @@
-"""The order journal: intents and their append-only events."""
+"""The order journal: one row per order, and append-only events that tell how it came to be so.
+
+The row is the latest knowledge (``machine.Known``) plus the terms; it changes only through ``machine.step``,
+inside the writer's transaction, so two sources of news can never overwrite each other.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+
 from brokers.clock import Clock
+from brokers.model import Action, InstrumentKey, Order, OrderChange, OrderRequest, PriceType
+from gateway.store import kv
 from gateway.store.engine import Database
+from gateway.store.tables import ORDER_EVENTS, ORDERS
+from gateway.trading import machine
+from gateway.trading.machine import Known, State
+
+OURS = "ours"
+FOREIGN = "foreign"
+BLOCK = "entries_blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An order about to be sent; ``tag`` is ours, ``fingerprint`` tells a repeat from a mistake."""
+
+    request: OrderRequest
+    tag: str
+    strategy: str
+    client_order_id: str | None
+    fingerprint: str
+    is_exit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Wall nanoseconds of an order's stages (O9); None where it did not pass."""
+
+    received_ns: int | None = None
+    checked_ns: int | None = None
+    journaled_ns: int | None = None
+    sent_ns: int | None = None
+    acknowledged_ns: int | None = None
+    answered_ns: int | None = None
+
+
+NO_TIMES = Times()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One order as the journal knows it.
+
+    Attributes:
+        pending: ``modify`` or ``cancel`` while the outcome of such a write is not known, else empty.
+        pending_ns: When that write was journaled.
+        answer: The first answer as JSON, empty before it was given.
+    """
+
+    id: int
+    tag: str
+    client_order_id: str | None
+    fingerprint: str
+    origin: str
+    strategy: str
+    is_exit: bool
+    created_ns: int
+    key: InstrumentKey
+    action: Action
+    price_type: PriceType
+    product: str
+    price: Decimal
+    trigger_price: Decimal
+    disclosed_quantity: int
+    known: Known
+    pending: str
+    pending_ns: int
+    answer: str
+
+    @property
+    def shown_id(self) -> str:
+        """The broker's order id, or ``J<id>`` as long as there is none."""
+        return self.known.order_id or f"J{self.id}"
+
+    def to_order(self) -> Order:
+        """As a row of the order book."""
+        return Order(
+            order_id=self.shown_id,
+            key=self.key,
+            action=self.action,
+            quantity=self.known.quantity,
+            price_type=self.price_type,
+            product=self.product,
+            price=self.price,
+            trigger_price=self.trigger_price,
+            status=self.known.state.status,
+            filled_quantity=self.known.filled,
+            average_price=self.known.average,
+            tag=self.tag,
+            raw_status="",
+            rejection_reason=self.known.reason,
+            placed_at=datetime.fromtimestamp(self.created_ns / 1e9, UTC),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of one row.
+
+    Attributes:
+        kind: Name of the journal event, e.g. ``outcome``, ``update``, ``reconciled``.
+        event: What the machine is told; None leaves the state.
+        pending: New value of ``pending`` (``""`` clears it), None leaves it.
+        terms: Terms the broker took with a modification.
+        quiet: Write nothing when the event teaches nothing.
+    """
+
+    journal_id: int
+    kind: str
+    event: machine.Event | None = None
+    times: Times = NO_TIMES
+    pending: str | None = None
+    terms: OrderChange | None = None
+    answer: str | None = None
+    detail: Mapping[str, Any] | None = None
+    quiet: bool = False
 
 
 class Journal:
-    """Orders and order events of one instance."""
+    """Orders and order events of one instance. Thread-safe; every write is durable when it returns."""
 
-    def __init__(self, database: Database, clock: Clock) -> None: ...
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(self, intent: Intent, times: Times) -> int:
+        """Put an intent on disk, in state ``sending``; its id.
+
+        Raises:
+            IntegrityError: The tag or the client_order_id is taken.
+        """
+        now = self._clock.time_ns()
+        request = intent.request
+        values = _terms(request.key, request.action, request.product, request.price_type)
+        values |= {
+            "tag": intent.tag,
+            "client_order_id": intent.client_order_id,
+            "fingerprint": intent.fingerprint,
+            "origin": OURS,
+            "strategy": intent.strategy,
+            "is_exit": int(intent.is_exit),
+            "created_ns": now,
+            "price": str(request.price),
+            "trigger_price": str(request.trigger_price),
+            "disclosed_quantity": request.disclosed_quantity,
+        }
+        known = machine.step(Known(State.JOURNALED, request.quantity), machine.Sending())
+
+        def work(connection: Connection) -> int:
+            return _insert(connection, values, known, "intent", now, times, None)
+
+        return self._database.write(work)
+
+    def apply(self, change: Change) -> JournalRow:
+        """Carry out one step; the row after it. Raises ``machine.IllegalTransition``."""
+        return self._database.write(lambda c: self._apply(c, change))
+
+    def apply_all(self, changes: Iterable[Change]) -> None:
+        """Several steps in one commit."""
+        todo = list(changes)
+        if todo:
+            self._database.write(lambda c: [self._apply(c, change) for change in todo])
+
+    def import_foreign(self, order: Order) -> int | None:
+        """Keep an order of this account that was placed elsewhere; None when it is here already."""
+        now = self._clock.time_ns()
+        values = _terms(order.key, order.action, order.product, order.price_type)
+        values |= {
+            "origin": FOREIGN,
+            "created_ns": int(order.placed_at.timestamp() * 1e9) if order.placed_at else now,
+            "price": str(order.price),
+            "trigger_price": str(order.trigger_price),
+        }
+        state = State(order.status.value)
+        known = Known(
+            State.OPEN if state is State.UNKNOWN else state,
+            order.quantity,
+            order.filled_quantity,
+            order.average_price,
+            order.order_id,
+            order.rejection_reason,
+        )
+
+        def work(connection: Connection) -> int | None:
+            if _first(connection, ORDERS.c.order_id == order.order_id) is not None:
+                return None
+            detail = {"raw_status": order.raw_status, "tag": order.tag}
+            return _insert(connection, values, known, "foreign", now, NO_TIMES, detail)
+
+        return self._database.write(work)
+
+    def get(self, journal_id: int) -> JournalRow | None:
+        return self._one(ORDERS.c.id == journal_id)
+
+    def by_order_id(self, order_id: str) -> JournalRow | None:
+        return self._one(ORDERS.c.order_id == order_id)
+
+    def by_tag(self, tag: str) -> JournalRow | None:
+        return self._one(ORDERS.c.tag == tag)
+
+    def by_client_order_id(self, client_order_id: str) -> JournalRow | None:
+        return self._one(ORDERS.c.client_order_id == client_order_id)
+
+    def unfinished(self) -> list[JournalRow]:
+        """Every row that is not final, oldest first."""
+        final = [s.value for s in machine.FINAL]
+        return self._many(ORDERS.c.state.not_in(final))
+
+    def since(self, at_ns: int) -> list[JournalRow]:
+        """Rows made at or after a wall time, and every unfinished one, oldest first."""
+        final = [s.value for s in machine.FINAL]
+        return self._many((ORDERS.c.created_ns >= at_ns) | ORDERS.c.state.not_in(final))
+
+    def events(self, journal_id: int) -> list[dict[str, Any]]:
+        """The events of one order as plain values, oldest first."""
+        with self._database.read() as connection:
+            statement = select(ORDER_EVENTS).where(ORDER_EVENTS.c.journal_id == journal_id)
+            return [dict(r._mapping) for r in connection.execute(statement.order_by(ORDER_EVENTS.c.id))]
+
+    def sent_since(self, at_ns: int) -> list[int]:
+        """Wall nanoseconds of every write sent after ``at_ns``."""
+        sent = ORDER_EVENTS.c.sent_ns
+        with self._database.read() as connection:
+            found = connection.execute(
+                select(sent).where(ORDER_EVENTS.c.at_ns > at_ns, sent.is_not(None), sent > at_ns)
+            )
+            return [int(ns) for ns in found.scalars()]
+
+    def modifications(self, journal_id: int) -> int:
+        """How many modifications of an order were begun."""
+        events = ORDER_EVENTS.c
+        with self._database.read() as connection:
+            statement = select(func.count()).where(events.journal_id == journal_id, events.kind == "modify")
+            return int(connection.execute(statement).scalar_one())
+
+    def blocked(self) -> str:
+        """Why entries are blocked, empty when they are not."""
+        with self._database.read() as connection:
+            return kv.get(connection, BLOCK) or ""
+
+    def set_blocked(self, reason: str) -> None:
+        self._database.write(lambda c: kv.put(c, BLOCK, reason))
+
+    def _apply(self, connection: Connection, change: Change) -> JournalRow:
+        row = _first(connection, ORDERS.c.id == change.journal_id)
+        if row is None:
+            raise KeyError(f"journal row {change.journal_id}")
+        known = row.known if change.event is None else machine.step(row.known, change.event)
+        if change.quiet and known == row.known and change.pending in (None, row.pending):
+            return row
+        values: dict[str, Any] = {}
+        if known != row.known:
+            if known.order_id and known.order_id != row.known.order_id:
+                known = _merge_foreign(connection, row.id, known)
+            values |= _known_values(known)
+        now = self._clock.time_ns()
+        if change.pending is not None:
+            values["pending"] = f"{change.pending}:{now}" if change.pending else ""
+        if change.answer is not None:
+            values["answer"] = change.answer
+        if change.terms is not None:
+            values |= _changed_terms(change.terms, known)
+        if values:
+            connection.execute(update(ORDERS).where(ORDERS.c.id == row.id).values(values))
+        _event(connection, row.id, change.kind, now, known, change.times, change.detail)
+        after = _first(connection, ORDERS.c.id == row.id)
+        assert after is not None
+        return after
+
+    def _one(self, where: ColumnElement[bool]) -> JournalRow | None:
+        with self._database.read() as connection:
+            return _first(connection, where)
+
+    def _many(self, where: ColumnElement[bool]) -> list[JournalRow]:
+        here = where & ORDERS.c.merged_into.is_(None)
+        with self._database.read() as connection:
+            return [_row(r) for r in connection.execute(select(ORDERS).where(here).order_by(ORDERS.c.id))]
+
+
+def _first(connection: Connection, where: ColumnElement[bool]) -> JournalRow | None:
+    found = connection.execute(select(ORDERS).where(where)).first()
+    return None if found is None else _row(found)
+
+
+def _insert(
+    connection: Connection,
+    values: dict[str, Any],
+    known: Known,
+    kind: str,
+    now: int,
+    times: Times,
+    detail: Mapping[str, Any] | None,
+) -> int:
+    statement = insert(ORDERS).values(values | _known_values(known)).returning(ORDERS.c.id)
+    journal_id = int(connection.execute(statement).scalar_one())
+    _event(connection, journal_id, kind, now, known, times, detail)
+    return journal_id
+
+
+def _event(
+    connection: Connection,
+    journal_id: int,
+    kind: str,
+    now: int,
+    known: Known,
+    times: Times,
+    detail: Mapping[str, Any] | None,
+) -> None:
+    connection.execute(
+        insert(ORDER_EVENTS).values(
+            journal_id=journal_id,
+            kind=kind,
+            at_ns=now,
+            state=known.state.value,
+            filled_quantity=known.filled,
+            average_price=str(known.average),
+            received_ns=times.received_ns,
+            checked_ns=times.checked_ns,
+            journaled_ns=times.journaled_ns,
+            sent_ns=times.sent_ns,
+            acknowledged_ns=times.acknowledged_ns,
+            answered_ns=times.answered_ns,
+            detail=json.dumps(detail, default=str) if detail else "",
+        )
+    )
+
+
+def _merge_foreign(connection: Connection, journal_id: int, known: Known) -> Known:
+    """An update without a tag may have been faster than the answer that names its order: then the same order
+    stands here twice, once as foreign. That row gives up its id, and what it has seen is kept."""
+    twin = _first(connection, (ORDERS.c.order_id == known.order_id) & (ORDERS.c.id != journal_id))
+    if twin is None:
+        return known
+    connection.execute(
+        update(ORDERS).where(ORDERS.c.id == twin.id).values(order_id=None, merged_into=journal_id)
+    )
+    return machine.step(known, machine.BrokerSays(replace(twin.to_order(), order_id=known.order_id)))
+
+
+def _terms(key: InstrumentKey, action: Action, product: str, price_type: PriceType) -> dict[str, Any]:
+    return {
+        "exchange": str(key.exchange),
+        "symbol": key.symbol,
+        "action": action.value,
+        "product": str(product),
+        "price_type": price_type.value,
+    }
+
+
+def _changed_terms(terms: OrderChange, known: Known) -> dict[str, Any]:
+    return {
+        "quantity": max(terms.quantity, known.filled),
+        "price_type": terms.price_type.value,
+        "price": str(terms.price),
+        "trigger_price": str(terms.trigger_price),
+        "disclosed_quantity": terms.disclosed_quantity,
+    }
+
+
+def _known_values(known: Known) -> dict[str, Any]:
+    return {
+        "state": known.state.value,
+        "quantity": known.quantity,
+        "filled_quantity": known.filled,
+        "average_price": str(known.average),
+        "order_id": known.order_id or None,
+        "reason": known.reason,
+        "local": int(known.local),
+    }
+
+
+def _row(row: Row[Any]) -> JournalRow:
+    pending, _, pending_ns = row.pending.partition(":")
+    return JournalRow(
+        id=row.id,
+        tag=row.tag or "",
+        client_order_id=row.client_order_id,
+        fingerprint=row.fingerprint,
+        origin=row.origin,
+        strategy=row.strategy,
+        is_exit=bool(row.is_exit),
+        created_ns=row.created_ns,
+        key=InstrumentKey(row.exchange, row.symbol),
+        action=Action(row.action),
+        price_type=PriceType(row.price_type),
+        product=row.product,
+        price=Decimal(row.price),
+        trigger_price=Decimal(row.trigger_price),
+        disclosed_quantity=row.disclosed_quantity,
+        known=Known(
+            State(row.state),
+            row.quantity,
+            row.filled_quantity,
+            Decimal(row.average_price),
+            row.order_id or "",
+            row.reason,
+            bool(row.local),
+        ),
+        pending=pending,
+        pending_ns=int(pending_ns or 0),
+        answer=row.answer,
+    )
+
+
+__all__ = ["FOREIGN", "OURS", "Change", "Intent", "Journal", "JournalRow", "Times"]

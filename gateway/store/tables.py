@@ -88,7 +88,7 @@ ORDERS = Table(
     Column("filled_quantity", Integer, nullable=False, server_default="0"),
     Column("average_price", String, nullable=False, server_default="0"),
     Column("reason", Text, nullable=False, server_default=""),
-    Column("never_reached", Integer, nullable=False, server_default="0"),
+    Column("local", Integer, nullable=False, server_default="0"),
     Column(
         "pending", String, nullable=False, server_default="", comment="modify | cancel of unknown outcome"
     ),

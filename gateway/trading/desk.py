@@ -1,68 +1,93 @@
-"""OrderDesk: the only way an order leaves this gateway (promises O1-O9)."""
+"""OrderDesk: the only way an order leaves this gateway (promises O1-O9).
+
+A place goes: repeat? ready? checks, limiter, journal (on disk), send once, outcome (on disk), answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from dataclasses import replace
 
-from brokers.calendar import Calendar
-from brokers.clock import Clock
-from brokers.contract import Capabilities, Rest
+import msgspec
+
+from brokers.errors import (
+    EntriesBlocked,
+    InvalidRequest,
+    LoginRequired,
+    NotReady,
+)
 from brokers.model import (
     Funds,
     Holding,
+    Instrument,
     InstrumentKey,
     Order,
     OrderChange,
     OrderRequest,
     OrderUpdate,
+    Placement,
     Position,
     Trade,
 )
-from gateway.settings import TradingRules
-from gateway.store.instruments import InstrumentStore
-from gateway.store.journal import Journal
+from gateway.store.journal import FOREIGN, Change, Intent, JournalRow, Times
+from gateway.trading import checks, exits, machine, reconcile, replies
 from gateway.trading.answers import CancelReport, CloseReport, DeskStatus, OrderAnswer
-from gateway.trading.limiter import Limiter
+from gateway.trading.changes import Changes, heed
+from gateway.trading.limiter import Lane
+from gateway.trading.once import Once, fingerprint, refuse_other
+from gateway.trading.parts import DeskParts
+from gateway.trading.reader import Reader, day_start_ns
+from gateway.trading.reconciler import Reconciler
+from gateway.trading.settle import Settler
+from gateway.trading.tags import TAG_LENGTH, new_tag
+from gateway.trading.writes import Done, Failed, Lost, Outcome, broker_code, send_once
 
 __all__ = ["CancelReport", "CloseReport", "DeskParts", "DeskStatus", "OrderAnswer", "OrderDesk"]
 
-
-@dataclass(frozen=True, slots=True)
-class DeskParts:
-    """What the desk is built from, by the composition root.
-
-    Attributes:
-        last_price: Last known price of an instrument for price protection and trigger checks; must not block.
-        on_login_required: Called (from any thread, must not block) when the broker refused the session.
-    """
-
-    rest: Rest
-    instruments: InstrumentStore
-    journal: Journal
-    limiter: Limiter
-    calendar: Calendar
-    clock: Clock
-    rules: TradingRules
-    capabilities: Capabilities
-    last_price: Callable[[InstrumentKey], float | None] = lambda key: None  # noqa: ARG005
-    on_login_required: Callable[[], None] = lambda: None
+log = logging.getLogger(__name__)
+DAY_S = 86_400
 
 
 class OrderDesk:
     """Places, changes and cancels orders; keeps the journal true to the broker.
 
     Writes *raise* while nothing has been journaled: ``InvalidRequest`` (checks), ``RateLimited``,
-    ``NotReady``, ``EntriesBlocked``, ``StoreError``. Once journaled they *return* an ``OrderAnswer`` whose
-    ``code`` is empty only on success. Reads raise the broker's errors. Thread-safe.
+    ``NotReady``, ``LoginRequired``, ``EntriesBlocked``, ``NotFound``, ``StoreError``. Once journaled they
+    *return* an ``OrderAnswer`` whose ``code`` is empty only on success. Reads raise the broker's errors.
+    Thread-safe.
     """
 
-    def __init__(self, parts: DeskParts) -> None: ...
+    def __init__(self, parts: DeskParts) -> None:
+        self._parts = parts
+        self._journal = parts.journal
+        self._clock = parts.clock
+        self._reader = Reader(parts)
+        self._settler = Settler(parts, self._reader)
+        self._reconciler = Reconciler(parts, self._reader, self._settler)
+        self._once = Once(self._stored_answer, parts.rules.broker_timeout_s + parts.patience_s)
+        self._changes = Changes(parts, self._reader, self._settler, self._reconciler.soon)
+        self._exits = exits.Exits(self)
+        self._blocked = parts.journal.blocked()
 
     def start(self) -> None:
         """Settle what the last run left open and start the reconciler; returns at once."""
+        day_ago = self._clock.time_ns() - DAY_S * 1_000_000_000
+        sent = self._journal.sent_since(day_ago)
+        now = self._clock.time_ns()
+        self._parts.limiter.prime(Lane.ENTRY, [(now - ns) / 1e9 for ns in sent])
+        self._reconciler.start()
+        self._settler.start()
 
-    def stop(self, timeout_s: float = 2.0) -> None: ...
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Stop the background threads; requests in flight end by themselves."""
+        self._settler.stop(timeout_s / 2)
+        self._reconciler.stop(timeout_s / 2)
+
+    def nudge(self) -> None:
+        """Reconcile now: a login came in, or a feed was reconnected. Does not block."""
+        self._reconciler.soon()
+
+    # -- writes -----------------------------------------------------------------------------------------
 
     def place(
         self,
@@ -77,57 +102,256 @@ class OrderDesk:
 
         Args:
             client_order_id: A repeat (also after a restart, also while the first is in flight) returns the
-                first answer and sends nothing.
+                first answer and sends nothing. Requests that were refused before the journal (checks,
+                limits, not ready) leave no trace and may be repeated.
             received_ns: Wall nanoseconds at which the request arrived.
-            is_exit: The order only reduces a position: it may use the reserved slots and passes a panic block.
+            is_exit: The order only reduces a position: it may use the reserved slots and passes a block.
         """
-        raise NotImplementedError
+        deadline_s = self._parts.rules.order_deadline_s
+
+        def work() -> OrderAnswer:
+            return self._place(request, strategy, client_order_id, received_ns, is_exit, deadline_s)
+
+        if client_order_id is None:
+            return work()
+        return self._once.run(client_order_id, fingerprint(request), work)
 
     def modify(self, change: OrderChange, *, strategy: str = "", received_ns: int) -> OrderAnswer:
-        raise NotImplementedError
+        """Change a working order. ``OUTCOME_UNKNOWN`` when no answer came and its terms cannot be read."""
+        del strategy  # the order keeps the one that placed it
+        self._await_ready()
+        return self._changes.modify(change, received_ns)
 
-    def cancel(self, order_id: str, *, strategy: str = "", received_ns: int) -> OrderAnswer:
-        raise NotImplementedError
+    def cancel(
+        self, order_id: str, *, strategy: str = "", received_ns: int, deadline_s: float | None = None
+    ) -> OrderAnswer:
+        """Ask the broker to cancel. Success means it took the request; ``status`` is what is known then.
+
+        A cancel whose outcome is not known is repeated only after the broker showed the order working.
+        """
+        del strategy
+        self._await_ready()
+        return self._changes.cancel(order_id, received_ns, deadline_s)
 
     def cancel_all(self, strategy: str = "") -> CancelReport:
-        """Cancel every working order of the account."""
-        raise NotImplementedError
+        """Cancel every working order of the account, foreign ones too."""
+        return self._exits.cancel_all(strategy)
 
     def close_all(self, strategy: str = "") -> CloseReport:
         """One opposite MARKET order (sliced by freeze quantity) for every open position."""
-        raise NotImplementedError
+        return self._exits.close_all(strategy)
 
     def block_entries(self, reason: str) -> None:
         """Refuse new entries from now on, also after a restart (``algo panic``)."""
+        self._blocked = reason or "blocked"
+        self._journal.set_blocked(self._blocked)
 
-    def allow_entries(self) -> None: ...
+    def allow_entries(self) -> None:
+        self._journal.set_blocked("")
+        self._blocked = ""
+
+    # -- reads ------------------------------------------------------------------------------------------
 
     def order(self, order_id: str) -> Order | None:
         """One order by the broker's id or ``J<journal_id>``; None when neither broker nor journal has it."""
-        raise NotImplementedError
+        row = self._changes.row(order_id)
+        wanted = row.known.order_id if row is not None else order_id
+        if wanted:
+            shown = next((o for o in self._reader.orders() if o.order_id == wanted), None)
+            if shown is not None:
+                return shown
+        return None if row is None else row.to_order()
 
     def orders(self) -> list[Order]:
         """The broker's book plus the journal's unknown ones (order id ``J<journal_id>``, status unknown)."""
-        raise NotImplementedError
+        book = self._reader.orders()
+        start_ns = day_start_ns(self._clock)
+        unknown = [
+            row
+            for row in self._journal.unfinished()
+            if not row.known.order_id
+            and row.created_ns >= start_ns
+            and reconcile.match_row(row, book) is None
+        ]
+        return [*book, *(row.to_order() for row in unknown)]
 
     def trades(self) -> list[Trade]:
-        raise NotImplementedError
+        return self._reader.trades()
 
     def positions(self) -> list[Position]:
-        raise NotImplementedError
+        return self._reader.positions()
 
     def holdings(self) -> list[Holding]:
-        raise NotImplementedError
+        return self._reader.holdings()
 
     def funds(self) -> Funds:
-        raise NotImplementedError
-
-    def on_update(self, update: OrderUpdate) -> None:
-        """A pushed order update from the feed; idempotent, any order of arrival."""
+        return self._reader.funds()
 
     def strategy_of(self, order_id: str) -> str:
         """The strategy that placed an order, empty for foreign ones."""
-        raise NotImplementedError
+        row = self._changes.row(order_id)
+        return row.strategy if row else ""
+
+    def is_foreign(self, order_id: str) -> bool:
+        """True when the order was placed elsewhere (another terminal of the same account)."""
+        row = self._changes.row(order_id)
+        return row is None or row.origin == FOREIGN
 
     def status(self) -> DeskStatus:
-        raise NotImplementedError
+        reconciler = self._reconciler
+        waiting = replies.WAITING
+        return DeskStatus(
+            ready=reconciler.ready.is_set(),
+            waiting_for=reconciler.waiting_for(),
+            unknown=sum(row.known.state in waiting for row in self._journal.unfinished()),
+            blocked=self._blocked,
+            foreign=reconciler.foreign,
+            orders_reconciled_at=reconciler.orders_at.isoformat() if reconciler.orders_at else None,
+            positions_reconciled_at=reconciler.positions_at.isoformat() if reconciler.positions_at else None,
+            last_error=str(reconciler.error or ""),
+            drift=(*reconciler.missing, *reconciler.drift),
+        )
+
+    def on_update(self, update: OrderUpdate) -> None:
+        """A pushed order update from the feed; idempotent, in any order of arrival."""
+        order = update.order
+        row = self._journal.by_order_id(order.order_id) if order.order_id else None
+        if row is None and order.tag:
+            tagged = self._journal.by_tag(order.tag[:TAG_LENGTH])
+            row = tagged if tagged is not None and reconcile.is_ours(order, tagged) else None
+        if row is None:
+            if order.order_id:
+                self._journal.import_foreign(order)
+            return
+        detail = {"raw_status": order.raw_status, "seen_ns": update.seen_ns}
+        after = self._journal.apply(
+            Change(row.id, "update", machine.BrokerSays(order), detail=detail, quiet=True)
+        )
+        if after.known.filled and not after.known.average:
+            self._reconciler.soon()  # the book or the trades know the price
+
+    # -- for exits --------------------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        return self._clock.time_ns()
+
+    def place_exit(self, request: OrderRequest, strategy: str, deadline_s: float) -> OrderAnswer:
+        """An exit of ``close_all``, with a deadline of its own."""
+        return self._place(request, strategy, None, self.now_ns(), True, deadline_s)
+
+    def working_exits(self) -> dict[reconcile.Holder, int]:
+        """Signed quantity that exits sent earlier may still trade, by (instrument, product)."""
+        return reconcile.outstanding(row for row in self._journal.unfinished() if row.is_exit)
+
+    def largest_order(self, key: InstrumentKey) -> int:
+        """Largest quantity of one order: the freeze quantity cut to whole lots; 0 when there is no limit."""
+        instrument = self._parts.instruments.by_key(key)
+        if instrument is None:
+            raise InvalidRequest(f"{key} is not in the instrument table", code="SYMBOL_NOT_FOUND")
+        return instrument.freeze_qty // instrument.lot_size * instrument.lot_size
+
+    # -- the path of one order --------------------------------------------------------------------------
+
+    def _place(
+        self,
+        request: OrderRequest,
+        strategy: str,
+        client_order_id: str | None,
+        received_ns: int,
+        is_exit: bool,
+        deadline_s: float,
+    ) -> OrderAnswer:
+        begun = self._clock.monotonic()
+        self._await_ready()
+        if self._blocked and not is_exit:
+            raise EntriesBlocked(f"new entries are blocked: {self._blocked}")
+        ltp = self._parts.last_price(request.key)
+        instrument = self._check(request, ltp)
+        checked_ns = self._clock.time_ns()
+        left_s = deadline_s - (self._clock.monotonic() - begun)
+        grant = self._parts.limiter.acquire(Lane.EXIT if is_exit else Lane.ENTRY, max(0.0, left_s))
+        intent = Intent(request, new_tag(), strategy, client_order_id, fingerprint(request), is_exit)
+        try:
+            journal_id = self._journal.add(intent, Times(received_ns=received_ns, checked_ns=checked_ns))
+        except BaseException:
+            grant.give_back()
+            raise
+        sent_ns = self._clock.time_ns()
+        times = Times(received_ns, checked_ns, journaled_ns=sent_ns, sent_ns=sent_ns)
+        grant.sent()
+        outcome = send_once(lambda: self._parts.rest.place(request, instrument, intent.tag, ltp=ltp))
+        return self._placed(journal_id, outcome, times)
+
+    def _placed(self, journal_id: int, outcome: Outcome, times: Times) -> OrderAnswer:
+        """Journal how a place ended, and answer."""
+        match outcome:
+            case Done(Placement() as placement):
+                event: machine.Event = machine.Acknowledged(placement.order_id, placement.status)
+                times = replace(times, acknowledged_ns=placement.acknowledged_ns)
+                if placement.sent_ns:
+                    times = replace(times, sent_ns=placement.sent_ns)
+                row = self._journal.apply(Change(journal_id, "acknowledged", event, times))
+                answer = replies.success(row, placement.sent)
+            case Failed(error, sent):
+                event = machine.Refused(str(error)) if sent else machine.NeverSent(str(error))
+                kind = "refused" if sent else "never sent"
+                times = times if sent else replace(times, sent_ns=None)
+                detail = {"code": error.code, "broker_code": broker_code(error)}
+                row = self._journal.apply(Change(journal_id, kind, event, times, detail=detail))
+                heed(self._parts, error)
+                answer = replies.failure(row, error)
+            case Lost(message):
+                detail = {"message": message}
+                row = self._journal.apply(
+                    Change(journal_id, "lost", machine.AnswerLost(), times, detail=detail)
+                )
+                self._settler.adopt(journal_id)
+                row = self._settler.look(row, self._parts.patience_s)
+                answer = replies.unknown(row) if not row.known.order_id else replies.from_state(row)
+            case _:
+                raise TypeError(f"place answered {outcome!r}")
+        return self._answered(row, answer)
+
+    def _answered(self, row: JournalRow, answer: OrderAnswer) -> OrderAnswer:
+        """Keep the first answer for repeats, with the time it was given."""
+        text = msgspec.json.encode(answer).decode()
+        times = Times(answered_ns=self._clock.time_ns())
+        self._journal.apply(
+            Change(row.id, "answered", None, times, answer=text, detail={"code": answer.code})
+        )
+        return answer
+
+    def _stored_answer(self, client_order_id: str, terms: str) -> OrderAnswer | None:
+        row = self._journal.by_client_order_id(client_order_id)
+        if row is None:
+            return None
+        refuse_other(client_order_id, row.fingerprint, terms)
+        if row.answer:
+            answer = msgspec.json.decode(row.answer, type=OrderAnswer)
+            still = row.known.state in replies.WAITING
+            if answer.code != "OUTCOME_UNKNOWN" or still:
+                return replace(answer, repeated=True)
+        if row.known.state in replies.WAITING:
+            return replace(replies.unknown(row), repeated=True)
+        # the first answer was "unknown" (or a crash came before it); by now it is known
+        return replace(replies.from_state(row), repeated=True)
+
+    # -- small steps ------------------------------------------------------------------------------------
+
+    def _await_ready(self) -> None:
+        ready = self._reconciler.ready
+        if ready.is_set() or ready.wait(self._parts.rules.order_deadline_s):
+            return
+        if isinstance(self._reconciler.error, LoginRequired):
+            raise LoginRequired(str(self._reconciler.error))
+        raise NotReady(f"orders are not accepted yet; waiting for {self._reconciler.waiting_for()}")
+
+    def _check(self, request: OrderRequest, ltp: float | None) -> Instrument:
+        around = checks.Around(
+            exchanges=self._parts.capabilities.exchanges,
+            calendar=self._parts.calendar,
+            now=self._clock.now(),
+            nearest=self._parts.instruments.nearest,
+            last_price=ltp,
+        )
+        return checks.check(request, self._parts.instruments.by_key(request.key), around)

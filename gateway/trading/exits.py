@@ -1,0 +1,114 @@
+"""Getting out: cancel everything, close everything, and say honestly what did not work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from brokers.errors import AlgoError
+from brokers.model import Action, OrderRequest, OrderStatus, Position, PriceType, Product
+from gateway.trading.answers import CancelReport, CloseReport, Exit, Failure
+
+if TYPE_CHECKING:
+    from gateway.trading.desk import OrderDesk
+
+T = TypeVar("T")
+R = TypeVar("R")
+WORKING = (OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.UNKNOWN)
+DEADLINE_S = 20.0
+"""A person or a panic asked for all of it: each may wait its turn at the limiter this long."""
+AT_ONCE = 8
+
+
+class Exits:
+    """``cancel_all`` and ``close_all`` of one desk."""
+
+    def __init__(self, desk: OrderDesk) -> None:
+        self._desk = desk
+        # two closings at once would each send an exit for the same position, and the second would open one
+        self._closing = threading.Lock()
+
+    def cancel_all(self, strategy: str) -> CancelReport:
+        """Raises the broker's errors when its book cannot be read: nothing was done then."""
+        working = [o.order_id for o in self._desk.orders() if o.status in WORKING]
+        cancelled: list[str] = []
+        failed: list[Failure] = []
+        for order_id, problem in self._each(lambda order_id: self._cancel(order_id, strategy), working):
+            if problem is None:
+                cancelled.append(order_id)
+            else:
+                failed.append(problem)
+        return CancelReport(tuple(cancelled), tuple(failed))
+
+    def close_all(self, strategy: str) -> CloseReport:
+        """Raises the broker's errors when its positions cannot be read: nothing was done then."""
+        with self._closing:
+            positions = [p for p in self._desk.positions() if p.quantity]
+            working = self._desk.working_exits()
+            requests: list[OrderRequest] = []
+            failed: list[Failure] = []
+            for position in positions:
+                try:
+                    requests += self._requests(position, working.get((position.key, position.product), 0))
+                except (AlgoError, ValueError) as exc:
+                    code = exc.code if isinstance(exc, AlgoError) else "NOT_TRADABLE"
+                    failed.append(Failure(f"{position.key} {position.product}", code, str(exc)))
+            closed: list[Exit] = []
+            for _, result in self._each(lambda request: self._exit(request, strategy), requests):
+                if isinstance(result, Exit):
+                    closed.append(result)
+                else:
+                    failed.append(result)
+        return CloseReport(tuple(closed), tuple(failed))
+
+    def _cancel(self, order_id: str, strategy: str) -> Failure | None:
+        try:
+            answer = self._desk.cancel(
+                order_id, strategy=strategy, received_ns=self._desk.now_ns(), deadline_s=DEADLINE_S
+            )
+        except AlgoError as exc:
+            return Failure(order_id, exc.code, str(exc))
+        return None if answer.ok else Failure(order_id, answer.code, answer.message)
+
+    def _requests(self, position: Position, on_the_way: int) -> Iterator[OrderRequest]:
+        """The exits of one position; what an earlier exit still works on is left out.
+
+        Args:
+            on_the_way: Signed quantity that working exits will still trade.
+        """
+        rest = position.quantity + on_the_way
+        if rest * position.quantity <= 0:
+            return
+        action = reducing(position.quantity)
+        product = Product(position.product)
+        largest = self._desk.largest_order(position.key)
+        left = abs(rest)
+        while left > 0:
+            piece = min(left, largest) if largest else left
+            yield OrderRequest(position.key, action, piece, PriceType.MARKET, product)
+            left -= piece
+
+    def _exit(self, request: OrderRequest, strategy: str) -> Exit | Failure:
+        what = f"{request.key} {request.product}"
+        try:
+            answer = self._desk.place_exit(request, strategy, DEADLINE_S)
+        except AlgoError as exc:
+            return Failure(what, exc.code, str(exc))
+        if not answer.ok:
+            return Failure(what, answer.code, answer.message)
+        return Exit(request.key, request.product, request.quantity, answer.order_id, answer.status)
+
+    @staticmethod
+    def _each(work: Callable[[T], R], items: list[T]) -> list[tuple[T, R]]:
+        """Several at once, answers in the order of the items."""
+        if not items:
+            return []
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="exit") as pool:
+            return list(zip(items, pool.map(work, items), strict=True))
+
+
+def reducing(quantity: int) -> Action:
+    """The side that makes a position smaller."""
+    return Action.SELL if quantity > 0 else Action.BUY

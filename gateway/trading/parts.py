@@ -1,0 +1,45 @@
+"""What the desk is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from brokers.calendar import Calendar
+from brokers.clock import Clock
+from brokers.contract import Capabilities, Rest
+from brokers.model import InstrumentKey
+from gateway.settings import TradingRules
+from gateway.store.instruments import InstrumentStore
+from gateway.store.journal import Journal
+from gateway.trading.limiter import Limiter
+from gateway.trading.reconcile import SettleRules
+
+
+@dataclass(frozen=True, slots=True)
+class DeskParts:
+    """Handed in by the composition root.
+
+    Attributes:
+        last_price: Last known price of an instrument for price protection and trigger checks; must not block.
+        on_login_required: Called (from any thread, must not block) when the broker refused the session.
+        patience_s: How long the caller of an order of unknown outcome waits for a first look at the broker.
+        settle: When "not found" counts; None: after the broker timeout, three readings 2 s apart.
+    """
+
+    rest: Rest
+    instruments: InstrumentStore
+    journal: Journal
+    limiter: Limiter
+    calendar: Calendar
+    clock: Clock
+    rules: TradingRules
+    capabilities: Capabilities
+    last_price: Callable[[InstrumentKey], float | None] = lambda key: None  # noqa: ARG005
+    on_login_required: Callable[[], None] = lambda: None
+    patience_s: float = 1.0
+    settle: SettleRules | None = None
+
+    @property
+    def settle_rules(self) -> SettleRules:
+        return self.settle or SettleRules(horizon_s=self.rules.broker_timeout_s)

@@ -1,0 +1,145 @@
+"""Keeps the journal true to the broker: before the first order, then at fixed periods (O6)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime
+
+from brokers.errors import AlgoError, LoginRequired
+from gateway.store.journal import FOREIGN, Change
+from gateway.trading import machine, reconcile
+from gateway.trading.machine import State
+from gateway.trading.parts import DeskParts
+from gateway.trading.reader import Reader, day_start_ns
+from gateway.trading.settle import Settler
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.2
+RETRY_S = 1.0
+SETTLED_AFTER_NS = 2_000_000_000
+
+
+class Reconciler:
+    """Compares orders and positions with the broker. Drift is shown, never traded away."""
+
+    def __init__(self, parts: DeskParts, reader: Reader, settler: Settler) -> None:
+        self.ready = threading.Event()
+        self.error: AlgoError | None = None
+        self.orders_at: datetime | None = None
+        self.positions_at: datetime | None = None
+        self.missing: tuple[str, ...] = ()
+        self.drift: tuple[str, ...] = ()
+        self.foreign = 0
+        self._parts = parts
+        self._reader = reader
+        self._settler = settler
+        self._baseline: tuple[int, dict[reconcile.Holder, int]] | None = None
+        self._before: dict[reconcile.Holder, int] = {}
+        self._next_orders = self._next_positions = float("-inf")
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Adopt what the last run left open, then reconcile in the background."""
+        for row in self._parts.journal.unfinished():
+            if row.known.state is State.SENDING:
+                detail = {"why": "the process ended between journal and answer"}
+                self._parts.journal.apply(Change(row.id, "recovered", machine.AnswerLost(), detail=detail))
+            if row.known.state in (State.SENDING, State.UNKNOWN):
+                self._settler.adopt(row.id)
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def soon(self) -> None:
+        """Reconcile orders and positions now instead of at the next period. Does not block."""
+        self._next_orders = self._next_positions = float("-inf")
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self.tick()
+            except Exception:
+                # top of the thread: reconciliation must go on
+                log.exception("reconciler")
+                self._next_orders = self._next_positions = self._parts.clock.monotonic() + RETRY_S
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+
+    def tick(self) -> None:
+        """Do what is due; a broker that does not answer is asked again after a second."""
+        now = self._parts.clock.monotonic()
+        rules = self._parts.rules
+        try:
+            if now >= self._next_orders:
+                self._next_orders = now + rules.reconcile_orders_s
+                self._orders()
+            if now >= self._next_positions:
+                self._next_positions = now + rules.reconcile_positions_s
+                self._positions()
+        except AlgoError as exc:
+            if type(exc) is not type(self.error):
+                log.warning("reconciling: %s (%s)", exc, exc.code)
+            self.error = exc
+            retry_at = now + RETRY_S
+            self._next_orders = min(self._next_orders, retry_at)
+            if self.positions_at is None or not self.ready.is_set():
+                self._next_orders = self._next_positions = retry_at
+            return
+        self.error = None
+        if self.orders_at is not None and self.positions_at is not None:
+            self.ready.set()
+
+    def waiting_for(self) -> str:
+        if self.ready.is_set():
+            return ""
+        if isinstance(self.error, LoginRequired):
+            return f"a broker login: {self.error}"
+        return f"the first reconciliation: {self.error}" if self.error else "the first reconciliation"
+
+    def _orders(self) -> None:
+        clock, journal = self._parts.clock, self._parts.journal
+        read_ns = clock.time_ns()
+        book = self._reader.orders()
+        # rows after the book: an order of ours in the book has its row already (O1)
+        start_ns = day_start_ns(clock)
+        rows = journal.since(start_ns)
+        plan = reconcile.plan_orders(
+            rows, book, day_start_ns=start_ns, read_ns=read_ns, settle_ns=SETTLED_AFTER_NS
+        )
+        try:
+            journal.apply_all(plan.changes)
+        except machine.IllegalTransition as exc:
+            log.info("the journal moved while the book was read (%s); next period", exc)
+        for order in plan.foreign:
+            if journal.import_foreign(order) is not None:
+                log.info("order %s (%s) was placed elsewhere; imported", order.order_id, order.key)
+        for line in set(plan.missing) - set(self.missing):
+            log.warning("%s", line)
+        self.missing = plan.missing
+        self.foreign = sum(r.origin == FOREIGN for r in rows) + len(plan.foreign)
+        self.orders_at = clock.now()
+
+    def _positions(self) -> None:
+        clock = self._parts.clock
+        positions = self._reader.positions()
+        start_ns = day_start_ns(clock)
+        rows = [r for r in self._parts.journal.since(start_ns) if r.created_ns >= start_ns]
+        now = reconcile.offsets(positions, reconcile.fills(rows))
+        if self._baseline is None or self._baseline[0] != start_ns:
+            self._baseline = (start_ns, now)
+            self._before = now
+        lines = reconcile.drift(self._baseline[1], self._before, now)
+        for line in set(lines) - set(self.drift):
+            log.warning("position drift: %s", line)
+        self.drift, self._before = tuple(lines), now
+        self.positions_at = clock.now()

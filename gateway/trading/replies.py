@@ -1,0 +1,72 @@
+"""Answers made from what the journal knows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from brokers.errors import AlgoError
+from brokers.model import Order, OrderChange, SentTerms
+from gateway.store.journal import JournalRow
+from gateway.trading.answers import OrderAnswer
+from gateway.trading.machine import State
+from gateway.trading.writes import broker_code, retry_after_s
+
+WAITING = (State.SENDING, State.UNKNOWN)
+
+
+def success(row: JournalRow, sent: SentTerms | None) -> OrderAnswer:
+    """The broker took it; still a rejection when that is what it answered."""
+    answer = from_state(row)
+    return replace(answer, sent=sent) if answer.ok else answer
+
+
+def from_state(row: JournalRow) -> OrderAnswer:
+    """An answer from what is known of an order that is not unknown."""
+    rejected = row.known.state is State.REJECTED
+    never = rejected and row.known.local
+    return OrderAnswer(
+        order_id=row.known.order_id,
+        status=row.known.state.status,
+        sent=None,
+        code=("BROKER_DISCONNECTED" if never else "ORDER_REJECTED") if rejected else "",
+        message=(row.known.reason or "rejected by the broker, see the order book") if rejected else "",
+        journal_id=row.id,
+    )
+
+
+def failure(row: JournalRow, error: AlgoError) -> OrderAnswer:
+    """It certainly changed nothing."""
+    return OrderAnswer(
+        order_id=row.known.order_id,
+        status=row.known.state.status,
+        sent=None,
+        code=error.code,
+        message=str(error),
+        journal_id=row.id,
+        broker_code=broker_code(error),
+        retry_after_s=retry_after_s(error),
+    )
+
+
+def has_terms(order: Order, terms: OrderChange) -> bool:
+    return (order.quantity, order.price, order.trigger_price) == (
+        terms.quantity,
+        terms.price,
+        terms.trigger_price,
+    )
+
+
+def unknown(row: JournalRow) -> OrderAnswer:
+    """The honest answer to an order, or a change of one, whose outcome is not known."""
+    what = f"the {row.pending} of order {row.shown_id}" if row.pending else f"the order (journal J{row.id})"
+    if not row.pending and row.known.state not in WAITING:
+        return from_state(row)
+    return OrderAnswer(
+        order_id=row.known.order_id,
+        status=row.known.state.status,
+        sent=None,
+        code="OUTCOME_UNKNOWN",
+        message=f"the broker's answer to {what} was lost; it may have been carried out. "
+        "Do not send it again: it is being looked for, see the order book",
+        journal_id=row.id,
+    )
