@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -33,7 +34,8 @@ _KINDS = frozenset(
         "OPTCUR",
     }
 )
-_ROWS_A_CHUNK = 2000
+_ROWS_A_CHUNK = 500
+_DAYS_A_CHUNK = timedelta(days=2)
 
 
 class Data:
@@ -84,7 +86,7 @@ class Data:
         start = shapes.midnight(_date(call.body.get("fromDate")))
         end = shapes.midnight(_date(call.body.get("toDate")))
         today = shapes.midnight(self._now().astimezone(IST).date())
-        candles = self._candles(listing, start, min(end, today), "D")
+        candles = await self._candles(listing, start, min(end, today), "D")
         return answer(shapes.candles_body(candles, daily=True, oi=oi))
 
     async def _intraday(self, call: Call) -> web.Response:
@@ -101,7 +103,7 @@ class Data:
             end += timedelta(days=1)
         now = self._now()
         start = max(start, now - timedelta(days=365 * INTRADAY_YEARS))
-        candles = self._candles(listing, start, min(end, now), interval)
+        candles = await self._candles(listing, start, min(end, now), interval)
         step = timedelta(minutes=int(str(call.body.get("interval", "1"))))
         return answer(
             shapes.candles_body((c for c in candles if c.opens_at + step <= now), daily=False, oi=oi)
@@ -118,10 +120,18 @@ class Data:
             raise Refused("DH-907", "No data found for the given parameters")
         return listing, body.get("oi") is True
 
-    def _candles(self, listing: Listing, start: datetime, end: datetime, interval: str) -> list[SimCandle]:
-        if start >= end:
-            return []
-        return self._desk.exchange.prices.candles(listing, start, end, interval, until=self._now())
+    async def _candles(
+        self, listing: Listing, start: datetime, end: datetime, interval: str
+    ) -> list[SimCandle]:
+        """A few days at a time, so that 90 days of minutes do not hold up the feed."""
+        prices, now = self._desk.exchange.prices, self._now()
+        found: list[SimCandle] = []
+        while start < end:
+            stop = min(end, start + _DAYS_A_CHUNK)
+            found += prices.candles(listing, start, stop, interval, until=now)
+            start = stop
+            await asyncio.sleep(0)
+        return found
 
     # ---- option chain
 
@@ -209,6 +219,7 @@ async def _csv(request: web.Request, rows: Iterable[str]) -> web.StreamResponse:
     lines = iter(rows)
     while chunk := "".join(islice(lines, _ROWS_A_CHUNK)):
         await response.write(chunk.encode())
+        await asyncio.sleep(0)
     await response.write_eof()
     return response
 

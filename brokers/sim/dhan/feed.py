@@ -8,6 +8,7 @@ Source: Dhan API v2, Live Market Feed and Full Market Depth; limits and oddities
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -54,9 +55,9 @@ class FeedKind:
 LIVE = FeedKind("feed", 0, frozenset({TICKER, QUOTE, FULL}), INSTRUMENTS, A_MESSAGE, frozenset(ids.CODES))
 _DEPTH_SEGMENTS = frozenset({"NSE_EQ", "NSE_FNO"})
 DEPTH_20 = FeedKind(
-    "depth", 20, frozenset({DEPTH}), DEPTH_20_INSTRUMENTS, DEPTH_20_INSTRUMENTS, _DEPTH_SEGMENTS
+    "twentydepth", 20, frozenset({DEPTH}), DEPTH_20_INSTRUMENTS, DEPTH_20_INSTRUMENTS, _DEPTH_SEGMENTS
 )
-DEPTH_200 = FeedKind("depth", 200, frozenset({DEPTH}), DEPTH_200_INSTRUMENTS, 1, _DEPTH_SEGMENTS)
+DEPTH_200 = FeedKind("twohundreddepth", 200, frozenset({DEPTH}), DEPTH_200_INSTRUMENTS, 1, _DEPTH_SEGMENTS)
 
 
 @dataclass(eq=False, slots=True)
@@ -108,15 +109,15 @@ class Feed:
         return await self._serve(request, DEPTH_200)
 
     async def stop(self) -> None:
-        for line in [line for lines in self._lines.values() for line in lines]:
-            await line.socket.goodbye()
+        open_lines = [line for lines in self._lines.values() for line in lines]
+        await asyncio.gather(*(line.socket.goodbye() for line in open_lines))
 
     async def expire(self, account: str) -> None:
         """End the account's sockets as an expired token does."""
         for (owner, kind), lines in list(self._lines.items()):
             if owner == account:
-                for line in list(lines):
-                    await line.socket.goodbye(kind.goodbye(_EXPIRED))
+                last = kind.goodbye(_EXPIRED)
+                await asyncio.gather(*(line.socket.goodbye(last) for line in list(lines)))
 
     # ---- a client's life
 

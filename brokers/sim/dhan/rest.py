@@ -222,6 +222,10 @@ class Rest:
         return shapes.position_row(position, account, self._desk.directory, self._ltp(position.listing))
 
     async def _convert(self, call: Call) -> web.Response:
+        """Refused after the checks: the simulated exchange does not move a position between products."""
+        for field in ("fromProductType", "toProductType"):
+            if call.body.get(field) not in policy.PRODUCTS:
+                raise Refused("DH-905", INPUT)
         raise Refused("DH-906", "Position cannot be converted")
 
     async def _exit_all(self, call: Call) -> web.Response:

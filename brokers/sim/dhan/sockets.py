@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 20_000
 PACKED_BYTES = 8_192
+GOODBYE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Socket:
     """An accepted WebSocket. ``put`` never waits; a client too slow for the queue loses the oldest frames.
 
     Args:
-        name: What faults know it by (``feed``, ``depth``, ``order_updates``).
+        name: What faults know it by: its path (``feed``, ``twentydepth``, ``order-update``), also at ``/``.
         packed: Several packets a message; each its own message otherwise.
     """
 
@@ -82,12 +83,12 @@ class Socket:
                 return None
 
     async def goodbye(self, last: bytes | None = None) -> None:
-        """Send what is queued and one last packet, then close in order."""
+        """Send one last packet, then close in order; a client that does not answer is dropped after 1 s."""
         if self._ending:
             return
         self._ending = True
         with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(GOODBYE_S):
                 if last is not None:
                     await self._send(last)
                 await self.ws.close()

@@ -53,12 +53,11 @@ class Updates:
         return {account for account, entries in self._sockets.items() if entries}
 
     async def stop(self) -> None:
-        for socket, _ in [entry for entries in self._sockets.values() for entry in entries]:
-            await socket.goodbye()
+        sockets = [socket for entries in self._sockets.values() for socket, _ in entries]
+        await asyncio.gather(*(socket.goodbye() for socket in sockets))
 
     async def expire(self, account: str) -> None:
-        for socket, _ in list(self._sockets.get(account, ())):
-            await socket.goodbye()
+        await asyncio.gather(*(socket.goodbye() for socket, _ in list(self._sockets.get(account, ()))))
 
     def on_order(self, order: SimOrder, trade: SimTrade | None) -> None:
         """Tell the account's sockets how the order stands now."""
@@ -72,7 +71,7 @@ class Updates:
             socket.put(msgspec.json.encode({"Data": named, "Type": "order_alert"}).decode())
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
-        socket = Socket("order_updates", request, self._desk.faults, self.keepalive)
+        socket = Socket("order-update", request, self._desk.faults, self.keepalive)
         await socket.open()
         try:
             await self._attend(request, socket)

@@ -354,3 +354,61 @@ async def test_another_accounts_orders_are_not_told(broker: Broker) -> None:
         await place(broker)
         await until(lambda: bool(mine.texts))
         assert theirs.texts == []
+
+
+async def fault(broker: Broker, **rule: Any) -> None:
+    async with broker.http.post(f"{broker.url}/_sim/faults", json=rule) as response:
+        assert response.status == 200, await response.text()
+
+
+@live
+async def test_a_silent_feed_stays_open_and_says_nothing(broker: Broker) -> None:
+    broker.venue.feed.keepalive = Keepalive(ping_s=0.02, idle_s=0.05)
+    async with connected(broker) as client:
+        await client.ask(TICKER, ("IDX_I", "13"))
+        await until(lambda: bool(client.frames))
+        await fault(broker, kind="silence", match={"socket": "feed"})
+        before = len(client.frames)
+        await broker.settle(5)
+        async with asyncio.timeout(PATIENCE_S):
+            await client.ws.ping()
+        await broker.call("GET", "/v2/orders")
+        assert (len(client.frames), client.ended) == (before, None)
+        async with broker.http.delete(f"{broker.url}/_sim/faults"):
+            pass
+        await ticks(broker, client, 1)
+
+
+@live
+async def test_faults_cut_and_tear_the_feed(broker: Broker) -> None:
+    for path in ("/feed", "/"):
+        async with connected(broker, broker.socket_url(path)) as client:
+            await client.ask(TICKER, ("IDX_I", "13"))
+            await until(lambda: len(client.frames) == 2)
+            await fault(broker, kind="torn_frame", match={"socket": "feed"}, count=1)
+            await ticks(broker, client, 2)
+            assert [len(frame) for frame in client.frames[2:4]] == [8, 16]
+            await fault(broker, kind="cut", match={"socket": "feed"})
+            await client.over()
+            assert not client.clean
+
+
+@live
+async def test_order_updates_can_be_silenced_by_their_path(broker: Broker) -> None:
+    async with connected(broker, updates_url(broker)) as client:
+        await say_hello(broker, client)
+        await until(lambda: bool(broker.venue.updates.accounts()))
+        await fault(broker, kind="silence", match={"socket": "order-update"})
+        await place(broker)
+        await broker.call("GET", "/v2/orders")
+        assert (client.texts, client.ended) == ([], None)
+
+
+@live
+async def test_the_server_stops_quickly_although_a_client_hangs(broker: Broker) -> None:
+    async with connected(broker, broker.socket_url("/feed")) as one:
+        await one.ask(TICKER, ("IDX_I", "13"))
+        await until(lambda: bool(one.frames))
+        await fault(broker, kind="half_open", match={"socket": "feed"})
+        async with asyncio.timeout(3):
+            await broker.venue.stop()
