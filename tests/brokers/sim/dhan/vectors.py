@@ -1,4 +1,4 @@
-"""The golden packets (``data/dhan-packets.json``, invented instruments and values)."""
+"""The golden packets, one file for the adapter's codec and this one (invented instruments and values)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-_RAW = json.loads((Path(__file__).parent / "data" / "dhan-packets.json").read_text())
+_DATA = Path(__file__).parents[2] / "dhan" / "data" / "dhan-packets.json"
+_RAW = json.loads(_DATA.read_text())
 VECTORS: list[dict[str, Any]] = _RAW["vectors"]
 FRAMES: list[dict[str, Any]] = _RAW["frames"]
 BY_ID = {vector["id"]: vector for vector in VECTORS}
