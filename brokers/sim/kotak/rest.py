@@ -80,7 +80,7 @@ class Rest:
     def _orders_lane(self, request: web.Request) -> Grant:
         """Session, address and rate of place, modify and cancel, which share one window."""
         grant = self._house.trader(request)
-        self._house.limiter.take(("orders", grant.account), ORDERS_PER_SECOND)
+        self._house.limiter.take(("place, modify, cancel", grant.account), ORDERS_PER_SECOND)
         if self._house.faults.ip_refused(grant.account):
             raise answers.ip_mismatch()
         return grant

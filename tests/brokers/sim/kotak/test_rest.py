@@ -255,6 +255,14 @@ async def test_ten_orders_a_second_then_429(sim: Sim):
 
 
 @in_sim
+async def test_reads_do_not_use_up_the_orders_window(sim: Sim):
+    await sim.login()
+    for _ in range(12):
+        await sim.get(CURRENT["orders"])
+    assert (await sim.post(CURRENT["cancel"], {"on": "1", "am": "NO"}))[0] == 200
+
+
+@in_sim
 async def test_twenty_five_reads_a_second_per_api_and_account(sim: Sim):
     await sim.login()
     statuses = [(await sim.get(CURRENT["orders"]))[0] for _ in range(26)]
