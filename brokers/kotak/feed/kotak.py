@@ -14,6 +14,7 @@ from brokers.kotak.feed.orders import OrderSocket
 from brokers.kotak.feed.sfeed import SFeedSocket
 from brokers.kotak.feed.socket import LOGIN_TIMEOUT_S, MarketSocket, Shared
 from brokers.kotak.feed.state import Wants
+from brokers.kotak.wire.orders import HEARTBEAT_EVERY_S
 from brokers.model import FeedCounters, FeedState, Instrument, Mode
 
 CHOICES = ("auto", "sfeed", "hsm")
@@ -38,6 +39,7 @@ class FeedRules:
     switch_after_failures: int = 3
     login_wait_s: float = 2.0
     login_timeout_s: float = LOGIN_TIMEOUT_S
+    heartbeat_s: float = HEARTBEAT_EVERY_S
     loop: LoopRules = field(default_factory=LoopRules)
 
 
@@ -88,6 +90,7 @@ class KotakFeed:
             self.orders,
             context.clock,
             greeting_timeout_s=self._rules.login_timeout_s,
+            heartbeat_s=self._rules.heartbeat_s,
         )
 
     def want(self, instrument: Instrument, mode: Mode | None) -> None:
