@@ -17,7 +17,7 @@ def key() -> None:
 
 @key.command()
 @click.argument("name")
-@click.option("--label", default="", help="What it is for.")
+@click.option("--label", default="command line", show_default=True, help="What it is for.")
 @click.option("--quiet", is_flag=True, help="Print the key alone.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.pass_obj

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,38 +41,49 @@ def ticks(
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.LINGER, 0)
     for exchange, symbol in keys:
-        socket.setsockopt_string(zmq.SUBSCRIBE, f"{exchange}_{symbol}_QUOTE")
+        # depth, because a quote of Dhan has no bid and ask; an index has no book
+        mode = "QUOTE" if exchange in INDEX_EXCHANGES else "DEPTH"
+        socket.setsockopt_string(zmq.SUBSCRIBE, f"{exchange}_{symbol}_{mode}")
     socket.connect(f"tcp://{one.zmq_host}:{one.zmq_port}")
-    table = TickTable(keys)
     console = Console()
-    live_view = not as_json and console.is_terminal
+    view = TickView(keys, console) if console.is_terminal and not as_json else None
     try:
-        with Live(table.draw(), console=console, auto_refresh=False, transient=False) as live:
-            seen = 0
-            last = time.monotonic()
-            while count is None or seen < count:
-                if not socket.poll(200):
-                    if timeout is not None and time.monotonic() - last > timeout:
-                        raise CommandFailed(f"no tick for {timeout:.0f} s; see: algo status {name}")
-                    if live_view:
-                        live.update(table.draw(), refresh=True)
-                    continue
-                _, raw = socket.recv_multipart()
-                last = time.monotonic()
-                seen += 1
-                tick = json.loads(raw)
-                table.put(tick)
-                if as_json:
-                    click.echo(raw.decode())
-                elif live_view:
-                    live.update(table.draw(), refresh=True)
-                else:
-                    click.echo(plain_line(tick))
+        with view.live if view else nullcontext():
+            _follow(socket, name, view, as_json, count, timeout)
     except KeyboardInterrupt:
         return
     finally:
         socket.close()
         context.term()
+
+
+def _follow(
+    socket: zmq.Socket[bytes],
+    name: str,
+    view: TickView | None,
+    as_json: bool,
+    count: int | None,
+    timeout_s: float | None,
+) -> None:
+    """Show ticks as they come, until ``count`` or a silence of ``timeout_s``."""
+    seen = 0
+    last = time.monotonic()
+    while count is None or seen < count:
+        if not socket.poll(200):
+            if timeout_s is not None and time.monotonic() - last > timeout_s:
+                raise CommandFailed(f"no tick for {timeout_s:.0f} s; see: algo status {name}")
+            if view:
+                view.refresh()
+            continue
+        _, raw = socket.recv_multipart()
+        last = time.monotonic()
+        seen += 1
+        if as_json:
+            click.echo(raw.decode())
+        elif view:
+            view.put(json.loads(raw))
+        else:
+            click.echo(plain_line(json.loads(raw)))
 
 
 def _key(text: str) -> tuple[str, str]:
@@ -101,14 +113,19 @@ def plain_line(tick: dict[str, Any]) -> str:
     )
 
 
-class TickTable:
-    """The newest tick of each symbol."""
+class TickView:
+    """The newest tick of each symbol, redrawn in place."""
 
-    def __init__(self, keys: list[tuple[str, str]]) -> None:
+    def __init__(self, keys: list[tuple[str, str]], console: Console) -> None:
         self._rows: dict[tuple[str, str], dict[str, Any]] = {key: {} for key in keys}
+        self.live = Live(self.draw(), console=console, auto_refresh=False)
 
     def put(self, tick: dict[str, Any]) -> None:
         self._rows[(str(tick.get("exchange")), str(tick.get("symbol")))] = tick
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.live.update(self.draw(), refresh=True)
 
     def draw(self) -> Table:
         table = Table(pad_edge=False)

@@ -54,6 +54,7 @@ def trade(client, seen):
     low = round(round(quote["data"]["ltp"] * 0.97 / 0.05) * 0.05, 2)
     placed = client.placeorder(**SBIN, price_type="LIMIT", quantity=5, price=low)
     seen["placed"] = placed
+    assert "orderid" in placed, placed
     order = placed["orderid"]
 
     def status():
@@ -69,6 +70,7 @@ def trade(client, seen):
     seen["after_cancel"] = wait(status, lambda s: s.get("data", {}).get("order_status") == "cancelled")
     market = client.placeorder(**RELIANCE, price_type="MARKET", quantity=2)
     seen["market"] = market
+    assert "orderid" in market, market
     seen["filled"] = wait(
         lambda: client.orderstatus(order_id=market["orderid"], strategy="e2e"),
         lambda s: s.get("data", {}).get("order_status") == "complete",

@@ -289,7 +289,7 @@ def test_everything_a_simulated_run_wrote_lies_under_db_sim(fleet: Fleet) -> Non
     assert len(databases) == 2
     for path in databases:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-            assert ("venue", "sim") in connection.execute("select key, value from meta").fetchall()
+            assert ("venue", "sim") in connection.execute("select name, value from meta").fetchall()
 
 
 def test_a_live_up_is_refused_while_simulated_ones_run(fleet: Fleet) -> None:
