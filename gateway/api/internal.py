@@ -13,7 +13,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError
 
-from brokers.errors import LoginRequired
+from brokers.errors import InvalidRequest, LoginRequired
 from brokers.model import OrderUpdate
 from gateway.api import errors, reply
 from gateway.api.dispatch import body_of
@@ -109,7 +109,10 @@ def _key_routes(internal: Blueprint, parts: Parts) -> None:
 def _desk_routes(internal: Blueprint, parts: Parts) -> None:
     @internal.post("/order-update")
     def order_update() -> Response:
-        updates = msgspec.json.decode(request.get_data(cache=False), type=list[OrderUpdate])
+        try:
+            updates = msgspec.json.decode(request.get_data(cache=False), type=list[OrderUpdate])
+        except msgspec.DecodeError as exc:
+            raise InvalidRequest(f"not a list of order updates: {exc}") from exc
         for update in updates:
             parts.desk.on_update(update)
             parts.on_update(update)
