@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from brokers.errors import InvalidRequest
-from brokers.model import Instrument, InstrumentKey, Mode, Tick
+from brokers.model import INDEX_EXCHANGES, Instrument, InstrumentKey, Mode, Tick
 from gateway.stream.encode import Coder
 from gateway.stream.topics import Name, topic
 
@@ -108,10 +108,12 @@ class Entry(Generic[C]):
         last: By mode, the newest tick; what a later subscriber is shown first.
     """
 
-    __slots__ = ("channels", "due", "instrument", "last", "refused", "wanted")
+    __slots__ = ("channels", "due", "instrument", "last", "most", "refused", "wanted")
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
+        # an index has no book: its richest tick is a quote, and depth subscribers get it with empty sides
+        self.most = Mode.QUOTE if instrument.key.exchange in INDEX_EXCHANGES else Mode.DEPTH
         self.channels: dict[Name, Channel[C]] = {}
         self.wanted: Mode | None = None
         self.refused = ""
@@ -121,12 +123,12 @@ class Entry(Generic[C]):
     def arrange(self) -> Mode | None:
         """Recompute ``due``; returns the highest mode held."""
         ordered = sorted(self.channels.values(), key=lambda c: c.name.mode)
-        self.due = [tuple(c for c in ordered if c.name.mode <= mode) for mode in range(4)]
+        self.due = [tuple(c for c in ordered if min(c.name.mode, self.most) <= mode) for mode in range(4)]
         return ordered[-1].name.mode if ordered else None
 
     def newest(self, mode: Mode) -> Tick | None:
         """The newest tick rich enough for a channel of ``mode``."""
-        fit = [tick for tick in self.last[mode:] if tick is not None]
+        fit = [tick for tick in self.last[min(mode, self.most) :] if tick is not None]
         return max(fit, key=lambda t: t.received_ns, default=None)
 
 

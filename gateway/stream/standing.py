@@ -69,7 +69,7 @@ class Standing:
                 self._held.add(outcome.item)
                 self._waiting.pop(outcome.item, None)
                 continue
-            if self._waiting.get(outcome.item) != outcome.error:
+            if outcome.error not in self._waiting.values():
                 log.warning("%s: %s", self._keeper.name, outcome.error)
             self._waiting[outcome.item] = outcome.error
 

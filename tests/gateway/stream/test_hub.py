@@ -59,6 +59,15 @@ def test_a_tick_serves_every_mode_up_to_its_own_with_a_number_each():
     ]
 
 
+def test_an_index_has_no_book_so_a_quote_serves_its_depth_subscribers():
+    nifty = instrument("NSE_INDEX", "NIFTY", "0")
+    hub = Hub(10, "kotak")
+    channel = hub.subscribe(A, Name("NSE_INDEX", "NIFTY", Mode.DEPTH), nifty, 0).channel
+    assert hub.take(tick(nifty.key, mode=Mode.LTP)) == ()
+    assert hub.take(tick(nifty.key, mode=Mode.QUOTE)) == (channel,)
+    assert channel.entry.newest(Mode.DEPTH) is not None
+
+
 def test_a_depth_suffix_is_a_channel_of_the_same_instrument():
     hub = Hub(1, "dhan")
     hub.subscribe(A, name(Mode.DEPTH), SBIN, 0)
