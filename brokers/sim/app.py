@@ -29,7 +29,8 @@ HOST = "127.0.0.1"
 EXCHANGE = web.AppKey("exchange", Exchange)
 FAULTS = web.AppKey("faults", Faults)
 VENUE: web.AppKey[Venue] = web.AppKey("venue")
-_SHUTDOWN_S = 1.0
+_SHUTDOWN_S = 0.5
+"""aiohttp waits this long twice: for a handler to end, and for it to be cancelled."""
 _LARGEST_BODY = 4 * 1024 * 1024
 
 
@@ -105,8 +106,9 @@ def assemble(
             journal.close()
 
     async def stopping(_: web.Application) -> None:
-        # before aiohttp waits for open connections: the venue's sockets are among them
+        # before aiohttp waits for open connections: sockets a venue leaves open would be among them
         await venue.stop()
+        faults.reset_sockets()
 
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(stopping)

@@ -289,6 +289,12 @@ class Faults:
     def detach(self, ws: web.WebSocketResponse) -> None:
         """Nothing to do: a socket is forgotten when its handler ends."""
 
+    def reset_sockets(self) -> None:
+        """Reset every open WebSocket; the server is stopping."""
+        for socket in list(self._sockets):
+            if socket.request.transport is not None:
+                socket.request.transport.abort()
+
     # --- inside
 
     def _applies(

@@ -69,7 +69,7 @@ class View:
         if listing.expiry is not None:
             self.expires_ms = to_ms(datetime.combine(listing.expiry, EXPIRY_TIME, IST))
         self.day_lots, self.oi_lots, self.spread_ticks = self._activity()
-        self.level_lots = max(self.day_lots // 400, 8) if self.day_lots else 0
+        self.level_lots = max(self.day_lots // 4000, 8) if self.day_lots else 0
 
     def _activity(self) -> tuple[int, int, int]:
         """Lots a day, open interest in lots, widest spread in ticks."""
