@@ -315,3 +315,22 @@ async def test_holdings_and_none_of_them(broker: Broker) -> None:
         answer = await broker.call("GET", "/v2/holdings")
     refused(answer, 500, "DH-1111", "No holdings available")
     assert answer[1]["errorType"] == "HOLDING_ERROR"
+
+
+@live
+async def test_trade_history_has_charges_and_ends_after_its_first_page(broker: Broker) -> None:
+    sbin = broker.listing("NSE", "SBIN")
+    await broker.call("POST", "/v2/orders", order(sbin, orderType="MARKET"))
+    status, rows = await broker.call("GET", "/v2/trades/2026-09-16/2026-09-16/0")
+    assert (status, len(rows)) == (200, 1)
+    assert (rows[0]["createTime"], rows[0]["instrument"], rows[0]["stt"]) == ("NA", "EQUITY", 0.0)
+    assert await broker.call("GET", "/v2/trades/2026-09-16/2026-09-16/1") == (200, [])
+    assert await broker.call("GET", "/v2/trades/2026-09-01/2026-09-15/0") == (200, [])
+    refused(await broker.call("GET", "/v2/trades/today/2026-09-16/0"), 400, "DH-905")
+
+
+@live
+async def test_a_position_is_not_converted_and_the_answer_is_json(broker: Broker) -> None:
+    body = {"fromProductType": "INTRADAY", "toProductType": "CNC", "securityId": "3045", "convertQty": 1}
+    refused(await broker.call("POST", "/v2/positions/convert", body), 400, "DH-906")
+    refused(await broker.call("POST", "/v2/positions/convert", {"toProductType": "CNC"}), 400, "DH-905")
