@@ -74,6 +74,7 @@ class DhanServer:
         self.orders: list[ServerConnection] = []
         self.order_logins: list[dict[str, Any]] = []
         self.profiles = 0
+        self.is_busy = False
         self.bad_tokens: set[str] = set()
         self.cut_tokens: set[str] = set()
         self.refuse_tokens: dict[str, bytes] = {}
@@ -84,6 +85,8 @@ class DhanServer:
         return {"feed": f"{ws}/feed", "order_updates": f"{ws}/orders", "rest": f"{plain}/v2", "auth": plain}
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        if self.is_busy and request.path.startswith("/feed"):
+            return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "")
         if request.path != "/v2/profile":
             return None
         self.profiles += 1

@@ -141,6 +141,16 @@ async def test_805_backs_off_for_a_minute() -> None:
 
 
 @scenario
+async def test_a_handshake_refused_with_429_waits_a_minute() -> None:
+    bench = Bench()
+    bench.server.is_busy = True
+    async with bench.running((SHARE, 1)):
+        await until(lambda: bench.sink.states and bench.sink.states[-1][0] is FeedState.BACKOFF)
+        assert "HTTP 429; next try in 60.0 s" in bench.sink.states[-1][1]
+        assert bench.store.renewals == []
+
+
+@scenario
 async def test_804_moves_half_of_the_instruments_to_another_socket() -> None:
     bench = Bench(many(4))
     async with bench.running(*[(f"NSE:S{i}", 1) for i in range(1, 5)]):
