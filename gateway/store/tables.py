@@ -117,7 +117,7 @@ ORDER_EVENTS = Table(
     Column("answered_ns", Integer),
     Column("detail", Text, nullable=False, server_default=""),
     Index("order_events_journal", "journal_id"),
-    Index("order_events_kind", "kind", "at_ns"),
+    Index("order_events_at", "at_ns"),
 )
 
 SYNCS = Table(

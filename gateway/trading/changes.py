@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
 
-from brokers.errors import AlgoError, BrokerError, InvalidRequest, LoginRequired, NotFound, RateLimited
+from brokers.errors import (
+    AlgoError,
+    BrokerError,
+    InvalidRequest,
+    LoginRequired,
+    NotFound,
+    RateLimited,
+    StoreError,
+)
 from brokers.model import Instrument, OrderChange, OrderStatus, Placement
 from gateway.store.journal import Change, JournalRow, Times
-from gateway.trading import checks, machine, replies
+from gateway.trading import background, checks, machine, replies
 from gateway.trading.answers import OrderAnswer
 from gateway.trading.limiter import Grant, Lane
 from gateway.trading.machine import State
 from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader
+from gateway.trading.reconcile import terms_of
 from gateway.trading.settle import Settler
-from gateway.trading.writes import Done, Failed, Lost, broker_code, send_once
+from gateway.trading.writes import Done, Failed, Lost, Outcome, broker_code, send_once
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +43,26 @@ class Changes:
         self._reader = reader
         self._settler = settler
         self._soon = soon
+        self._order_locks = [threading.Lock() for _ in range(64)]
 
     def modify(self, change: OrderChange, received_ns: int) -> OrderAnswer:
         """Change a working order. ``OUTCOME_UNKNOWN`` when no answer came and its terms cannot be read."""
         row = self._resolve(change.order_id)
-        if not row.known.order_id:
+        with self._one_at_a_time(row):
+            return self._modify(self._journal.get(row.id) or row, change, received_ns)
+
+    def cancel(self, order_id: str, received_ns: int, deadline_s: float | None) -> OrderAnswer:
+        """Ask the broker to cancel. Success means it took the request; ``status`` is what is known then.
+
+        A cancel whose outcome is not known is repeated only after the broker showed the order working.
+        """
+        row = self._resolve(order_id)
+        with self._one_at_a_time(row):
+            return self._cancel(self._journal.get(row.id) or row, received_ns, deadline_s)
+
+    def _modify(self, row: JournalRow, change: OrderChange, received_ns: int) -> OrderAnswer:
+        row = self._evidence(row)
+        if not row.known.order_id or row.pending:
             return replies.unknown(row)
         instrument = self._changeable(row, change)
         grant = self._parts.limiter.acquire(Lane.ENTRY, self._parts.rules.order_deadline_s)
@@ -54,18 +79,11 @@ class Changes:
             terms=change,
         )
 
-    def cancel(self, order_id: str, received_ns: int, deadline_s: float | None) -> OrderAnswer:
-        """Ask the broker to cancel. Success means it took the request; ``status`` is what is known then.
-
-        A cancel whose outcome is not known is repeated only after the broker showed the order working.
-        """
-        row = self._resolve(order_id)
-        if not row.known.order_id:
-            return replies.unknown(row)
+    def _cancel(self, row: JournalRow, received_ns: int, deadline_s: float | None) -> OrderAnswer:
         if row.pending == "cancel":
             row = self._evidence(row)
-            if row.pending:
-                return replies.unknown(row)
+        if not row.known.order_id or row.pending == "cancel":
+            return replies.unknown(row)
         self._refuse_final(row)
         wait_s = self._parts.rules.order_deadline_s if deadline_s is None else deadline_s
         grant = self._parts.limiter.acquire(Lane.EXIT, wait_s)
@@ -93,6 +111,22 @@ class Changes:
         grant.sent()
         outcome = send_once(call)
         times = replace(times, journaled_ns=sent_ns, sent_ns=sent_ns)
+        try:
+            return self._changed(row, kind, outcome, times, terms)
+        except StoreError as exc:
+            log.error("the %s of %s was sent, but could not be journaled: %s", kind, row.shown_id, exc)
+            match outcome:
+                case Done(value):
+                    return replies.success(row, value.sent if isinstance(value, Placement) else None)
+                case Failed(error, _):
+                    return replies.failure(row, error)
+                case Lost(_):
+                    return replies.lost(row.id, f"the {kind} of order {row.shown_id}")
+
+    def _changed(
+        self, row: JournalRow, kind: str, outcome: Outcome, times: Times, terms: OrderChange | None
+    ) -> OrderAnswer:
+        """Journal how a change ended, and answer."""
         match outcome:
             case Done(value):
                 sent = None
@@ -118,11 +152,13 @@ class Changes:
 
     def _after_lost_change(self, row: JournalRow, terms: OrderChange | None) -> OrderAnswer:
         """Re-read the order once: what the book shows may already prove that the change arrived."""
+        shown = None
         try:
-            shown = next((o for o in self._reader.orders() if o.order_id == row.known.order_id), None)
-        except BrokerError as exc:
-            log.warning("re-reading %s after a lost answer: %s", row.known.order_id, exc)
-            shown = None
+            # a broker that hangs is waited for no longer than the caller's patience
+            book = background.run("re-read", self._reader.orders).result(self._parts.patience_s)
+            shown = next((o for o in book if o.order_id == row.known.order_id), None)
+        except (BrokerError, TimeoutError) as exc:
+            log.warning("re-reading %s after a lost answer: %r", row.known.order_id, exc)
         if shown is not None:
             arrived = (
                 shown.status is OrderStatus.CANCELLED if terms is None else replies.has_terms(shown, terms)
@@ -133,15 +169,20 @@ class Changes:
             row = self._journal.apply(change)
             if arrived:
                 return replies.success(row, None)
+            if shown.status.is_final:
+                return replies.not_open(row)
         self._soon()
         return replies.unknown(self._journal.get(row.id) or row)
 
     def _evidence(self, row: JournalRow) -> JournalRow:
-        """A fresh reading for an order with a cancel of unknown outcome: only it allows another one."""
+        """A fresh reading for an order with a change of unknown outcome: only it allows another one."""
+        if not row.pending:
+            return row
         shown = next((o for o in self._reader.orders() if o.order_id == row.known.order_id), None)
         if shown is None or shown.status is OrderStatus.UNKNOWN:
             return row
-        change = Change(row.id, "re-read", machine.BrokerSays(shown), pending="")
+        terms = None if shown.status.is_final else terms_of(shown)
+        change = Change(row.id, "re-read", machine.BrokerSays(shown), pending="", terms=terms)
         return self._journal.apply(change)
 
     def _changeable(self, row: JournalRow, change: OrderChange) -> Instrument:
@@ -189,8 +230,12 @@ class Changes:
         if row is None:
             raise NotFound(f"Order {order_id} not found")
         if row.known.state is State.UNKNOWN:
-            row = self._settler.look(row, self._parts.patience_s)
+            row = self._settler.wait(row, self._parts.patience_s)
         return row
+
+    def _one_at_a_time(self, row: JournalRow) -> threading.Lock:
+        """Changes of one order follow each other (some orders share a lock, which only costs time)."""
+        return self._order_locks[row.id % len(self._order_locks)]
 
     def row(self, order_id: str) -> JournalRow | None:
         """The journal row of a broker's order id or ``J<journal_id>``."""

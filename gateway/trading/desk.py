@@ -15,6 +15,7 @@ from brokers.errors import (
     InvalidRequest,
     LoginRequired,
     NotReady,
+    StoreError,
 )
 from brokers.model import (
     Funds,
@@ -227,6 +228,7 @@ class OrderDesk:
         after = self._journal.apply(
             Change(row.id, "update", machine.BrokerSays(order), detail=detail, quiet=True)
         )
+        self._settler.heard(after)
         if after.known.filled and not after.known.average:
             self._reconciler.soon()  # the book or the trades know the price
 
@@ -280,7 +282,11 @@ class OrderDesk:
         times = Times(received_ns, checked_ns, journaled_ns=sent_ns, sent_ns=sent_ns)
         grant.sent()
         outcome = send_once(lambda: self._parts.rest.place(request, instrument, intent.tag, ltp=ltp))
-        return self._placed(journal_id, outcome, times)
+        try:
+            return self._placed(journal_id, outcome, times)
+        except StoreError as exc:
+            log.error("J%d was sent, but its outcome could not be journaled: %s", journal_id, exc)
+            return self._unjournaled(journal_id, outcome)
 
     def _placed(self, journal_id: int, outcome: Outcome, times: Times) -> OrderAnswer:
         """Journal how a place ended, and answer."""
@@ -306,11 +312,22 @@ class OrderDesk:
                     Change(journal_id, "lost", machine.AnswerLost(), times, detail=detail)
                 )
                 self._settler.adopt(journal_id)
-                row = self._settler.look(row, self._parts.patience_s)
+                row = self._settler.wait(row, self._parts.patience_s)
                 answer = replies.unknown(row) if not row.known.order_id else replies.from_state(row)
             case _:
                 raise TypeError(f"place answered {outcome!r}")
         return self._answered(row, answer)
+
+    def _unjournaled(self, journal_id: int, outcome: Outcome) -> OrderAnswer:
+        """The disk refused after the order had left: the truth goes to the caller at least. The row stays
+        ``sending``, and the book or the settler finish it."""
+        match outcome:
+            case Done(Placement() as placement):
+                return OrderAnswer(placement.order_id, placement.status, placement.sent, "", "", journal_id)
+            case Failed(error, _):
+                return replies.refused(journal_id, error)
+            case _:
+                return replies.lost(journal_id)
 
     def _answered(self, row: JournalRow, answer: OrderAnswer) -> OrderAnswer:
         """Keep the first answer for repeats, with the time it was given."""

@@ -154,6 +154,8 @@ def step(known: Known, event: Event) -> Known:
             # order it shows outweighs the refusal
             return known if known.order_id else _move(known, State.REJECTED, reason=reason)
         case NeverSent(reason):
+            if known.order_id:
+                return known
             return _move(known, State.REJECTED, reason=reason, local=True)
         case AnswerLost():
             # the feed may already have shown the order
@@ -191,9 +193,8 @@ def _broker_says(known: Known, order: Order) -> Known:
     if order.average_price > 0 and order.filled_quantity >= known.filled:
         average = order.average_price
     # a modification changes the quantity; a late row must not undo it below what was executed
-    quantity = known.quantity
-    if order.quantity > 0 and not known.state.is_final:
-        quantity = max(order.quantity, filled)
+    changed = order.quantity > 0 and not known.state.is_final
+    quantity = max(order.quantity if changed else known.quantity, filled)
     seen = replace(
         known, filled=filled, average=average, quantity=quantity, order_id=known.order_id or order.order_id
     )

@@ -87,7 +87,7 @@ def _changes(row: JournalRow, order: Order, *, read_ns: int, settle_ns: int) -> 
     terms = None
     if settled:
         detail["settled"] = row.pending
-        terms = terms_of(order) if row.pending == "modify" else None
+        terms = None if after.state.is_final else terms_of(order)
     pending = "" if settled else None
     return [Change(row.id, "reconciled", event, pending=pending, terms=terms, detail=detail, quiet=True)]
 

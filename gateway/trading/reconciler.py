@@ -7,7 +7,7 @@ import threading
 from datetime import datetime
 
 from brokers.errors import AlgoError, LoginRequired
-from gateway.store.journal import FOREIGN, Change
+from gateway.store.journal import FOREIGN, Change, JournalRow
 from gateway.trading import machine, reconcile
 from gateway.trading.machine import State
 from gateway.trading.parts import DeskParts
@@ -80,20 +80,19 @@ class Reconciler:
         now = self._parts.clock.monotonic()
         rules = self._parts.rules
         try:
+            # the next try is set before the work: what fails is due again soon
             if now >= self._next_orders:
-                self._next_orders = now + rules.reconcile_orders_s
+                self._next_orders = now + RETRY_S
                 self._orders()
+                self._next_orders = now + rules.reconcile_orders_s
             if now >= self._next_positions:
-                self._next_positions = now + rules.reconcile_positions_s
+                self._next_positions = now + RETRY_S
                 self._positions()
+                self._next_positions = now + rules.reconcile_positions_s
         except AlgoError as exc:
             if type(exc) is not type(self.error):
                 log.warning("reconciling: %s (%s)", exc, exc.code)
             self.error = exc
-            retry_at = now + RETRY_S
-            self._next_orders = min(self._next_orders, retry_at)
-            if self.positions_at is None or not self.ready.is_set():
-                self._next_orders = self._next_positions = retry_at
             return
         self.error = None
         if self.orders_at is not None and self.positions_at is not None:
@@ -120,6 +119,7 @@ class Reconciler:
             journal.apply_all(plan.changes)
         except machine.IllegalTransition as exc:
             log.info("the journal moved while the book was read (%s); next period", exc)
+        self._adopt_stuck(rows)
         for order in plan.foreign:
             if journal.import_foreign(order) is not None:
                 log.info("order %s (%s) was placed elsewhere; imported", order.order_id, order.key)
@@ -128,6 +128,17 @@ class Reconciler:
         self.missing = plan.missing
         self.foreign = sum(r.origin == FOREIGN for r in rows) + len(plan.foreign)
         self.orders_at = clock.now()
+
+    def _adopt_stuck(self, rows: list[JournalRow]) -> None:
+        """A row still ``sending`` long after any answer could come: its thread died, or the disk refused."""
+        rules = self._parts.rules
+        longest_s = 2 * rules.broker_timeout_s + self._parts.patience_s
+        before_ns = self._parts.clock.time_ns() - int(longest_s * 1e9)
+        for row in rows:
+            if row.known.state is State.SENDING and row.created_ns < before_ns:
+                after = self._parts.journal.apply(Change(row.id, "stuck", machine.AnswerLost()))
+                if after.known.state is State.UNKNOWN:
+                    self._settler.adopt(row.id)
 
     def _positions(self) -> None:
         clock = self._parts.clock

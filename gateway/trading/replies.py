@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from brokers.errors import AlgoError
-from brokers.model import Order, OrderChange, SentTerms
+from brokers.errors import AlgoError, InvalidRequest
+from brokers.model import Order, OrderChange, OrderStatus, SentTerms
 from gateway.store.journal import JournalRow
 from gateway.trading.answers import OrderAnswer
 from gateway.trading.machine import State
@@ -36,15 +36,30 @@ def from_state(row: JournalRow) -> OrderAnswer:
 
 def failure(row: JournalRow, error: AlgoError) -> OrderAnswer:
     """It certainly changed nothing."""
+    return replace(refused(row.id, error), order_id=row.known.order_id, status=row.known.state.status)
+
+
+def refused(journal_id: int, error: AlgoError) -> OrderAnswer:
+    """It certainly changed nothing, and no order came of it."""
     return OrderAnswer(
-        order_id=row.known.order_id,
-        status=row.known.state.status,
+        order_id="",
+        status=OrderStatus.REJECTED,
         sent=None,
         code=error.code,
         message=str(error),
-        journal_id=row.id,
+        journal_id=journal_id,
         broker_code=broker_code(error),
         retry_after_s=retry_after_s(error),
+    )
+
+
+def not_open(row: JournalRow) -> OrderAnswer:
+    """A change came too late: the order had ended."""
+    return replace(
+        refused(row.id, InvalidRequest(f"order {row.shown_id} is {row.known.state} already")),
+        order_id=row.known.order_id,
+        status=row.known.state.status,
+        code="ORDER_NOT_OPEN",
     )
 
 
@@ -61,12 +76,16 @@ def unknown(row: JournalRow) -> OrderAnswer:
     what = f"the {row.pending} of order {row.shown_id}" if row.pending else f"the order (journal J{row.id})"
     if not row.pending and row.known.state not in WAITING:
         return from_state(row)
+    return replace(lost(row.id, what), order_id=row.known.order_id, status=row.known.state.status)
+
+
+def lost(journal_id: int, what: str = "the order") -> OrderAnswer:
     return OrderAnswer(
-        order_id=row.known.order_id,
-        status=row.known.state.status,
+        order_id="",
+        status=OrderStatus.UNKNOWN,
         sent=None,
         code="OUTCOME_UNKNOWN",
         message=f"the broker's answer to {what} was lost; it may have been carried out. "
         "Do not send it again: it is being looked for, see the order book",
-        journal_id=row.id,
+        journal_id=journal_id,
     )

@@ -1,15 +1,17 @@
-"""Ends ``unknown`` by evidence, in the background and, for a moment, while the caller waits (O2)."""
+"""Ends ``unknown`` by evidence, in the background; a caller may wait for it for a moment (O2)."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
 
 from brokers.errors import AlgoError
 from brokers.model import Order
 from gateway.store.journal import Change, JournalRow
-from gateway.trading import machine
+from gateway.trading import background, machine
 from gateway.trading.machine import State
 from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader, day_start_ns
@@ -17,11 +19,13 @@ from gateway.trading.reconcile import Evidence, weigh
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.2
-EARLY_S = 1.0
-"""Distance of readings before the horizon: they can only find it."""
+TICK_S = 0.25
 FIRST_LOOKS_S = (0.05, 0.15, 0.3, 0.5)
-"""Pauses of the looks a waiting caller gets."""
+"""Pauses before the first readings: most lost answers are found by one of them while the caller waits."""
+EARLY_S = 1.0
+"""Distance of the later readings before the horizon: they can only find it."""
+AT_ONCE = 4
+"""Orders looked for at the same moment; a broker that hangs holds up this many."""
 
 
 @dataclass(slots=True)
@@ -29,6 +33,8 @@ class _Case:
     evidence: Evidence
     next_at: float
     looks: int = 0
+    reading: Future[None] | None = None
+    closed: threading.Event = field(default_factory=threading.Event)
 
 
 class Settler:
@@ -39,7 +45,8 @@ class Settler:
         self._reader = reader
         self._cases: dict[int, _Case] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._stopping = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -47,7 +54,8 @@ class Settler:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        self._stop.set()
+        self._stopping = True
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
 
@@ -55,75 +63,97 @@ class Settler:
         """Take charge of an order whose answer was lost now (or before this process began)."""
         now = self._parts.clock.monotonic()
         with self._lock:
-            self._cases.setdefault(journal_id, _Case(Evidence(now), now))
+            self._cases.setdefault(journal_id, _Case(Evidence(now), now + FIRST_LOOKS_S[0]))
+        self._wake.set()
 
-    def look(self, row: JournalRow, patience_s: float) -> JournalRow:
-        """Look for a moment while the caller waits; the row as it is then, maybe still unknown."""
-        deadline = self._parts.clock.monotonic() + patience_s
-        for pause_s in FIRST_LOOKS_S:
-            if self._stop.wait(max(0.0, min(pause_s, deadline - self._parts.clock.monotonic()))):
-                break
-            row = self._step(row.id) or row
-            if row.known.state is not State.UNKNOWN or self._parts.clock.monotonic() >= deadline:
-                break
-        return row
+    def wait(self, row: JournalRow, patience_s: float) -> JournalRow:
+        """Wait a moment for an adopted order; the row as it is then, maybe still unknown."""
+        with self._lock:
+            case = self._cases.get(row.id)
+        if case is not None:
+            case.closed.wait(patience_s)
+        return self._parts.journal.get(row.id) or row
+
+    def heard(self, row: JournalRow) -> None:
+        """The feed or the book spoke of an order: a case it settles is closed at once."""
+        if row.known.state is not State.UNKNOWN:
+            self._close(row.id)
 
     def _run(self) -> None:
-        while not self._stop.wait(TICK_S):
-            now = self._parts.clock.monotonic()
-            with self._lock:
-                due = [journal_id for journal_id, case in self._cases.items() if case.next_at <= now]
-            for journal_id in due:
-                try:
-                    self._step(journal_id)
-                except Exception:
-                    # top of the thread: the next order of unknown outcome must be looked for
-                    log.exception("settling J%d", journal_id)
+        while not self._stopping:
+            try:
+                pause_s = self._start_due()
+            except Exception:
+                # top of the thread: the next order of unknown outcome must be looked for
+                log.exception("settler")
+                pause_s = TICK_S
+            self._wake.wait(pause_s)
+            self._wake.clear()
 
-    def _step(self, journal_id: int) -> JournalRow | None:
-        """One look; the row after it."""
-        row = self._parts.journal.get(journal_id)
+    def _start_due(self) -> float:
+        """Begin the readings that are due; seconds until the next."""
+        now = self._parts.clock.monotonic()
         with self._lock:
-            case = self._cases.get(journal_id)
-        if row is None or case is None:
-            return row
-        if row.known.state is not State.UNKNOWN:  # the feed or the book was faster
+            cases = dict(self._cases)
+        free = AT_ONCE - sum(c.reading is not None and not c.reading.done() for c in cases.values())
+        waits = [TICK_S]
+        for journal_id, case in cases.items():
+            if case.reading is not None:
+                if not case.reading.done():
+                    continue
+                if (error := case.reading.exception()) is not None:
+                    log.error("settling J%d: %r", journal_id, error)
+                case.reading = None
+            if case.next_at > now:
+                waits.append(case.next_at - now)
+            elif free > 0:
+                free -= 1
+                case.reading = background.run("settle", partial(self._look, journal_id, case))
+        return max(0.01, min(waits))
+
+    def _look(self, journal_id: int, case: _Case) -> None:
+        """One reading, and what it proves."""
+        row = self._parts.journal.get(journal_id)
+        if row is None or row.known.state is not State.UNKNOWN:  # the feed or the book was faster
             self._close(journal_id)
-            return row
-        rules = self._parts.settle_rules
+            return
         read_at = self._parts.clock.monotonic()
-        early = read_at < case.evidence.lost_at + rules.horizon_s
-        case.next_at = read_at + (min(EARLY_S, rules.gap_s) if early else rules.gap_s)
+        case.looks += 1
+        case.next_at = read_at + self._pause_s(case, read_at)
         try:
             found = self._reader.find_tag(row.tag)
         except AlgoError as exc:
             log.warning("looking for J%d: %s", journal_id, exc)
-            return row
-        return self._weigh(row, case, found, read_at)
+            return
+        self._weigh(row, case, found, read_at)
 
-    def _weigh(self, row: JournalRow, case: _Case, found: list[Order], read_at: float) -> JournalRow:
+    def _pause_s(self, case: _Case, now: float) -> float:
+        rules = self._parts.settle_rules
+        if case.looks < len(FIRST_LOOKS_S):
+            return FIRST_LOOKS_S[case.looks]
+        return min(EARLY_S, rules.gap_s) if now < case.evidence.lost_at + rules.horizon_s else rules.gap_s
+
+    def _weigh(self, row: JournalRow, case: _Case, found: list[Order], read_at: float) -> None:
+        rules = self._parts.settle_rules
         today = row.created_ns >= day_start_ns(self._parts.clock)
-        case.looks += 1
-        case.evidence, event = weigh(
-            case.evidence, row, found, read_at, self._parts.settle_rules, today=today
-        )
+        case.evidence, event = weigh(case.evidence, row, found, read_at, rules, today=today)
         if len(found) > 1:
             log.error("the broker shows %d orders with the tag of J%d", len(found), row.id)
         if event is None:
-            if not today and case.looks >= self._parts.settle_rules.reads:
-                log.error("J%d is of an earlier day; its outcome cannot be learned from today's book", row.id)
+            if not today and case.looks >= rules.reads:
+                log.error("J%d is of an earlier day; today's book cannot tell its outcome", row.id)
                 self._close(row.id)
-            return row
+            return
         try:
-            row = self._parts.journal.apply(
-                Change(row.id, "settled", event, detail={"looks": case.looks, "found": len(found)})
-            )
+            detail = {"looks": case.looks, "found": len(found)}
+            row = self._parts.journal.apply(Change(row.id, "settled", event, detail=detail))
+            log.info("J%d is settled: %s %s", row.id, row.known.state, row.known.order_id)
         except machine.IllegalTransition:
-            row = self._parts.journal.get(row.id) or row  # somebody else was faster
+            log.info("J%d was settled by somebody faster", row.id)
         self._close(row.id)
-        log.info("J%d is settled: %s %s", row.id, row.known.state, row.known.order_id)
-        return row
 
     def _close(self, journal_id: int) -> None:
         with self._lock:
-            self._cases.pop(journal_id, None)
+            case = self._cases.pop(journal_id, None)
+        if case is not None:
+            case.closed.set()
