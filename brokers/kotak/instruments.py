@@ -164,7 +164,8 @@ def parse_files(files: Mapping[str, bytes], today: date) -> ParsedInstruments:
     for name, content in files.items():
         segment = next((s for s in SEGMENTS if name.startswith(s)), "")
         if segment not in _CASH and segment not in _DERIVATIVES:
-            skipped[f"segment {segment or name}"] += max(0, content.count(b"\n") - 1)
+            if rows_in_it := max(0, content.count(b"\n") - 1):
+                skipped[f"segment {segment or name}"] += rows_in_it
             continue
         table = _table(content, name)
         read = (

@@ -114,7 +114,7 @@ def position(
         average_price=average.quantize(FINE),
         ltp=ltp,
         pnl=None if pnl is None else pnl.quantize(PAISA),
-        realized_pnl=realized.quantize(PAISA),
+        realized_pnl=realized.quantize(PAISA) + 0,  # no negative zero
         unrealized_pnl=None if pnl is None else (pnl - realized).quantize(PAISA),
         buy_quantity=int(legs.buy_quantity),
         sell_quantity=int(legs.sell_quantity),

@@ -1,4 +1,4 @@
-"""A websockets server on loopback that plays Kotak's three feeds with golden frames; a sink that remembers."""
+"""A websockets server on loopback that plays golden frames of Kotak's three feeds; a sink that remembers."""
 
 from __future__ import annotations
 

@@ -399,6 +399,11 @@ def test_without_a_last_price_an_open_position_has_no_profit_and_a_closed_one_ha
     assert (closed.quantity, closed.pnl, closed.average_price) == (0, D(150), D(0))
 
 
+def test_nothing_realized_is_a_plain_zero() -> None:
+    row = position_row(flBuyQty="1", flSellQty="0", buyAmt="1492", sellAmt="0")
+    assert str(books.position(row, LOOKUP).realized_pnl) == "0.00"
+
+
 def test_a_holding_is_named_by_its_exchange_token() -> None:
     holding = books.holding(holding_row(displaySymbol="?", symbol="?"), LOOKUP)
     assert holding.key == DEMO.key
