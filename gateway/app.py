@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from gateway.api import dispatch, health, internal
 from gateway.api.parts import Parts
@@ -16,6 +17,7 @@ from gateway.web.pages import Web
 
 MAX_BODY_BYTES = 1024 * 1024
 API_PREFIX = "/api/"
+KEYED_PREFIXES = ("/api/", "/internal/", "/health/")
 CORS_METHODS = "GET, POST, OPTIONS"
 CORS_HEADERS = "Content-Type, Authorization, X-Requested-With, Idempotency-Key"
 
@@ -27,6 +29,7 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = 64 * 1024
     cookie_settings(app, settings.session_cookie, settings.app_key)
+    app.session_interface = PageSessions()
     # //api/v1/… is answered, not redirected (the gate has taken the extra slashes off already)
     app.url_map.merge_slashes = False
 
@@ -51,6 +54,15 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
         app.wsgi_app, allowed_hosts=settings.allowed_hosts, may_listen=signed_in
     )
     return app
+
+
+class PageSessions(SecureCookieSessionInterface):
+    """No cookie is looked at where none counts: programs bring a key."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if request.path.startswith(KEYED_PREFIXES):
+            return None
+        return super().open_session(app, request)
 
 
 def _security_headers(response: Response) -> Response:
@@ -82,7 +94,7 @@ def _cors(response: Response) -> None:
     """Pages of this instance's own names may read API answers; others get no header and read nothing."""
     origin = request.headers.get("Origin")
     response.headers["Vary"] = "Origin"
-    if origin in (f"http://{request.host}", f"https://{request.host}"):
+    if origin is not None and origin in (f"http://{request.host}", f"https://{request.host}"):
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Allow-Methods"] = CORS_METHODS
         response.headers["Access-Control-Allow-Headers"] = CORS_HEADERS

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from brokers.clock import ManualClock
 from brokers.errors import SettingsError
 from gateway.api.limits import Limits
 from tests.gateway.api.rig import FREE, running
@@ -34,6 +36,28 @@ def test_every_address_has_its_own_window_and_several_rates_all_hold():
     assert [limits.hit("API_RATE_LIMIT", "x", "a") is None for _ in range(3)] == [True, True, False]
     assert limits.hit("API_RATE_LIMIT", "x", "b") is None
     assert limits.hit("API_RATE_LIMIT", "y", "a") is None
+
+
+def test_the_window_moves():
+    clock = ManualClock(datetime(2026, 11, 20, 5, tzinfo=UTC))
+    limits = Limits(replace(FREE, api="2 per second"), clock.monotonic)
+    assert limits.hit("API_RATE_LIMIT", "x", "a") is None
+    clock.advance(0.6)
+    assert limits.hit("API_RATE_LIMIT", "x", "a") is None
+    assert limits.hit("API_RATE_LIMIT", "x", "a") == pytest.approx(0.4)
+    clock.advance(0.41)
+    assert limits.hit("API_RATE_LIMIT", "x", "a") is None, "the first has left the window"
+    assert limits.hit("API_RATE_LIMIT", "x", "a") == pytest.approx(0.59)
+
+
+def test_addresses_that_have_gone_are_forgotten(monkeypatch):
+    monkeypatch.setattr("gateway.api.limits.MOST_KEYS", 50)
+    clock = ManualClock(datetime(2026, 11, 20, 5, tzinfo=UTC))
+    limits = Limits(replace(FREE, api="2 per second"), clock.monotonic)
+    for number in range(500):
+        clock.advance(0.1)
+        limits.hit("API_RATE_LIMIT", "x", f"address {number}")
+    assert len(limits._hits) <= 51
 
 
 def test_a_text_that_is_no_rate_stops_the_start():

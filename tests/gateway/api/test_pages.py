@@ -206,8 +206,8 @@ def test_socket_io_is_for_signed_in_sessions_of_the_own_origin(owned, server):
         connect(socket_url(server), proxy=None)
     assert caught.value.response.status_code == 401
     cookie = f"session_dhan={sign_in(owned).get_cookie('session_dhan').value}"
+    headers = {"Cookie": cookie}
     with pytest.raises(InvalidStatus) as caught:
-        headers = {"Cookie": cookie}
         connect(socket_url(server), additional_headers=headers, origin="http://evil.example", proxy=None)
     assert caught.value.response.status_code == 403
 
