@@ -29,6 +29,8 @@ class MarketRules:
         price_age_s: A price at most this old is a "last known price" for an order's protection.
         quote_deadline_s, history_deadline_s: Longest wait for a slot in the broker's windows.
         history_gap_s: Least time between two history calls of this process.
+        stream_at_most: A question about up to this many instruments makes the feed stream them, so that the
+            next one is answered from ticks; a larger one is a scan and takes no room in the feed.
     """
 
     tick_age_s: float = 2.0
@@ -36,6 +38,7 @@ class MarketRules:
     quote_deadline_s: float = 10.0
     history_deadline_s: float = 60.0
     history_gap_s: float = 0.35
+    stream_at_most: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,8 @@ class Market:
         except LoginRequired:
             self._parts.on_login_required()
             raise
+        if len(instruments) <= self._rules.stream_at_most:
+            self._parts.ticks.stream([instrument.key for instrument in instruments])
         at = self._parts.clock.monotonic()
         if len(self._quoted) > 5000:
             self._quoted.clear()

@@ -1,7 +1,9 @@
 """Newest ticks of the own feed, heard over ZeroMQ by one thread.
 
 Only symbols somebody asked about are heard: ``want`` subscribes to the prefix ``EXCHANGE_SYMBOL_``, which the
-bus serves without subscribing anything at the broker. So a burst of ticks costs the order path nothing.
+bus serves without subscribing anything at the broker, so a burst of ticks costs the order path nothing.
+``stream`` goes further: it subscribes the full DEPTH topic, which makes the feed subscribe the symbol at the
+broker, until nobody has asked for a while.
 """
 
 from __future__ import annotations
@@ -23,6 +25,10 @@ from brokers.model import Depth, InstrumentKey, Level, Mode, Quote
 log = logging.getLogger(__name__)
 
 MOST_SYMBOLS = 2000
+MOST_STREAMED = 200
+STREAM_S = 300.0
+"""How long a streamed symbol is kept after the last question about it."""
+LOOK_EVERY_MS = 30_000
 
 
 class TickCache:
@@ -33,6 +39,7 @@ class TickCache:
         self._clock = clock
         self._lock = threading.Lock()
         self._wanted: OrderedDict[InstrumentKey, None] = OrderedDict()
+        self._streamed: OrderedDict[InstrumentKey, float] = OrderedDict()
         self._orders: list[tuple[bool, bytes]] = []
         self._newest: dict[bytes, bytes] = {}
         self._wake, self._woken = socket.socketpair()
@@ -55,6 +62,9 @@ class TickCache:
         with self._lock:
             before = len(self._orders)
             for key in keys:
+                if key in self._streamed:
+                    self._streamed[key] = self._clock.monotonic()
+                    self._streamed.move_to_end(key)
                 if key in self._wanted:
                     self._wanted.move_to_end(key)
                     continue
@@ -66,6 +76,23 @@ class TickCache:
             changed = len(self._orders) != before
         if changed:
             self._knock()
+
+    def stream(self, keys: Iterable[InstrumentKey]) -> None:
+        """Have the feed stream these in full until nobody asked for ``STREAM_S``; the oldest make room."""
+        now = self._clock.monotonic()
+        with self._lock:
+            for key in keys:
+                if key not in self._streamed:
+                    self._orders.append((True, _depth_topic(key)))
+                self._streamed[key] = now
+                self._streamed.move_to_end(key)
+            while len(self._streamed) > MOST_STREAMED:
+                self._orders.append((False, _depth_topic(self._streamed.popitem(last=False)[0])))
+        self._knock()
+
+    @property
+    def streamed(self) -> int:
+        return len(self._streamed)
 
     def quote(self, key: InstrumentKey, max_age_s: float) -> Quote | None:
         """A quote from the newest DEPTH or QUOTE tick; None when there is none that is fresh and whole.
@@ -137,12 +164,13 @@ class TickCache:
         poller.register(self._woken, zmq.POLLIN)
         try:
             while not self._stop:
-                for ready, _ in poller.poll():
+                for ready, _ in poller.poll(LOOK_EVERY_MS):
                     if ready is sub:
                         self._receive(sub)
                     else:
                         self._woken.recv(4096)
-                        self._obey(sub)
+                self._release()
+                self._obey(sub)
         except Exception:
             log.exception("tick cache failed; quotes come from the broker from now on")
         finally:
@@ -159,18 +187,31 @@ class TickCache:
                 self._newest[parts[0]] = parts[1]
                 self.heard += 1
 
+    def _release(self) -> None:
+        """Cancel what nobody asked about for a while."""
+        oldest_allowed = self._clock.monotonic() - STREAM_S
+        with self._lock:
+            while self._streamed and next(iter(self._streamed.values())) < oldest_allowed:
+                self._orders.append((False, _depth_topic(self._streamed.popitem(last=False)[0])))
+
     def _obey(self, sub: zmq.Socket[bytes]) -> None:
+        if not self._orders:
+            return
         with self._lock:
             orders, self._orders = self._orders, []
         for wanted, prefix in orders:
             sub.setsockopt(zmq.SUBSCRIBE if wanted else zmq.UNSUBSCRIBE, prefix)
             if not wanted:
-                for mode in Mode:
-                    self._newest.pop(prefix + mode.name.encode(), None)
+                for topic in [t for t in self._newest if t.startswith(prefix)]:
+                    del self._newest[topic]
 
 
 def _prefix(key: InstrumentKey) -> bytes:
     return f"{key.exchange}_{key.symbol}_".encode()
+
+
+def _depth_topic(key: InstrumentKey) -> bytes:
+    return _prefix(key) + Mode.DEPTH.name.encode()
 
 
 def _quote_of(key: InstrumentKey, data: dict[str, Any]) -> Quote | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -33,9 +34,13 @@ class Ticks:
         self.quotes: dict[InstrumentKey, Quote] = {}
         self.prices: dict[InstrumentKey, float] = {}
         self.wanted: list[InstrumentKey] = []
+        self.streamed: list[InstrumentKey] = []
 
     def want(self, keys):
         self.wanted += keys
+
+    def stream(self, keys):
+        self.streamed += keys
 
     def quote(self, key, max_age_s):
         return self.quotes.get(key)
@@ -103,6 +108,14 @@ def test_without_a_tick_the_broker_is_asked_and_the_symbol_is_heard_from_then_on
     assert one.market.quote(SBIN).ltp == 801.5
     assert one.rest.quote_calls == [[SBIN]]
     assert SBIN in one.ticks.wanted
+
+
+def test_what_was_asked_of_the_broker_is_streamed_from_then_on_but_a_scan_is_not(one):
+    one.market.quotes([SBIN, RELIANCE])
+    assert one.ticks.streamed == [SBIN, RELIANCE]
+    one.market._rules = replace(one.market._rules, stream_at_most=1)
+    one.market.quotes([SBIN, RELIANCE])
+    assert one.ticks.streamed == [SBIN, RELIANCE]
 
 
 def test_many_quotes_are_one_call_for_those_the_feed_does_not_have(one):

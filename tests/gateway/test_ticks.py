@@ -154,3 +154,30 @@ def test_a_page_sees_the_last_tick_of_each_symbol(bus, cache):
     bus.send("NSE_SBIN_LTP", ltp=2.0)
     rows = until(lambda: cache.newest(10))
     assert rows == [{"exchange": "NSE", "symbol": "SBIN", "ltp": 2.0, "timestamp": NOW_MS}]
+
+
+def test_a_streamed_symbol_is_a_full_topic_until_nobody_asks(bus, cache, clock):
+    cache.stream([SBIN])
+    cache.stream([SBIN])
+    bus.hear(1)
+    assert bus.topics == [b"\x01NSE_SBIN_DEPTH"]
+    clock.advance(200)
+    cache.want([SBIN])
+    clock.advance(200)
+    cache.stream([NIFTY])
+    bus.hear(3)
+    assert bus.topics[1:] == [b"\x01NSE_SBIN_", b"\x01NSE_INDEX_NIFTY_DEPTH"], "asked for 200 s ago"
+    clock.advance(150)
+    cache.want([NIFTY])
+    bus.hear(5)
+    assert set(bus.topics[3:]) == {b"\x00NSE_SBIN_DEPTH", b"\x01NSE_INDEX_NIFTY_"}
+    assert cache.streamed == 1
+
+
+def test_the_oldest_streamed_symbol_makes_room(bus, cache, monkeypatch):
+    monkeypatch.setattr("gateway.ticks.MOST_STREAMED", 1)
+    cache.stream([SBIN])
+    bus.hear(1)
+    cache.stream([NIFTY])
+    bus.hear(3)
+    assert set(bus.topics[1:]) == {b"\x01NSE_INDEX_NIFTY_DEPTH", b"\x00NSE_SBIN_DEPTH"}
