@@ -48,6 +48,8 @@ class InstrumentKeeper:
         self._logged_in = logged_in
         self._one = threading.Lock()
         self._finished = 0
+        self._waiting = 0
+        self.looks = 0
         self._last: tuple[SyncReport, Mapping[str, int]] | None = None
         self._error = ""
         self._busy = False
@@ -92,7 +94,9 @@ class InstrumentKeeper:
             WireError: It is not what it should be; the old table stays.
         """
         finished_before = self._finished
+        self._waiting += 1
         with self._one:
+            self._waiting -= 1
             if self._finished != finished_before and self._last is not None:
                 return self._last
             self._busy = True
@@ -130,6 +134,7 @@ class InstrumentKeeper:
         retry_s = FIRST_RETRY_S
         while not self._stopping:
             wait_s = LOOK_EVERY_S
+            self.looks += 1
             try:
                 if self.is_stale():
                     if self._logged_in():
