@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -497,17 +498,27 @@ def test_a_lost_socket_comes_back_with_every_subscription(kind: str) -> None:
     play(scene)
 
 
-def test_silence_of_every_kind_subscribes_again() -> None:
+@pytest.mark.parametrize("kind", ["sfeed", "hsm"])
+def test_silence_of_every_kind_subscribes_again(kind: str) -> None:
+    path, update = (
+        ("/hsm", hsm_frame("scrip_flow", "scrip_update_partial"))
+        if kind == "hsm"
+        else (
+            "/apifeed",
+            sfeed_frame("mini_touch_line_level_1"),
+        )
+    )
     rules = replace(RULES, loop=replace(RULES.loop, resubscribe_after_s=0.5, reconnect_after_s=60))
 
     async def scene() -> None:
-        async with stage((DEMO, Mode.LTP), choice="sfeed", rules=rules) as s:
-            await until(lambda: len(s.feeds.subscribed()) == 2, "a second subscription")
+        async with stage((DEMO, Mode.LTP), choice=kind, rules=rules) as s:
+            asked = s.feeds.subscribed if kind == "sfeed" else partial(s.feeds.frames, hsm.SUBSCRIBE)
+            await until(lambda: len(asked()) == 2, "a second subscription")
             assert FeedState.SILENT in [state for state, _ in s.sink.states]
             await until(lambda: len(s.sink.ticks) >= 2)
             # the answer to a subscription is no proof of life
             assert s.sink.states[-1][0] is FeedState.SILENT
-            await s.feeds.push("/apifeed", sfeed_frame("mini_touch_line_level_1"))
+            await s.feeds.push(path, update)
             await until(lambda: s.sink.states[-1][0] is FeedState.LIVE)
 
     play(scene)

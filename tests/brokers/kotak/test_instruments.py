@@ -112,6 +112,9 @@ def test_a_broken_strike_keeps_its_decimals_and_a_whole_one_loses_its_point() ->
     [
         ("nse_fo", 1479997800, date(2026, 11, 24)),
         ("nse_fo", 1483021800, date(2026, 12, 29)),
+        # the first and the last minute of a day, where the other offsets land beside it
+        ("nse_fo", 1479945600, date(2026, 11, 24)),
+        ("cde_fo", 1480031940, date(2026, 11, 24)),
         ("nse_fo", 1485441000, date(2027, 1, 26)),
         # around 29 February the "+10 years" recipe is a day off
         ("nse_fo", 1394116200, date(2024, 3, 5)),

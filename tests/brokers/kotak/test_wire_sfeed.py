@@ -123,6 +123,20 @@ def test_an_unknown_packet_is_an_error_that_keeps_it() -> None:
     assert caught.value.frame == packet
 
 
+def test_a_touch_line_has_one_row_a_side_whatever_it_counts() -> None:
+    frame = bytearray(sfeed_frame("touch_line_level_4"))
+    (whole,) = read(bytes(frame))
+    # the counts stand after token, five 64-bit numbers, five prices, a quantity and two more prices
+    at = 9 + 4 + 5 * 8 + 5 * 4 + 8 + 2 * 4
+    assert frame[at : at + 8] == bytes([1, 0, 0, 0, 1, 0, 0, 0])
+    frame[at : at + 8] = bytes([5, 0, 0, 0, 5, 0, 0, 0])
+    (counted,) = read(bytes(frame))
+    assert isinstance(whole, sfeed.Picture)
+    assert isinstance(counted, sfeed.Picture)
+    assert counted.rows() == whole.rows()
+    assert counted.best() == (counted.rows()[0][0], counted.rows()[1][0])
+
+
 def test_fewer_rows_than_counted_give_the_rows_that_came() -> None:
     frame = bytearray(sfeed_frame("depth_level_8")[: 144 + 16 * 7])
     frame[0:2] = len(frame).to_bytes(2, "little")
