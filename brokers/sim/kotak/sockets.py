@@ -15,17 +15,19 @@ log = logging.getLogger(__name__)
 
 OUTBOX_FRAMES = 10_000
 """A client this far behind is cut off; the broker would not wait for it either."""
+GOODBYE_S = 1.0
 
 
 class Socket:
     """Sends without waiting; what cannot be written piles up to ``OUTBOX_FRAMES``, then the socket is cut."""
 
-    def __init__(self, name: str, ws: web.WebSocketResponse, faults: Faults) -> None:
+    def __init__(self, name: str, ws: web.WebSocketResponse, request: web.Request, faults: Faults) -> None:
         self._name = name
         self._ws = ws
+        self._request = request
         self._faults = faults
         self._outbox: asyncio.Queue[bytes | str] = asyncio.Queue(OUTBOX_FRAMES)
-        self._closing: asyncio.Task[object] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self.still_good: Callable[[], bool] = lambda: True
 
     def send(self, frame: bytes | str) -> None:
@@ -33,12 +35,18 @@ class Socket:
             self._outbox.put_nowait(frame)
         except asyncio.QueueFull:
             log.warning("client of %s does not read; cutting it off", self._name)
-            self.close(WSCloseCode.TRY_AGAIN_LATER)
+            if self._request.transport is not None:
+                self._request.transport.abort()  # a goodbye would wait in the same full buffer
 
-    def close(self, code: int = WSCloseCode.GOING_AWAY) -> None:
-        """Start closing; safe to call twice."""
+    def close(self, code: int = WSCloseCode.GOING_AWAY) -> asyncio.Task[None]:
+        """Start closing; safe to call twice. The task ends with the peer's own goodbye."""
         if self._closing is None:
-            self._closing = asyncio.ensure_future(self._ws.close(code=code))
+            self._closing = asyncio.create_task(self._goodbye(code))
+        return self._closing
+
+    async def _goodbye(self, code: int) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._ws.close(code=code)
 
     async def send_and_close(self, frame: bytes | str) -> None:
         """Say one last thing before the outbox is gone."""
@@ -70,9 +78,9 @@ class Sockets:
     @contextlib.asynccontextmanager
     async def accept(self, request: web.Request) -> AsyncIterator[tuple[web.WebSocketResponse, Socket]]:
         """Take a WebSocket in for the length of the block."""
-        ws = web.WebSocketResponse(max_msg_size=1 << 20)
+        ws = web.WebSocketResponse(timeout=GOODBYE_S, max_msg_size=1 << 20)
         await ws.prepare(request)
-        socket = Socket(self.name, ws, self._faults)
+        socket = Socket(self.name, ws, request, self._faults)
         self._faults.attach(self.name, ws, request)
         self._open.add(socket)
         pump = asyncio.create_task(socket.pump(), name=f"{self.name} writer")
@@ -91,9 +99,11 @@ class Sockets:
             if not socket.still_good():
                 socket.close(WSCloseCode.POLICY_VIOLATION)
 
-    def close_all(self) -> None:
-        for socket in self._open:
-            socket.close()
+    async def close_all(self) -> None:
+        """Say goodbye on every socket, and wait a moment for the peers to do so too."""
+        goodbyes = [socket.close() for socket in self._open]
+        if goodbyes:
+            await asyncio.wait(goodbyes, timeout=GOODBYE_S)
 
 
 def is_websocket(request: web.Request) -> bool:

@@ -57,8 +57,7 @@ class KotakVenue:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
-        for sockets in self._sockets:
-            sockets.close_all()
+        await asyncio.gather(*(sockets.close_all() for sockets in self._sockets))
 
     def issue(self, account: str) -> Mapping[str, object]:
         """A trade session without the ceremony: ``data`` of the MPIN reply and the application token."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from brokers.sim.exchange.types import Listing
 from brokers.sim.kotak import hsm, sfeed
 from tests.brokers.sim.kotak.harness import Sim, in_sim
 
@@ -121,6 +124,13 @@ async def hsm_client(sim: Sim, path: str = "/hsm?ack=0") -> AsyncIterator[Wire]:
         yield wire
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Let the server's tasks run until something holds."""
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0)
+
+
 def connect(token: str, sid: str) -> bytes:
     fields = (token.encode(), sid.encode(), b"JS_API")
     return framed(1, *(field_bytes(n, v) for n, v in enumerate(fields, 1)))
@@ -146,7 +156,9 @@ async def test_status_snapshot_then_updates(sim: Sim, path: str):
             assert (update.kind, update.topic) == ("U", snapshot.topic)
             assert None in update.values
             assert update.values[-2:] == [None, None]
-            state = [old if new is None else new for old, new in zip(state, update.values, strict=True)]
+            pairs = list(zip(state, update.values, strict=True))
+            assert all(new != old for old, new in pairs), "a value was sent again though it had not changed"
+            state = [old if new is None else new for old, new in pairs]
             assert state[5] == round(sim.ltp("NSE", "SBIN") * 100)
 
 
@@ -206,6 +218,46 @@ async def test_unsubscribing_stops_updates_and_a_second_subscription_has_a_new_i
         second = await wire.data()
         assert second.kind == "S"
         assert second.topic != first.topic
+
+
+@in_sim
+async def test_a_report_that_changes_nothing_sends_nothing(sim: Sim):
+    async with hsm_client(sim) as wire:
+        await wire.ws.send_bytes(subscribe(["dp|nse_cm|3045"]))
+        await wire.bytes()
+        await wire.data()
+        same = sim.server.exchange.snapshot(sim.listing("NSE", "SBIN"))
+        sim.server.venue._on_market([same])
+        assert await wire.silent()
+
+
+@in_sim
+async def test_nothing_is_watched_once_everybody_has_left(sim: Sim, monkeypatch: pytest.MonkeyPatch):
+    exchange, watched = sim.server.exchange, Counter[str]()
+    for name, change in (("watch", 1), ("unwatch", -1)):
+        real = getattr(exchange, name)
+
+        def counted(listing: Listing, real: Any = real, change: int = change) -> None:
+            watched[listing.symbol] += change
+            real(listing)
+
+        monkeypatch.setattr(exchange, name, counted)
+    async with hsm_client(sim) as wire:
+        await wire.ws.send_bytes(subscribe(["sf|nse_cm|3045", "dp|nse_cm|3045"]))
+        await wire.bytes()
+        await wire.data()
+        async with sfeed_client(sim) as other:
+            await other.ws.send_json({"event": "subscribeScrips", "inputtoken": "nse_cm|3045"})
+            await other.bytes()
+            assert watched["SBIN"] == 3
+            for event in ("unsubscribeScrips", "unsubscribeScrips", "snapshotScrips"):
+                await other.ws.send_json({"event": event, "inputtoken": "nse_cm|3045"})
+            await other.bytes()
+            assert watched["SBIN"] == 2
+            await other.ws.send_json({"event": "subscribeDepth", "inputtoken": "nse_cm|3045"})
+            await other.bytes()
+        await wire.ws.close()
+    await until(lambda: watched["SBIN"] == 0)
 
 
 @in_sim

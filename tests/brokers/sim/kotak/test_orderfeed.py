@@ -10,7 +10,7 @@ import pytest
 
 from brokers.sim.kotak import orderfeed
 from tests.brokers.sim.kotak.harness import Sim, in_sim, order
-from tests.brokers.sim.kotak.test_feeds import Wire, socket
+from tests.brokers.sim.kotak.test_feeds import Wire, socket, until
 from tests.brokers.sim.kotak.test_rest import CURRENT, away, place
 
 
@@ -119,6 +119,14 @@ async def test_other_accounts_hear_nothing(sim: Sim):
         await sim.login("OTHER")
         await place(sim)
         assert await wire.silent()
+
+
+@in_sim
+async def test_a_client_that_left_is_forgotten(sim: Sim):
+    async with connected(sim):
+        readers = sim.server.venue._orders._readers["ABCDE"]
+        assert len(readers) == 1
+    await until(lambda: not readers)
 
 
 @in_sim

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from brokers.sim.kotak.names import segment, trading_symbol
 from brokers.sim.kotak.rest import PATHS
 from tests.brokers.sim.kotak.harness import PLAIN, Sim, in_sim, order
 
@@ -270,6 +271,21 @@ async def test_twenty_five_reads_a_second_per_api_and_account(sim: Sim):
     assert (await sim.get(CURRENT["trades"]))[0] == 200
     await sim.login("OTHER")
     assert (await sim.get(CURRENT["orders"]))[0] == 200
+
+
+@in_sim
+async def test_a_new_day_s_contracts_can_be_traded(sim: Sim):
+    before = {x.symbol for x in sim.server.exchange.universe.listings}
+    await sim.get("script-details/1.0/quotes/neosymbol/nse_cm|3045/ltp", PLAIN)  # names of the first day
+    sim.tick(5 * 86_400)
+    await sim.login()
+    fresh = next(
+        x for x in sim.server.exchange.universe.listings if x.symbol not in before and x.kind.value == "CE"
+    )
+    body = order(es="nse_fo", ts=trading_symbol(fresh), pc="NRML", qt=str(fresh.lot_size), pr="0", pt="MKT")
+    status, answer = await sim.post(CURRENT["place"], body | {"es": segment(fresh)})
+    assert (status, answer["stat"]) == (200, "Ok"), answer
+    assert answer["nOrdNo"].startswith("261125")
 
 
 @in_sim

@@ -11,9 +11,10 @@ import pytest
 
 from brokers.clock import ManualClock
 from brokers.sim import app
+from brokers.sim.kotak import hsm, sockets
 from brokers.sim.kotak.house import Knobs
 from tests.brokers.sim.kotak.harness import START, Sim, in_sim, order
-from tests.brokers.sim.kotak.test_feeds import hsm_client, sfeed_client, subscribe
+from tests.brokers.sim.kotak.test_feeds import connect, hsm_client, sfeed_client, subscribe
 from tests.brokers.sim.kotak.test_orderfeed import connected
 from tests.brokers.sim.kotak.test_rest import CURRENT, away, place
 
@@ -42,6 +43,9 @@ async def test_an_expired_token_fault_reaches_rest_and_every_socket(sim: Sim):
     async with sim.http.ws_connect(f"{sim.base}/realtime") as ws:
         await ws.send_str(f"{{type:cn,Authorization:{data['token']},Sid:{data['sid']},src:WEB}}")
         assert "Authentication Failed" in await ws.receive_str(timeout=5)
+    async with sim.http.ws_connect(f"{sim.base}/hsm?ack=0") as ws:
+        await ws.send_bytes(connect(data["token"], data["sid"]))
+        assert await ws.receive_bytes(timeout=5) == hsm.connect_reply(accepted=False)
     async with sim.http.ws_connect(f"{sim.base}/apifeed") as ws:
         await ws.send_json({"user": "ABCDE", "auth": data["sid"], "format": "native_batch"})
         assert "1120" in await ws.receive_str(timeout=5)
@@ -117,10 +121,21 @@ def test_books_and_sessions_survive_a_restart(tmp_path: Path):
 
 
 @in_sim
+async def test_a_client_that_does_not_read_is_cut_off(sim: Sim, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sockets, "OUTBOX_FRAMES", 3)
+    async with hsm_client(sim) as wire:
+        (socket,) = sim.server.venue._hsm.sockets._open
+        for _ in range(4):  # the writer does not run in between
+            socket.send(b"frame")
+        assert (await wire.ws.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSED
+
+
+@in_sim
 async def test_a_stopping_server_closes_its_sockets(sim: Sim):
     async with hsm_client(sim) as wire:
         stopping = asyncio.create_task(sim.server.stop())
-        assert await wire.is_closed()
+        message = await wire.ws.receive(timeout=5)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
         await asyncio.wait_for(stopping, 3)
 
 
