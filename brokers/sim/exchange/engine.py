@@ -14,10 +14,11 @@ from math import ceil
 from brokers.calendar import Calendar
 from brokers.clock import Clock
 from brokers.sim.exchange import checks
-from brokers.sim.exchange.account import Account, AccountState, open_state
+from brokers.sim.exchange.account import Account
 from brokers.sim.exchange.agenda import Agenda, Due
 from brokers.sim.exchange.book import Entry, entry_of
 from brokers.sim.exchange.journal import Journal
+from brokers.sim.exchange.ledger import Ledger
 from brokers.sim.exchange.margin import Leg, cost
 from brokers.sim.exchange.matching import Matching
 from brokers.sim.exchange.outbox import OrderListener, Outbox
@@ -36,7 +37,6 @@ from brokers.sim.exchange.types import (
     Snapshot,
     Status,
     Type,
-    rupees,
 )
 from brokers.sim.exchange.universe import Universe
 
@@ -89,10 +89,7 @@ class Exchange:
         self.auto_square_off = auto_square_off
         self._journal = journal
         self._matching = Matching(prices, self._fill, self._triggered)
-        self._accounts: dict[str, Account] = {}
-        self._orders: dict[str, tuple[int, SimOrder]] = {}
-        self._issued = 0
-        self._trade_count = 0
+        self._ledger = Ledger(universe.find, self._mark, journal)
         self._priority = 0
         self._agenda = Agenda()
         self._outbox = Outbox(journal)
@@ -108,17 +105,11 @@ class Exchange:
     def account(self, account_id: str) -> Account:
         """The account, opened with its cash and holdings at first use. Ask anew each time: a new day is a
         new object."""
-        account = self._accounts.get(account_id)
-        if account is None:
-            state = open_state(account_id, self.universe.find)
-            if self._journal is not None:
-                self._journal.open_account(state)
-            account = self._accounts[account_id] = Account(state, self._mark)
-        return account
+        return self._ledger.account(account_id)
 
     def orders(self) -> Iterator[SimOrder]:
         """Every order of the day of every account, oldest first."""
-        return (order for _, order in self._orders.values())
+        return self._ledger.orders()
 
     def submit(self, new: NewOrder) -> SimOrder:
         """Take an order in; it is TRANSIT and moves on by itself.
@@ -134,12 +125,9 @@ class Exchange:
         checks.check_terms(new, self._today)
         self._check_open(new.listing, now)
         checks.check_trigger(new, self.prices.ltp(new.listing, now))
-        account = self.account(new.account)
-        self._issued += 1
-        number = self._issued
+        number = self._ledger.next_number()
         order = SimOrder(self.order_id(now, number), new, Status.TRANSIT, now, now, tag=new.tag)
-        self._orders[order.order_id] = number, order
-        account.enter(order)
+        self._ledger.enter(number, order)
         self._agenda.add(to_ms(now) + ceil(self.accept_delay_s * 1000), Due.ACCEPT, order.order_id)
         self._note(order)
         self._outbox.flush()
@@ -170,7 +158,7 @@ class Exchange:
             Refusal: NOT_FOUND, FINAL, IN_TRANSIT, or what ``submit`` and the risk desk refuse; the order
                 stays as it was.
         """
-        order = self._working(account_id, order_id)
+        order = self._ledger.changeable(account_id, order_id)
         now = self.clock.now()
         old = order.new
         new = replace(old, type=type, quantity=quantity, price=price, trigger=trigger, disclosed=disclosed)
@@ -198,7 +186,7 @@ class Exchange:
 
     def cancel(self, account_id: str, order_id: str) -> SimOrder:
         """Take an order out. Raises ``Refusal`` (NOT_FOUND, FINAL, IN_TRANSIT)."""
-        order = self._working(account_id, order_id)
+        order = self._ledger.changeable(account_id, order_id)
         self._end(order, Status.CANCELLED, self.clock.now())
         self._outbox.flush()
         return order
@@ -299,8 +287,8 @@ class Exchange:
         elif due is Due.MIDNIGHT:
             self._turn(_ist_day(at_ms))
         else:
-            for account_id in list(self._accounts):
-                self._flatten(account_id, ("MIS",), (subject,))
+            for account in self._ledger.accounts():
+                self._flatten(account.id, ("MIS",), (subject,))
 
     def _match_to(self, ms: int) -> None:
         last = ms // STEP_MS
@@ -312,16 +300,6 @@ class Exchange:
         if not self.hours.is_open(listing.exchange, at):
             raise Refusal(RefusalCode.CLOSED, f"{listing.exchange} is closed")
 
-    def _working(self, account_id: str, order_id: str) -> SimOrder:
-        order = self.account(account_id).orders.get(order_id)
-        if order is None:
-            raise Refusal(RefusalCode.NOT_FOUND, f"no order {order_id}")
-        if order.status is Status.TRANSIT:
-            raise Refusal(RefusalCode.IN_TRANSIT, f"order {order_id} is in transit; try again")
-        if order.status.is_final:
-            raise Refusal(RefusalCode.FINAL, f"order {order_id} is already {order.status.value}")
-        return order
-
     def _check_change(self, order: SimOrder, new: NewOrder, waits: bool, now: datetime) -> None:
         checks.check_terms(new, self._today)
         self._check_open(new.listing, now)
@@ -332,10 +310,9 @@ class Exchange:
         self.account(new.account).check_risk(order, new)
 
     def _accept(self, order_id: str, at: datetime) -> None:
-        known = self._orders.get(order_id)
-        if known is None or known[1].status is not Status.TRANSIT:
+        order = self._ledger.order(order_id)
+        if order is None or order.status is not Status.TRANSIT:
             return
-        number, order = known
         new = order.new
         order.updated_at = at
         try:
@@ -347,7 +324,7 @@ class Exchange:
             self._end(order, Status.REJECTED, at)
             return
         order.accepted_at = at
-        order.exchange_order_id = f"1{self._day:05d}{number:010d}"
+        order.exchange_order_id = f"1{self._day:05d}{self._ledger.number(order_id):010d}"
         self._priority += 1
         waits = new.type in _STOPS
         order.status = Status.TRIGGER_PENDING if waits else Status.OPEN
@@ -379,30 +356,8 @@ class Exchange:
         self._enter(entry_of(order, self._priority), False, at)
 
     def _fill(self, order: SimOrder, quantity: int, price_paise: int, at: datetime) -> None:
-        new = order.new
-        self._trade_count += 1
-        trade = SimTrade(
-            f"{self._day:05d}{self._trade_count:08d}",
-            order.order_id,
-            new.account,
-            new.listing,
-            new.side,
-            new.product,
-            quantity,
-            rupees(price_paise),
-            at,
-        )
-        order.trades.append(trade)
-        order.filled += quantity
-        value = sum((t.quantity * t.price for t in order.trades), Decimal(0))
-        order.average = (value / order.filled).quantize(Decimal("0.0001"))
-        order.updated_at = at
-        order.status = Status.PARTIAL if order.remaining else Status.FILLED
-        account = self.account(new.account)
-        account.book(trade)
-        if order.status.is_final:
-            account.working.pop(order.order_id, None)
-        self._tape.traded(new.listing, quantity)
+        trade = self._ledger.fill(order, quantity, price_paise, at, self._day)
+        self._tape.traded(order.new.listing, quantity)
         self._note(order, trade)
 
     def _end(self, order: SimOrder, status: Status, at: datetime, reason: str = "") -> None:
@@ -440,7 +395,7 @@ class Exchange:
 
     def _expire(self, due: int, segment: str) -> None:
         at = from_ms(due)
-        for account in self._accounts.values():
+        for account in self._ledger.accounts():
             for order in list(account.working.values()):
                 if order.new.listing.exchange == segment:
                     self._end(order, Status.EXPIRED, at, reason="not traded by the close")
@@ -449,11 +404,9 @@ class Exchange:
         """Close one day's books and open the next one's."""
         self._outbox.flush()
         self._day = day
-        states = [a.next_day(self._today, self._settle) for a in self._accounts.values()]
+        self._ledger.next_day(self._today, self._settle)
+        self._tape.new_day()
         self.universe.roll(self._today)
-        self._begin(states)
-        if self._journal is not None:
-            self._journal.begin_day(self._today, states)
         self._schedule_day()
 
     def _settle(self, listing: Listing) -> int:
@@ -461,42 +414,29 @@ class Exchange:
         last_day = ((listing.expiry or self._today) - EPOCH_DAY).days
         return self.prices.ltp(listing, from_ms((last_day + 1) * DAY_MS - IST_MS - 1))
 
-    def _begin(self, states: list[AccountState]) -> None:
-        self._accounts = {state.account: Account(state, self._mark) for state in states}
-        self._orders.clear()
-        self._tape.new_day()
-        self._issued = 0
-        self._trade_count = 0
-
     def _restore(self) -> None:
         """Take up the books of the journal; an earlier day's are closed first."""
         today = self._day
         if self._journal is not None:
             saved = self._journal.load()
-            self._begin(saved.accounts)
-            if saved.day is not None:
+            if saved.day is None:
+                self._journal.begin_day(self._today, [])
+            else:
                 self._day = (saved.day - EPOCH_DAY).days
+            self._ledger.begin(saved.accounts)
             for number, order in saved.orders:
                 self._take_up(number, order)
-        if self._day < today:
-            midnight = (self._day + 1) * DAY_MS - IST_MS
-            for segment in _SEGMENTS:
-                self._expire(midnight, segment)
-            self._turn(today)
+        if self._day >= today:
+            self._schedule_day()
             return
-        if self._journal is not None and not self._accounts:
-            self._journal.begin_day(self._today, [])
-        self._schedule_day()
+        for segment in _SEGMENTS:
+            self._expire((self._day + 1) * DAY_MS - IST_MS, segment)
+        self._turn(today)
 
     def _take_up(self, number: int, order: SimOrder) -> None:
-        self._orders[order.order_id] = number, order
-        self._issued = max(self._issued, number)
-        account = self.account(order.new.account)
-        account.enter(order)
+        self._ledger.take_up(number, order)
         for trade in order.trades:
-            account.book(trade)
-        account.trades.sort(key=lambda trade: trade.trade_id)
-        self._trade_count += len(order.trades)
+            self._tape.traded(trade.listing, trade.quantity)
         self._priority += 1
         book = self._matching.book(order.new.listing)
         if order.status is Status.TRANSIT:
@@ -507,7 +447,7 @@ class Exchange:
             book.rest(entry_of(order, self._priority))
 
     def _note(self, order: SimOrder, trade: SimTrade | None = None, status: Status | None = None) -> None:
-        self._outbox.note(self._orders[order.order_id][0], order, trade, status)
+        self._outbox.note(self._ledger.number(order.order_id), order, trade, status)
 
 
 def _ist_day(ms: int) -> int:

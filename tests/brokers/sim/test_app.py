@@ -99,12 +99,14 @@ def test_stopping_stops_the_venue_and_frees_the_port():
     asyncio.run(scenario())
 
 
-def test_stopping_does_not_wait_for_open_sockets():
+def test_stopping_does_not_wait_for_open_sockets(monkeypatch):
+    monkeypatch.setattr("brokers.sim.app._SHUTDOWN_S", 30)
+
     async def scenario():
         async with bench() as b:
             ws = await b.http.ws_connect(b.url("/feed"))
             await b.echo(ws, b"x")
-            await asyncio.wait_for(b.server.stop(), 2)
+            await asyncio.wait_for(b.server.stop(), 5)
 
     asyncio.run(scenario())
 

@@ -13,6 +13,8 @@ from brokers.sim.exchange.session import STEP_MS, to_ms
 from brokers.sim.exchange.types import Refusal, Status, Type, rupees
 from tests.brokers.sim.exchange.world import BUY, NOON, SELL, World
 
+LATER = NOON + timedelta(minutes=5)
+
 
 @pytest.fixture
 def world():
@@ -213,6 +215,21 @@ def test_one_long_step_and_many_short_ones_give_the_same_books():
         return [(o.status, [(t.at, t.quantity, t.price) for t in o.trades]) for o in orders]
 
     assert play(300) == play(0.25) == play(7.5)
+
+
+def test_an_order_sees_nothing_of_the_market_before_it_was_accepted():
+    def play(early_step):
+        world = World()
+        low = min(bar.low_paise for bar in world.prices.candles(world.listing(), NOON, LATER, "1m"))
+        order_at = LATER
+        world.clock.set(order_at)
+        if early_step:
+            world.exchange.step(order_at)
+        order = world.exchange.submit(world.new(quantity=10, type=Type.LIMIT, price=rupees(low)))
+        world.wait(60)
+        return order.status, [(t.at, t.price) for t in order.trades]
+
+    assert play(True) == play(False)
 
 
 # --- changing

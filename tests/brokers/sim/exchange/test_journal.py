@@ -42,6 +42,7 @@ def test_a_restart_finds_every_order_trade_position_and_rupee(tmp_path):
     # no close: as after kill -9
     again = World(state=tmp_path / "sim.db", clock=world.clock)
     assert books(again) == before
+    assert again.exchange.snapshot(again.listing()).volume == world.exchange.snapshot(world.listing()).volume
 
 
 def test_after_a_restart_orders_go_on(tmp_path):

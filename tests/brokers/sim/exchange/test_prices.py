@@ -53,7 +53,7 @@ SORTS = ["share", "cheap share", "index", "future", "call", "put", "far call", "
 @pytest.mark.parametrize("sort", SORTS)
 def test_a_snapshot_does_not_depend_on_what_was_asked_before(sort):
     listing = pick(sort)
-    moments = [AT + STEP * n for n in range(0, 4000, 37)]
+    moments = [AT + STEP * n for n in range(0, 60_000, 577)]
     warm = {at: OPEN.snapshot(listing, at) for at in moments}
     shuffled = moments[:]
     random.Random(1).shuffle(shuffled)
@@ -217,6 +217,8 @@ def test_a_closed_market_stands_where_it_closed():
     last = NSE.snapshot(share, close)
     sunday = NSE.snapshot(share, datetime(2026, 11, 22, 12, tzinfo=IST))
     assert (sunday.ltp_paise, sunday.seq, sunday.volume) == (last.ltp_paise, last.seq, last.volume)
+    early = NSE.snapshot(share, datetime(2026, 11, 23, 9, 14, 59, tzinfo=IST))
+    assert (early.ltp_paise, early.seq, early.high_paise) == (last.ltp_paise, last.seq, last.high_paise)
     monday = NSE.snapshot(share, datetime(2026, 11, 23, 9, 15, tzinfo=IST))
     assert monday.prev_close_paise == last.ltp_paise
     assert monday.seq > last.seq
