@@ -50,6 +50,7 @@ class KotakVenue:
         yield web.post("/_sim/kotak", self._turn)
 
     async def start(self) -> None:
+        _ = self.house.directory  # seconds for the full universe: before the first client, not in its call
         self._keeper = asyncio.create_task(self._keep(), name="kotak sessions")
 
     async def stop(self) -> None:
