@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -209,9 +209,12 @@ class Row:
     orders: int
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """Levels 4, 8 and 16: everything, with ``rows()`` left undecoded until asked for."""
+class Picture(NamedTuple):
+    """Levels 4, 8 and 16: everything, with ``rows()`` left undecoded until asked for.
+
+    A tuple, because it is the packet of the hot path: as a frozen dataclass of 31 fields decoding took 13 us
+    instead of 8.
+    """
 
     segment: str
     token: str
@@ -243,7 +246,7 @@ class Picture:
     bid_rows: int
     ask_rows: int
     divider: int
-    packed_rows: bytes = field(repr=False)
+    packed_rows: bytes
 
     def rows(self) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         """Bids and asks, best first; as many as really came, whatever the counts say."""
