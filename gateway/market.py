@@ -151,7 +151,7 @@ class Market:
         offered = self._parts.capabilities
         if interval not in offered.intervals:
             raise NotSupported(
-                f"interval {interval} is not offered by this broker; it has {', '.join(offered.intervals)}"
+                f"interval {interval} is not offered by this broker; /api/v1/intervals lists what it has"
             )
         if key.exchange not in offered.history_exchanges:
             raise NotSupported(f"this broker has no history for {key.exchange}")
