@@ -14,7 +14,7 @@ from typing import Any
 import zmq
 
 from gateway.stream.hub import Channel
-from gateway.stream.topics import parse
+from gateway.stream.topics import Name, parse
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,11 @@ class Bus:
     """An XPUB socket on the loop.
 
     Args:
-        on_topic: Called with a full topic (``NSE_SBIN_QUOTE``) and True when the first subscriber asks for
-            it, False when the last one leaves. Prefixes (``NSE_``) receive and are not reported.
+        on_topic: Called with the name of a full topic (``NSE_SBIN_QUOTE``) and True when the first subscriber
+            asks for it, False when the last one leaves. Prefixes (``NSE_``) receive and are not reported.
     """
 
-    def __init__(self, on_topic: Callable[[str, bool], None], *, high_water: int = HIGH_WATER) -> None:
+    def __init__(self, on_topic: Callable[[Name, bool], None], *, high_water: int = HIGH_WATER) -> None:
         self._on_topic = on_topic
         self._high_water = high_water
         self._context = zmq.Context()
@@ -134,6 +134,6 @@ class Bus:
         else:
             self._prefixes.discard(topic)
         with contextlib.suppress(UnicodeDecodeError):
-            text = topic.decode()
-            if parse(text) is not None:
-                self._on_topic(text, joined)
+            name = parse(topic.decode())
+            if name is not None:
+                self._on_topic(name, joined)

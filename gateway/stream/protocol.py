@@ -18,7 +18,7 @@ from gateway.stream.topics import DEPTH_LEVELS, pin
 
 _decode = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode
-_MODES: dict[object, Mode] = {
+_MODES = {
     **{m.name: m for m in Mode},
     **{str(int(m)): m for m in Mode},
 }
@@ -78,7 +78,7 @@ def mode_of(value: object) -> Mode:
     Raises:
         InvalidRequest: Code ``INVALID_MODE``.
     """
-    found = None if isinstance(value, bool) else _MODES.get(str(value).upper())
+    found = _MODES.get(str(value).upper())
     if found is None:
         raise InvalidRequest(
             f"Invalid mode: {str(value)[:40]}. Use 1 (LTP), 2 (Quote) or 3 (Depth)", code="INVALID_MODE"

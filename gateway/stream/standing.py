@@ -15,7 +15,7 @@ from brokers.errors import AlgoError, BrokerDown
 from brokers.model import Mode
 from gateway.stream.fanout import Fanout, Keeper
 from gateway.stream.protocol import Item
-from gateway.stream.topics import parse, pin
+from gateway.stream.topics import Name, pin
 
 log = logging.getLogger(__name__)
 
@@ -132,16 +132,13 @@ class Topics:
         self._changes: asyncio.Queue[tuple[Item, bool]] = asyncio.Queue(most_waiting)
         self.overflowed = 0
 
-    def heard(self, topic: str, joined: bool) -> None:
+    def heard(self, name: Name, joined: bool) -> None:
         """From the bus; never blocks."""
-        name = parse(topic)
-        if name is None:
-            return
         try:
             self._changes.put_nowait((Item(name.exchange, name.symbol, name.mode), joined))
         except asyncio.QueueFull:
             self.overflowed += 1
-            log.error("too many ZeroMQ subscriptions at once: %s not acted on", topic)
+            log.error("too many ZeroMQ subscriptions at once: %s not acted on", name)
 
     async def run(self) -> None:
         while True:

@@ -10,7 +10,19 @@ import zmq
 from brokers.model import InstrumentKey, Mode
 from gateway.stream.bus import Bus
 from gateway.stream.protocol import Item
-from tests.gateway.stream.rig import ask, hear, next_message, on_loop, running, subscriber, until
+from gateway.stream.standing import follow_table
+from tests.gateway.stream.rig import (
+    INSTRUMENTS,
+    TODAY,
+    ask,
+    hear,
+    instrument,
+    next_message,
+    on_loop,
+    running,
+    subscriber,
+    until,
+)
 
 SBIN = InstrumentKey("NSE", "SBIN")
 
@@ -66,12 +78,36 @@ async def test_bus_and_websocket_carry_the_same_number_and_bytes(tmp_path):
 
 
 @on_loop
-async def test_an_unknown_topic_is_wished_for_until_the_table_knows_it(tmp_path):
-    async with running(tmp_path) as rig, subscriber(rig.zmq_port, "NSE_NOSUCH_LTP"):
-        await until(lambda: len(rig.zmq_standing.waiting) == 1)
-        assert rig.feed.wanted == {}
+async def test_a_prefix_that_comes_and_goes_while_ticks_flow(tmp_path):
+    async with running(tmp_path) as rig, rig.client() as ws:
+        await ask(ws, action="subscribe", symbol="SBIN", exchange="NSE", mode=1)
+        rig.send("NSE", "SBIN", 801.0)
+        assert rig.bus.sent == 0
+        async with subscriber(rig.zmq_port, "") as sub:
+            await until(lambda: rig.bus.subscriptions == 1)
+            rig.send("NSE", "SBIN", 802.0)
+            assert (await next_message(sub))[1]["seq"] == 2
+        await until(lambda: rig.bus.subscriptions == 0)
+        rig.send("NSE", "SBIN", 803.0)
+        assert rig.bus.sent == 1
+
+
+@on_loop
+async def test_a_changed_table_answers_old_wishes_and_renews_what_is_wanted(tmp_path):
+    async with running(tmp_path) as rig, subscriber(rig.zmq_port, "NSE_NOSUCH_LTP", "NSE_SBIN_LTP"):
+        await until(lambda: len(rig.zmq_standing.waiting) == 1 and SBIN in rig.feed.wanted)
         [why] = rig.zmq_standing.waiting.values()
         assert "NOSUCH" in why
+        follow = follow_table(rig.table.synced_at, rig.fanout, [rig.zmq_standing], every_s=0.02)
+        task = asyncio.create_task(follow)
+        rig.feed.calls.clear()
+        renewed = instrument("NSE", "SBIN", token="9999", display="State Bank of India")
+        others = [i for i in INSTRUMENTS if i.key != SBIN]
+        rig.table.swap([*others, renewed, instrument("NSE", "NOSUCH")], TODAY)
+        await until(lambda: len(rig.feed.calls) == 3)
+        assert rig.feed.calls == [(SBIN, None), (SBIN, Mode.LTP), (InstrumentKey("NSE", "NOSUCH"), Mode.LTP)]
+        assert rig.zmq_standing.waiting == {}
+        task.cancel()
 
 
 @on_loop
@@ -114,7 +150,7 @@ async def test_a_full_subscriber_is_counted_sees_its_loss_and_takes_nothing_from
 @on_loop
 async def test_a_taken_port_is_an_error_with_its_number(tmp_path):
     async with running(tmp_path) as rig:
-        other = Bus(lambda topic, joined: None)
+        other = Bus(lambda name, joined: None)
         with pytest.raises(OSError, match="in use"):
             other.bind("127.0.0.1", rig.zmq_port)
         other.close()
@@ -127,6 +163,7 @@ async def test_messages_that_are_no_subscription_are_ignored(tmp_path):
         rude = context.socket(zmq.XSUB)
         rude.connect(f"tcp://127.0.0.1:{rig.zmq_port}")
         rude.send(b"\x07garbage")
+        rude.send(b"")
         rude.send(b"\x01\xff\xfe")
         rude.send(b"\x01NSE_SBIN_LTP")
         await until(lambda: SBIN in rig.feed.wanted)

@@ -42,7 +42,9 @@ def test_the_highest_mode_wanted_by_anybody_is_the_one_upstream():
 def test_subscribing_twice_is_holding_once():
     hub = Hub(10, "dhan")
     assert hub.subscribe(A, name(Mode.LTP), SBIN, 0).new
-    assert not hub.subscribe(A, name(Mode.LTP), SBIN, 0).new
+    again = hub.subscribe(A, name(Mode.LTP), SBIN, 0)
+    assert not again.new
+    assert again.channel.listeners == [A]
     assert hub.unsubscribe(A, name(Mode.LTP))[1] == [Want(SBIN, None)]
     assert hub.unsubscribe(A, name(Mode.LTP)) == (None, [])
 

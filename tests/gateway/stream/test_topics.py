@@ -20,6 +20,11 @@ def test_a_topic_reads_back_as_what_it_was_made_from(exchange, symbol, mode):
         assert parse(topic(name)) == name
 
 
+def test_a_symbol_whose_topic_would_name_another_instrument_has_none():
+    with pytest.raises(ValueError, match="no topic of its own"):
+        topic(Name("NSE", "INDEX_NIFTY", Mode.LTP))
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
