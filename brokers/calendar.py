@@ -76,9 +76,9 @@ class FileCalendar:
 class AlwaysOpen:
     """The simulated exchange: one session per IST day, midnight to midnight."""
 
-    def session(self, exchange: str, on: date) -> Session | None:  # noqa: ARG002
+    def session(self, exchange: str, on: date) -> Session | None:
         opens = datetime.combine(on, time(0), IST)
         return Session(opens, opens + timedelta(days=1))
 
-    def is_open(self, exchange: str, at: datetime) -> bool:  # noqa: ARG002
+    def is_open(self, exchange: str, at: datetime) -> bool:
         return True

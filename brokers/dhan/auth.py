@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +29,7 @@ from brokers.errors import (
     SettingsError,
 )
 from brokers.secret import Secret
+from brokers.totp import code
 from brokers.transport import Reply, Transport
 
 TOKEN_LIFE = timedelta(hours=24)
@@ -66,22 +65,6 @@ def claims(token: Secret) -> Claims:
         client_id=str(found.get("dhanClientId") or ""),
         consumer=str(found.get("tokenConsumerType") or ""),
     )
-
-
-def totp_code(seed: Secret, at: datetime) -> str:
-    """Six digits of RFC 6238 (SHA-1, 30 s). Own code because pyotp refuses the 16-letter seeds brokers show.
-
-    Raises:
-        ValueError: Not base32.
-    """
-    text = seed.reveal().replace(" ", "").rstrip("=").upper()
-    if not text:
-        raise ValueError("empty seed")
-    key = base64.b32decode(text + "=" * (-len(text) % 8))
-    digest = hmac.new(key, struct.pack(">Q", int(at.timestamp()) // 30), "sha1").digest()
-    start = digest[-1] & 15
-    number = struct.unpack_from(">I", digest, start)[0] & 0x7FFFFFFF
-    return f"{number % 1_000_000:06d}"
 
 
 def headers(session: BrokerSession) -> dict[str, str]:
@@ -216,8 +199,8 @@ class DhanAuth:
 
     def _code(self) -> str:
         try:
-            return totp_code(self._context.credentials["DHAN_TOTP_SECRET"], self._context.clock.now())
-        except (binascii.Error, ValueError) as exc:
+            return code(self._context.credentials["DHAN_TOTP_SECRET"].reveal(), self._context.clock.now())
+        except ValueError as exc:
             raise SettingsError("Dhan: DHAN_TOTP_SECRET is not a base32 seed") from exc
 
     def _renew_web(self, session: BrokerSession) -> BrokerSession:

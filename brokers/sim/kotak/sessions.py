@@ -140,6 +140,8 @@ class Sessions:
         self._clock = clock
         self._live: dict[str, list[Grant]] = {}  # trade grants, oldest first
         self._dead: set[str] = set()  # sids ended before their time
+        # view sids made since the account's tokens were last ended: a login may follow in the same second
+        self._views: dict[str, set[str]] = {}
         self._ended_s: dict[str, int] = {}  # account -> tokens of this second and before are dead
 
     def open(self, account: str, scope: Scope) -> Grant:
@@ -152,6 +154,8 @@ class Sessions:
         grant = Grant(account, scope, token, sid, now, expires_at)
         if scope is Scope.TRADE:
             self._keep(grant)
+        else:
+            self._views.setdefault(account, set()).add(sid)
         return grant
 
     def check(self, token: str, sid: str, *, trade: bool = True) -> Grant:
@@ -165,7 +169,8 @@ class Sessions:
         if self._clock.now() >= expires_at or sid in self._dead:
             raise TokenRefused(Reason.EXPIRED)
         known = [g for g in self._live.get(account, ()) if g.sid == sid]
-        if not known and issued_s <= self._ended_s.get(account, -1):
+        seen = known or sid in self._views.get(account, ())
+        if not seen and issued_s <= self._ended_s.get(account, -1):
             raise TokenRefused(Reason.EXPIRED)
         if trade and scope is not Scope.TRADE:
             raise TokenRefused(Reason.VIEW_ONLY)
@@ -197,6 +202,7 @@ class Sessions:
     def end(self, account: str) -> None:
         """Every token of the account is dead from now on."""
         self._dead.update(g.sid for g in self._live.pop(account, ()))
+        self._dead.update(self._views.pop(account, ()))
         self._ended_s[account] = int(self._clock.now().timestamp())
 
     def close(self, grant: Grant) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from brokers.clock import ManualClock
 from brokers.contract import BrokerContext, BrokerSession
-from brokers.dhan.auth import DhanAuth, claims, totp_code
+from brokers.dhan.auth import DhanAuth, claims
 from brokers.errors import BrokerDown, BrokerError, LoginRequired, RateLimited, SettingsError
 from brokers.secret import Secret
 from brokers.transport import Transport
@@ -65,17 +65,6 @@ def test_claims_of_a_token_and_of_something_else() -> None:
     assert (found.consumer, found.client_id) == ("SELF", ID)
     for other in ("", "abc", "a.b.c", "a.bnVsbA.c"):
         assert claims(Secret(other)).expires_at is None
-
-
-@pytest.mark.parametrize("seconds", [0, 29, 30, 59, 10**9])
-def test_codes_are_those_of_the_reference_implementation(seconds: int) -> None:
-    at = datetime.fromtimestamp(seconds, UTC)
-    assert totp_code(Secret(SEED), at) == pyotp.TOTP(SEED).at(seconds)
-
-
-def test_a_short_seed_in_groups_makes_codes_too() -> None:
-    # the well-known value of this well-known seed
-    assert totp_code(Secret("jbsw y3dp ehpk 3pxp"), datetime.fromtimestamp(0, UTC)) == "282760"
 
 
 def test_a_given_token_is_checked_and_lives_as_long_as_it_says(server: State) -> None:
