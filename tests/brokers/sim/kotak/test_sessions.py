@@ -115,6 +115,15 @@ def test_ending_an_account_kills_its_tokens_but_not_the_next_login(clock):
     assert store.sid_is_good("ABCDE", fresh.sid)
 
 
+def test_a_login_in_the_second_of_the_end_works(clock):
+    store = Sessions(clock)
+    before = store.open("ABCDE", Scope.VIEW)
+    store.end("ABCDE")
+    after = store.open("ABCDE", Scope.VIEW)
+    assert reason(store, before.token, before.sid) is Reason.EXPIRED
+    assert store.check(after.token, after.sid, trade=False).account == "ABCDE"
+
+
 def test_logout_ends_one_session(clock):
     store = Sessions(clock)
     first, second = store.open("ABCDE", Scope.TRADE), store.open("ABCDE", Scope.TRADE)
