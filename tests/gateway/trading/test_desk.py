@@ -218,6 +218,29 @@ def test_an_order_the_feed_shows_first_ends_the_wait(bench):
     assert (answer.ok, answer.order_id, answer.status) == (True, "1", OrderStatus.COMPLETE)
 
 
+def test_the_feed_ends_the_wait_also_while_the_broker_hangs(tmp_path):
+    bench = Bench(tmp_path / "one.db", patience_s=60)
+    bench.open()
+    hanging, release = threading.Event(), threading.Event()
+
+    def hang(name):
+        hanging.set()
+        release.wait(30)
+
+    def feed(order):
+        update = OrderUpdate(order, now())
+        threading.Thread(target=lambda: hanging.wait(10) and bench.desk.on_update(update)).start()
+        bench.rest.on_read = hang
+        return OutcomeUnknown("timeout")
+
+    bench.rest.on_place = feed
+    begun = time.monotonic()
+    assert place(bench).order_id == "1"
+    assert time.monotonic() - begun < 25, "waited for the hanging reading instead"
+    release.set()
+    bench.close()
+
+
 def test_a_never_reached_order_that_shows_up_is_believed(bench):
     held = []
     bench.rest.on_place = lambda order: held.append(order) or OutcomeUnknown("timeout")
@@ -580,6 +603,15 @@ def test_a_cancel_is_repeated_only_after_the_book_showed_the_order_working(bench
     bench.rest.on_read = lambda name: None
     assert bench.desk.cancel(order_id, received_ns=now()).ok
     assert bench.rest.count("cancel") == 2
+
+
+def test_a_lost_cancel_of_an_order_the_book_does_not_show_is_not_repeated(bench):
+    order_id = place(bench).order_id
+    bench.rest.on_change = lambda kind, order: OutcomeUnknown("timeout")
+    bench.desk.cancel(order_id, received_ns=now())
+    del bench.rest.book[order_id]
+    assert bench.desk.cancel(order_id, received_ns=now()).code == "OUTCOME_UNKNOWN"
+    assert bench.rest.count("cancel") == 1
 
 
 @pytest.mark.parametrize(("error", "code", "_"), NOTHING_HAPPENED, ids=lambda v: getattr(v, "code", None))
