@@ -129,6 +129,8 @@ class Sessions:
     Args:
         stored: The newest stored session (blocking; run in a worker thread).
         on_session: Told of each session handed out, so that its secrets never reach a log.
+        patience_s: How long an api process that does not answer is asked again before that is reported; it
+            starts together with the feed.
     """
 
     def __init__(
@@ -136,10 +138,13 @@ class Sessions:
         link: Link,
         stored: Callable[[], BrokerSession],
         on_session: Callable[[BrokerSession], None],
+        *,
+        patience_s: float = 3.0,
     ) -> None:
         self._link = link
         self._stored = stored
         self._on_session = on_session
+        self._patience_s = patience_s
         # several sockets of one feed fail together; one question is enough
         self._asking = asyncio.Lock()
 
@@ -163,12 +168,18 @@ class Sessions:
         return session if session.generation > failed_generation else None
 
     async def _renew(self, failed_generation: int) -> None:
-        try:
-            status, body = await self._link.post(
-                RENEW_PATH, {"failed_generation": failed_generation}, timeout_s=60.0
-            )
-        except BrokerDown as exc:
-            raise LoginRequired(str(exc)) from exc
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + self._patience_s
+        while True:
+            try:
+                status, body = await self._link.post(
+                    RENEW_PATH, {"failed_generation": failed_generation}, timeout_s=60.0
+                )
+                break
+            except BrokerDown as exc:
+                if loop.time() >= give_up_s:
+                    raise LoginRequired(str(exc)) from exc
+            await asyncio.sleep(0.1)
         if status != 200:
             message = body.get("message") if isinstance(body, dict) else None
             raise LoginRequired(str(message or f"session renewal answered HTTP {status}"))

@@ -11,6 +11,7 @@ from brokers.model import InstrumentKey, Mode
 from gateway.stream.bus import Bus
 from gateway.stream.protocol import Item
 from gateway.stream.standing import follow_table
+from gateway.stream.topics import Name
 from tests.gateway.stream.rig import (
     INSTRUMENTS,
     TODAY,
@@ -23,6 +24,7 @@ from tests.gateway.stream.rig import (
     subscriber,
     until,
 )
+from tests.ports import free_ports
 
 SBIN = InstrumentKey("NSE", "SBIN")
 
@@ -196,3 +198,17 @@ async def test_standing_wishes_follow_a_changing_list(tmp_path):
         assert rig.zmq_standing.waiting == {}
         await asyncio.gather(rig.zmq_standing.become([two]), rig.zmq_standing.become([]))
         assert rig.feed.wanted == {}
+
+
+@on_loop
+async def test_only_full_topics_are_reported_each_way():
+    heard = []
+    bus = Bus(lambda name, joined: heard.append((name, joined)))
+    [port] = free_ports(1)
+    bus.bind("127.0.0.1", port)
+    async with subscriber(port, "NSE_", "", "DHAN_dhan_orders", "NSE_M&M_DEPTH"):
+        await until(lambda: bus.subscriptions == 4)
+    await until(lambda: bus.subscriptions == 0)
+    name = Name("NSE", "M&M", Mode.DEPTH)
+    assert heard == [(name, True), (name, False)]
+    bus.close()

@@ -84,9 +84,19 @@ def test_what_stands_in_the_way_of_a_session_is_said(api, says):
     async def scenario():
         stored = Stored()
         with pytest.raises(LoginRequired, match=says):
-            await Sessions(Api(stored, **api), stored, lambda s: None)(0)
+            await Sessions(Api(stored, **api), stored, lambda s: None, patience_s=0)(0)
 
     scenario()
+
+
+@on_loop
+async def test_an_api_process_that_is_still_starting_is_asked_again():
+    stored = Stored()
+    api = Api(stored, makes=1, down=True)
+    asking = asyncio.create_task(Sessions(api, stored, lambda s: None)(0))
+    await until(lambda: len(api.asked) >= 2)
+    api.down = False
+    assert (await asking).generation == 1
 
 
 class Crashing:
