@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from brokers.errors import NotFound
-from brokers.model import OrderStatus
 from gateway.api import present
 from gateway.api.parts import Call, Parts
 
@@ -18,19 +16,7 @@ def order_status(parts: Parts, call: Call) -> dict[str, Any]:
         raise NotFound(f"Order {order_id} not found")
     row = present.order_row(order, parts.desk.strategy_of(order_id))
     row["price_type"] = row["pricetype"]
-    if order.status is OrderStatus.COMPLETE and not order.average_price:
-        row["average_price"] = _average_from_trades(parts, order.order_id)
     return {"status": "success", "data": row}
-
-
-def _average_from_trades(parts: Parts, order_id: str) -> float:
-    """Brokers show a complete order before its average; the trades have it."""
-    trades = [trade for trade in parts.desk.trades() if trade.order_id == order_id]
-    quantity = sum(trade.quantity for trade in trades)
-    if not quantity:
-        return 0.0
-    value = sum((trade.price * trade.quantity for trade in trades), Decimal(0))
-    return float(round(value / quantity, 4))
 
 
 def order_book(parts: Parts, _call: Call) -> dict[str, Any]:

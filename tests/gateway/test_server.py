@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -121,9 +122,23 @@ def test_what_is_not_a_request_is_refused_and_the_connection_closed(data, status
     assert b'"status":"error"' in answer
 
 
-def test_a_request_that_trickles_in_is_cut_off():
-    with serving(request_s=0.3, read_s=0.2) as server:
+def test_a_request_that_stops_half_way_is_cut_off():
+    with serving(request_s=60, read_s=0.2) as server:
         answer = raw(server, b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_request_that_trickles_in_is_cut_off():
+    with serving(request_s=0.3, read_s=60) as server:
+        sock = socket.create_connection(("127.0.0.1", server.port), 5)
+        sock.settimeout(0.02)
+        answer, end = b"", time.monotonic() + 5
+        while not answer:
+            assert time.monotonic() < end, "a byte now and then holds the thread"
+            sock.sendall(b"G")
+            with contextlib.suppress(TimeoutError):
+                answer = sock.recv(100)
+        sock.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
@@ -135,6 +150,8 @@ def test_an_idle_connection_makes_room_when_the_house_is_full():
         client.request("POST", "/new", body="x")
         assert client.getresponse().status == 200
         client.close()
+        idle[0].settimeout(5)
+        assert idle[0].recv(1) == b"", "the longest idle one was closed"
         for sock in idle:
             sock.close()
 

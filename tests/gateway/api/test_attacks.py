@@ -44,6 +44,13 @@ def test_another_host_is_refused_on_every_request(server, path, host):
     client.close()
 
 
+def test_more_slashes_are_no_way_round_the_sign_in(server):
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    client.request("GET", "//socket.io/?EIO=4&transport=polling")
+    assert client.getresponse().status == 401
+    client.close()
+
+
 @pytest.mark.parametrize(
     ("host", "fits"),
     [
