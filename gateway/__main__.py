@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -24,9 +25,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--home", required=True, type=Path)
     parser.add_argument("--instance", required=True)
     parser.add_argument("--venue", required=True, choices=[v.value for v in Venue])
+    parser.add_argument("--symbols", default="", help="subscribed from the start, with the env file's")
+    parser.add_argument("--sim-hours", default="", choices=["", "always", "nse"])
     args = parser.parse_args(argv)
     try:
         loaded = instance_settings.load(args.home.resolve(), args.instance, Venue(args.venue))
+        symbols = tuple(s.strip() for s in args.symbols.split(",") if s.strip())
+        loaded = replace(
+            loaded,
+            symbols=tuple(dict.fromkeys((*loaded.symbols, *symbols))),
+            sim_hours=args.sim_hours or loaded.sim_hours,
+        )
         role = importlib.import_module(ROLES[args.role])
         return cast(int, role.main(loaded))
     except SettingsError as exc:

@@ -38,22 +38,22 @@ def status_table(status: Mapping[str, Any], width: int = 120) -> Table:
     """One row per instance; below a row that is not ready, what it waits for.
 
     Args:
-        width: Columns of the terminal; below 110 the pids are left to ``--json``.
+        width: Columns of the terminal; below 110 pids, uptime and restarts are left to ``--json``.
     """
     sim = ": simulated brokers, no real orders" if status["venue"] == "sim" else ""
-    table = Table(title=f"algo{sim}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(
+        title=f"algo{sim}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+        collapse_padding=True,
+    )
     wide = width >= 110
-    table.add_column("instance", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("web/ws/zmq", no_wrap=True)
-    if wide:
-        table.add_column("pids", no_wrap=True)
-    table.add_column("up", justify="right", no_wrap=True)
-    table.add_column("restarts", justify="right", no_wrap=True)
-    table.add_column("session", no_wrap=True)
-    table.add_column("feed", no_wrap=True)
-    table.add_column("tick age", justify="right", no_wrap=True)
-    table.add_column("ticks/s", justify="right", no_wrap=True)
+    columns = ["instance", "state", "web/ws/zmq", *(("pids", "up", "restarts") if wide else ())]
+    for name in (*columns, "session", "feed", "tick age", "ticks/s"):
+        numeric = name in ("up", "restarts", "tick age", "ticks/s")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
     waits: list[str] = []
     for row in status["instances"]:
         table.add_row(*_cells(row, wide))
@@ -79,11 +79,13 @@ def _cells(row: Mapping[str, Any], wide: bool) -> list[Text]:
         Text("/".join(str(ports.get(k, "-")) for k in ("web", "websocket", "zeromq"))),
     ]
     if wide:
-        cells.append(Text(" ".join(f"{role}:{pid}" for role, pid in pids.items() if pid) or "-"))
+        cells += [
+            Text(" ".join(f"{role}:{pid}" for role, pid in pids.items() if pid) or "-"),
+            Text(duration(row.get("uptime_s"))),
+            Text(str(row.get("restarts", "-"))),
+        ]
     return [
         *cells,
-        Text(duration(row.get("uptime_s"))),
-        Text(str(row.get("restarts", "-"))),
         Text(str(session.get("state", "-"))),
         Text(str(row.get("feed_state") or "-")),
         Text("-" if age is None else f"{age:.1f} s"),
