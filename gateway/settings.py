@@ -300,27 +300,9 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         credentials=credentials,
         endpoints=endpoints,
         options={key: env.text(key, default) for key, default in spec.options.items()},
-        rate_limits=RateLimits(
-            api=env.text("API_RATE_LIMIT", "50 per second"),
-            order=env.text("ORDER_RATE_LIMIT", "10 per second"),
-            smart_order=env.text("SMART_ORDER_RATE_LIMIT", "10 per second"),
-            login_minute=env.text("LOGIN_RATE_LIMIT_MIN", "5 per minute"),
-            login_hour=env.text("LOGIN_RATE_LIMIT_HOUR", "25 per hour"),
-            webhook=env.text("WEBHOOK_RATE_LIMIT", "100 per minute"),
-        ),
-        trading=TradingRules(
-            order_deadline_s=env.number("ORDER_DEADLINE_SECONDS", 2.0, 0.05, 60.0),
-            broker_timeout_s=env.number("BROKER_TIMEOUT_SECONDS", 10.0, 0.5, 120.0),
-            reconcile_positions_s=env.number("RECONCILE_POSITIONS_SECONDS", 60.0, 1.0, 3600.0),
-            reconcile_orders_s=env.number("RECONCILE_ORDERS_SECONDS", 10.0, 0.5, 3600.0),
-        ),
-        stream=StreamRules(
-            auth_grace_s=env.number("WS_AUTH_GRACE_SECONDS", 15.0, 1.0, 600.0),
-            max_queue=int(env.number("WS_MAX_QUEUE", 1024, 16, 1_000_000)),
-            ping_interval_s=env.number("WS_PING_INTERVAL", 20.0, 1.0, 600.0),
-            ping_timeout_s=env.number("WS_PING_TIMEOUT", 20.0, 1.0, 600.0),
-            max_symbols=int(env.number("MAX_SYMBOLS", spec.capabilities.feed_instruments, 1, 1_000_000)),
-        ),
+        rate_limits=_rate_limits(env),
+        trading=_trading(env),
+        stream=_stream(env, spec),
         symbols=_symbols(env, home),
         log_level=env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         sim_hours=env.choice("SIM_HOURS", "always", ("always", "nse")),
@@ -328,6 +310,36 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         sim_seed=int(env.number("SIM_SEED", 1, 0, 2**31)),
         warnings=tuple(warnings),
         source={key: env.where(key) for key in env.values},
+    )
+
+
+def _rate_limits(env: EnvFile) -> RateLimits:
+    return RateLimits(
+        api=env.text("API_RATE_LIMIT", "50 per second"),
+        order=env.text("ORDER_RATE_LIMIT", "10 per second"),
+        smart_order=env.text("SMART_ORDER_RATE_LIMIT", "10 per second"),
+        login_minute=env.text("LOGIN_RATE_LIMIT_MIN", "5 per minute"),
+        login_hour=env.text("LOGIN_RATE_LIMIT_HOUR", "25 per hour"),
+        webhook=env.text("WEBHOOK_RATE_LIMIT", "100 per minute"),
+    )
+
+
+def _trading(env: EnvFile) -> TradingRules:
+    return TradingRules(
+        order_deadline_s=env.number("ORDER_DEADLINE_SECONDS", 2.0, 0.05, 60.0),
+        broker_timeout_s=env.number("BROKER_TIMEOUT_SECONDS", 10.0, 0.5, 120.0),
+        reconcile_positions_s=env.number("RECONCILE_POSITIONS_SECONDS", 60.0, 1.0, 3600.0),
+        reconcile_orders_s=env.number("RECONCILE_ORDERS_SECONDS", 10.0, 0.5, 3600.0),
+    )
+
+
+def _stream(env: EnvFile, spec: BrokerSpec) -> StreamRules:
+    return StreamRules(
+        auth_grace_s=env.number("WS_AUTH_GRACE_SECONDS", 15.0, 1.0, 600.0),
+        max_queue=int(env.number("WS_MAX_QUEUE", 1024, 16, 1_000_000)),
+        ping_interval_s=env.number("WS_PING_INTERVAL", 20.0, 1.0, 600.0),
+        ping_timeout_s=env.number("WS_PING_TIMEOUT", 20.0, 1.0, 600.0),
+        max_symbols=int(env.number("MAX_SYMBOLS", spec.capabilities.feed_instruments, 1, 1_000_000)),
     )
 
 

@@ -29,7 +29,7 @@ from gateway.stream.bus import Bus
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout
 from gateway.stream.hub import Hub
-from gateway.stream.library import Library
+from gateway.stream.records import Records
 from gateway.stream.relay import OrderRelay
 from gateway.stream.server import Facts, StreamServer
 from gateway.stream.standing import Account, Standing, Topics, follow_table, pinned
@@ -93,7 +93,7 @@ class FeedProcess:
         self.settings = settings
         self._redactor = redactor
         self._clock = SystemClock()
-        self.library = Library(settings, self._clock)
+        self.records = Records(settings, self._clock)
         self._link = ApiLink(settings)
         self._bad_frames = BadFrames(settings.log_dir / f"{settings.name}.bad-frames.jsonl", self._clock.now)
         self.relay = OrderRelay(self._link)
@@ -103,7 +103,7 @@ class FeedProcess:
         self.fanout = Fanout(
             Hub(settings.stream.max_symbols, settings.broker),
             want=self.upstream.want,
-            table=self.library.table,
+            table=self.records.table,
             monotonic=self._clock.monotonic,
         )
         self.upstream.join(self.fanout)
@@ -121,12 +121,12 @@ class FeedProcess:
             bus=self.bus,
             relay=self.relay,
             standings=self._standings,
-            database_problem=lambda: self.library.problem,
+            database_problem=lambda: self.records.problem,
             bad_frames=lambda: self._bad_frames.count,
         )
         facts = Facts(settings.broker, settings.name, self.status.adapter_status, self.status.pages())
         gate = Gate(settings.allowed_hosts, (settings.port, settings.ws_port))
-        self.server = StreamServer(self.fanout, self.library, gate, facts, self._clock, settings.stream)
+        self.server = StreamServer(self.fanout, self.records, gate, facts, self._clock, settings.stream)
         self.status.watch(self.server)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -146,7 +146,7 @@ class FeedProcess:
         except OSError as exc:
             sock.close()
             raise _binding(settings, "ZMQ_PORT", settings.zmq_host, settings.zmq_port, exc) from exc
-        self.library.open()
+        self.records.open()
         await self.server.start(sock)
         self._begin(self.relay.run())
         self._begin(self._topics.run())
@@ -189,7 +189,7 @@ class FeedProcess:
         if len(self.relay):
             log.warning("%d order updates not delivered; the api process reads the books", len(self.relay))
         self.bus.close()
-        self.library.close()
+        self.records.close()
 
     # parts ---------------------------------------------------------------------------------------------
 
@@ -205,10 +205,10 @@ class FeedProcess:
 
     async def _feed(self) -> None:
         """Wait for the database, then run the broker feed and the subscriptions that need no client."""
-        while not self.library.open():
+        while not self.records.open():
             await asyncio.sleep(0.25)
         followers = (
-            follow_table(self.library.synced_at, self.fanout, self._standings.values()),
+            follow_table(self.records.synced_at, self.fanout, self._standings.values()),
             self._account.run(),
             self.upstream.run(self._make_feed),
         )
@@ -226,10 +226,10 @@ class FeedProcess:
             endpoints=settings.endpoints,
             options=settings.options,
             clock=self._clock,
-            instruments=self.library,
+            instruments=self.records,
             calendar=calendar,
         )
-        sessions = Sessions(self._link, self.library.session, self._hide)
+        sessions = Sessions(self._link, self.records.session, self._hide)
         return registry.open_broker(settings.broker).feed(context, sessions, sink)
 
     def _hide(self, session: BrokerSession) -> None:

@@ -29,7 +29,7 @@ class _Open:
     table: InstrumentStore
 
 
-class Library:
+class Records:
     """Opens when it can. Every method may be called from a worker thread."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
