@@ -1,4 +1,4 @@
-"""``python -m gateway api|feed --home HOME --instance NAME --venue sim|live``: one process."""
+"""``python -m gateway api|feed|call --home HOME --instance NAME --venue sim|live``: one process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway import settings as instance_settings
 
 EXIT_SETTINGS = 2
 # looked up by name so that a feed process never loads Flask, nor an api process the feed
-ROLES = {"api": "gateway.runtime", "feed": "gateway.stream.runtime"}
+ROLES = {"api": "gateway.runtime", "feed": "gateway.stream.runtime", "call": "gateway.offline"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--venue", required=True, choices=[v.value for v in Venue])
     parser.add_argument("--symbols", default="", help="subscribed from the start, with the env file's")
     parser.add_argument("--sim-hours", default="", choices=["", "always", "nse"])
+    parser.add_argument("--method", default="GET", help="of the one call that role `call` answers")
+    parser.add_argument("--path", default="/internal/status")
     args = parser.parse_args(argv)
     try:
         loaded = instance_settings.load(args.home.resolve(), args.instance, Venue(args.venue))
@@ -37,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
             sim_hours=args.sim_hours or loaded.sim_hours,
         )
         role = importlib.import_module(ROLES[args.role])
+        if args.role == "call":
+            return cast(int, role.main(loaded, args.method, args.path, sys.stdin.read()))
         return cast(int, role.main(loaded))
     except SettingsError as exc:
         sys.stderr.write(f"{exc}\n")

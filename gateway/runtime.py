@@ -1,4 +1,4 @@
-"""Composition root of the api process: everything is built here and handed to those who need it."""
+"""The life of the api process: start, serve, stop, and the exit codes the supervisor understands."""
 
 from __future__ import annotations
 
@@ -11,33 +11,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from brokers import registry
-from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
 from brokers.clock import Clock, SystemClock
-from brokers.contract import Broker, BrokerContext, BrokerSession
 from brokers.errors import SettingsError, StoreError
-from brokers.model import Venue
 from brokers.redact import Redactor
-from gateway import app as web_app
 from gateway import log as logs
-from gateway.api.limits import Limits
-from gateway.api.parts import Parts
-from gateway.keys import Keys
-from gateway.market import Market, MarketParts
+from gateway.compose import Composed, compose
 from gateway.server import Server
-from gateway.session import SessionManager
 from gateway.settings import Settings
-from gateway.store import engine
-from gateway.store.instruments import InstrumentStore
-from gateway.store.journal import Journal
-from gateway.store.users import Users
 from gateway.stream.topics import pin
-from gateway.sync import InstrumentKeeper
-from gateway.ticks import TickCache
-from gateway.trading.desk import DeskParts, OrderDesk
-from gateway.trading.limiter import Limiter
-from gateway.web.access import OneTimeCode, WebSessions
-from gateway.web.live import Live
 
 log = logging.getLogger(__name__)
 
@@ -56,26 +37,19 @@ class Process:
     """One api process, built and not yet started."""
 
     settings: Settings
-    database: engine.Database
-    session: SessionManager
-    keeper: InstrumentKeeper
-    ticks: TickCache
-    desk: OrderDesk
-    live: Live
+    made: Composed
     server: Server
-    code: OneTimeCode
-    parts: Parts
 
     def start(self) -> None:
         """Start every thread; returns while login, instruments and reconciliation still run."""
         threading.Thread(target=self.server.serve_forever, name="accept", daemon=True).start()
-        self.ticks.start()
-        self.ticks.want(pin(text) for text in self.settings.symbols)
-        self.session.start()
-        self.keeper.start()
-        self.desk.start()
-        self.live.start()
-        if (code := self.code.current()) is not None:
+        self.made.ticks.start()
+        self.made.ticks.want(pin(text) for text in self.settings.symbols)
+        self.made.session.start()
+        self.made.keeper.start()
+        self.made.desk.start()
+        self.made.live.start()
+        if (code := self.made.code.current()) is not None:
             log.warning(
                 "no owner account yet: open %s/setup and give the one-time code %s",
                 self.settings.url,
@@ -86,13 +60,13 @@ class Process:
     def stop(self) -> None:
         """No new requests first, the journal last."""
         steps: tuple[Callable[[], None], ...] = (
-            self.live.stop,
+            self.made.live.stop,
             lambda: self.server.stop(STOP_WITHIN_S),
-            self.keeper.stop,
-            self.desk.stop,
-            self.session.stop,
-            self.ticks.stop,
-            self.database.close,
+            self.made.keeper.stop,
+            self.made.desk.stop,
+            self.made.session.stop,
+            self.made.ticks.stop,
+            self.made.database.close,
         )
         for step in steps:
             try:
@@ -102,112 +76,20 @@ class Process:
 
 
 def build(settings: Settings, redactor: Redactor, clock: Clock) -> Process:
-    """Open the store (which takes the instance's lock), bind the port, wire everything.
+    """Compose everything (which takes the instance's lock) and bind the port.
 
     Raises:
         SettingsError: A wrong setting, or a database that is not ours.
         StoreError: Another api process of this instance runs.
         OSError: The port is taken.
     """
-    limits = Limits(settings.rate_limits)
-    broker = registry.open_broker(settings.broker)
-    database = engine.open(settings.databases.main, settings.venue)
+    made = compose(settings, redactor, clock)
     try:
-        return _wire(settings, redactor, clock, database, broker, limits)
-    except BaseException:
-        database.close()
+        server = Server(made.app, settings.host, settings.port)
+    except OSError:
+        made.database.close()
         raise
-
-
-def _wire(
-    settings: Settings,
-    redactor: Redactor,
-    clock: Clock,
-    database: engine.Database,
-    broker: Broker,
-    limits: Limits,
-) -> Process:
-    def hide(session: BrokerSession) -> None:
-        for secret in session.secrets.values():
-            redactor.add(secret)
-
-    always = settings.venue is Venue.SIM and settings.sim_hours == "always"
-    calendar: Calendar = AlwaysOpen() if always else FileCalendar()
-    instruments = InstrumentStore(database, clock)
-    context = BrokerContext(
-        credentials=settings.credentials,
-        endpoints=settings.endpoints,
-        options=settings.options,
-        clock=clock,
-        instruments=instruments,
-        calendar=calendar,
-    )
-    session = SessionManager(
-        broker.auth(context),
-        database,
-        settings.pepper,
-        settings.fernet_salt,
-        clock,
-        broker=settings.broker,
-        lead_s=_lead_s(settings),
-        on_session=hide,
-    )
-    rest = broker.rest(context, session.current)
-    limiter = Limiter(settings.spec, clock)
-    ticks = TickCache(settings.zmq_host, settings.zmq_port, clock)
-    market = Market(
-        MarketParts(
-            rest=rest,
-            instruments=instruments,
-            limiter=limiter,
-            capabilities=settings.spec.capabilities,
-            clock=clock,
-            ticks=ticks,
-            on_login_required=session.renew_soon,
-        )
-    )
-    desk = OrderDesk(
-        DeskParts(
-            rest=rest,
-            instruments=instruments,
-            journal=Journal(database, clock),
-            limiter=limiter,
-            calendar=calendar,
-            clock=clock,
-            rules=settings.trading,
-            capabilities=settings.spec.capabilities,
-            last_price=market.last_price,
-            on_login_required=session.renew_soon,
-        )
-    )
-    keeper = InstrumentKeeper(
-        broker.instruments(context, session.current),
-        instruments,
-        clock,
-        logged_in=lambda: session.status().state == "valid",
-    )
-    users = Users(database, clock)
-    code = OneTimeCode(needed=not users.exists())
-    sessions = WebSessions(clock)
-    live = Live(sessions)
-    parts = Parts(
-        settings=settings,
-        clock=clock,
-        keys=Keys(database, settings.pepper, clock),
-        users=users,
-        session=session,
-        desk=desk,
-        instruments=instruments,
-        market=market,
-        sync=keeper,
-        limits=limits,
-        started_at=clock.now().isoformat(),
-        owner_code=code,
-        on_update=live.on_update,
-    )
-    app = web_app.create(parts, code, sessions, live)
-    server = Server(app, settings.host, settings.port)
-    return Process(settings, database, session, keeper, ticks, desk, live, server, code, parts)
+    return Process(settings, made, server)
 
 
 def main(settings: Settings) -> int:
@@ -246,16 +128,3 @@ def main(settings: Settings) -> int:
     with contextlib.suppress(Exception):
         logging.shutdown()
     return EXIT_OK
-
-
-def _lead_s(settings: Settings) -> float:
-    """How long before its end a session is renewed; a broker may have its own setting in minutes."""
-    name = f"{settings.broker.upper()}_LOGIN_LEAD_MINUTES"
-    text = settings.options.get(name, "10")
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = -1.0
-    if not 0 < minutes <= 600:
-        raise SettingsError(f"{settings.where(name)}: {name} is {text}, expected minutes above 0 to 600")
-    return minutes * 60

@@ -83,8 +83,11 @@ class InstrumentKeeper:
             return True
         return datetime.fromisoformat(synced_at) < last_cut_off(self._clock.now())
 
-    def sync(self) -> tuple[SyncReport, Mapping[str, int]]:
-        """Now, in this thread. Whoever waited for a running one gets its report.
+    def sync(self, files: Mapping[str, bytes] | None = None) -> tuple[SyncReport, Mapping[str, int]]:
+        """Now, in this thread. Whoever waited for a running download gets its report.
+
+        Args:
+            files: The broker's files, already at hand; None downloads them.
 
         Returns:
             The counts, and what was left out of the broker's file and why.
@@ -97,11 +100,11 @@ class InstrumentKeeper:
         self._waiting += 1
         with self._one:
             self._waiting -= 1
-            if self._finished != finished_before and self._last is not None:
+            if files is None and self._finished != finished_before and self._last is not None:
                 return self._last
             self._busy = True
             try:
-                self._last = self._load()
+                self._last = self._load(files)
             except AlgoError as exc:
                 self._error = str(exc)
                 raise
@@ -112,10 +115,10 @@ class InstrumentKeeper:
             finally:
                 self._busy = False
 
-    def _load(self) -> tuple[SyncReport, Mapping[str, int]]:
+    def _load(self, files: Mapping[str, bytes] | None) -> tuple[SyncReport, Mapping[str, int]]:
         today = self._clock.now().astimezone(IST).date()
         began = self._clock.monotonic()
-        parsed = self._source.parse(self._source.download(), today)
+        parsed = self._source.parse(self._source.download() if files is None else files, today)
         report = self._store.swap(parsed.rows, today)
         log.info(
             "instruments loaded",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
 import sys
@@ -85,19 +86,38 @@ def load_running(home: Path, name: str) -> Settings:
 def ask_api(
     one: Settings, method: str, path: str, body: object = None, timeout_s: float = 30.0
 ) -> tuple[int, Any]:
-    """Call an instance's loopback interface.
+    """Call an instance's loopback interface; without a running api process, inside its lock.
 
     Raises:
-        CommandFailed: The api process does not answer; says how to start it.
+        CommandFailed: The api process runs and does not answer, or the call could not be made.
+        SettingsError: The instance cannot be opened.
     """
     headers = {"X-Algo-Internal": one.internal_key.reveal()}
     try:
         return probe.call(one.url + path, method, headers=headers, body=body, timeout_s=timeout_s)
+    except ConnectionRefusedError:
+        return _offline(one, method, path, body, timeout_s)
     except OSError as exc:
-        sim = " --sim" if one.venue is Venue.SIM else ""
-        raise CommandFailed(
-            f"{one.name} does not answer on {one.url}; start it: algo up {one.name}{sim}"
-        ) from exc
+        raise CommandFailed(f"{one.name} does not answer on {one.url} ({type(exc).__name__})") from exc
+
+
+def _offline(one: Settings, method: str, path: str, body: object, timeout_s: float) -> tuple[int, Any]:
+    """The same call by a process of its own, which takes the instance's lock."""
+    argv = [sys.executable, "-m", "gateway", "call", "--home", str(one.home), "--instance", one.name]
+    argv += ["--venue", one.venue.value, "--method", method, "--path", path]
+    done = subprocess.run(
+        argv,
+        input=json.dumps(body or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s + 30,
+        cwd=one.home,
+    )
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise (SettingsError if done.returncode == 2 else CommandFailed)(f"{one.name}: {said[0]}")
+    answer = json.loads(done.stdout)
+    return int(answer["status"]), answer["body"]
 
 
 def message_of(answer: Any, default: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from gateway.api import errors, reply
 from gateway.api.dispatch import body_of
 from gateway.api.health import readiness
 from gateway.api.parts import Parts
-from gateway.api.schemas import FailedGeneration, Label, Reason, Totp
+from gateway.api.schemas import FailedGeneration, InstrumentFiles, Label, Reason, Totp
 
 HEADER = "X-Algo-Internal"
 
@@ -71,7 +72,8 @@ def _session_routes(internal: Blueprint, parts: Parts) -> None:
 
     @internal.post("/instruments/sync")
     def sync() -> Response:
-        report, skipped = parts.sync.sync()
+        names = _load(InstrumentFiles())["csv"]
+        report, skipped = parts.sync.sync(_read(names) if names else None)
         return reply.json({"status": "success", **asdict(report), "skipped": dict(skipped)})
 
     @internal.get("/status")
@@ -161,3 +163,11 @@ def _load(schema: Schema) -> dict[str, Any]:
     raw = request.get_data(cache=False)
     loaded: dict[str, Any] = schema.load(body_of(raw) if raw else {})
     return loaded
+
+
+def _read(names: list[str]) -> dict[str, bytes]:
+    """Instrument files of this machine, by file name. Raises ``InvalidRequest`` naming an unreadable one."""
+    try:
+        return {Path(name).name: Path(name).read_bytes() for name in names}
+    except OSError as exc:
+        raise InvalidRequest(f"{exc.filename}: {exc.strerror}") from exc

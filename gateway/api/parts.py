@@ -34,7 +34,7 @@ class InstrumentSync(Protocol):
     @property
     def error(self) -> str: ...
 
-    def sync(self) -> tuple[SyncReport, Mapping[str, int]]:
+    def sync(self, files: Mapping[str, bytes] | None = None) -> tuple[SyncReport, Mapping[str, int]]:
         """Now, in this thread; a second caller gets the first one's report. Raises broker errors."""
         ...
 

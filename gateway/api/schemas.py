@@ -153,6 +153,12 @@ class Totp(Schema):
     totp = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(r"\d{6}\Z"))
 
 
+class InstrumentFiles(Schema):
+    """``POST /internal/instruments/sync``: files to read instead of downloading."""
+
+    csv = fields.List(fields.String(), load_default=list)
+
+
 class Label(Schema):
     """``POST /internal/keys``."""
 

@@ -16,11 +16,13 @@ def instruments() -> None:
 
 @instruments.command()
 @click.argument("name")
-@click.option("--csv", type=click.Path(path_type=Path, exists=True), help="Read this file, do not download.")
+@click.option(
+    "--csv", multiple=True, type=click.Path(path_type=Path, exists=True), help="Read this file instead."
+)
 @click.pass_obj
-def sync(home: Path, name: str, csv: Path | None) -> None:
+def sync(home: Path, name: str, csv: tuple[Path, ...]) -> None:
     """Download, check and swap in the broker's instruments; a bad file keeps the old table."""
-    body = {"csv": str(csv.resolve())} if csv else {}
+    body = {"csv": [str(path.resolve()) for path in csv]}
     one = load_running(home, name)
     status, answer = ask_api(one, "POST", "/internal/instruments/sync", body, timeout_s=120.0)
     if status != 200:

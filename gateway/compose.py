@@ -1,0 +1,196 @@
+"""Composition root of the api process: everything is built here and handed to those who need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask
+
+from brokers import registry
+from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
+from brokers.clock import Clock
+from brokers.contract import Broker, BrokerContext, BrokerSession, Rest
+from brokers.errors import SettingsError
+from brokers.model import Venue
+from brokers.redact import Redactor
+from gateway import app as web_app
+from gateway.api.limits import Limits
+from gateway.api.parts import Parts
+from gateway.keys import Keys
+from gateway.market import Market, MarketParts
+from gateway.session import SessionManager
+from gateway.settings import Settings
+from gateway.store import engine
+from gateway.store.instruments import InstrumentStore
+from gateway.store.journal import Journal
+from gateway.store.users import Users
+from gateway.sync import InstrumentKeeper
+from gateway.ticks import TickCache
+from gateway.trading.desk import DeskParts, OrderDesk
+from gateway.trading.limiter import Limiter
+from gateway.web.access import OneTimeCode, WebSessions
+from gateway.web.live import Live
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """Everything an api process is made of, nothing of it started, no port bound."""
+
+    database: engine.Database
+    session: SessionManager
+    keeper: InstrumentKeeper
+    ticks: TickCache
+    desk: OrderDesk
+    live: Live
+    code: OneTimeCode
+    parts: Parts
+    app: Flask
+
+
+def compose(settings: Settings, redactor: Redactor, clock: Clock) -> Composed:
+    """Open the store (which takes the instance's lock) and wire everything.
+
+    Raises:
+        SettingsError: A wrong setting, or a database that is not ours.
+        StoreError: Another api process of this instance runs.
+    """
+    limits = Limits(settings.rate_limits)
+    broker = registry.open_broker(settings.broker)
+    database = engine.open(settings.databases.main, settings.venue)
+    try:
+        return _wire(settings, redactor, clock, database, broker, limits)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _wire(
+    settings: Settings,
+    redactor: Redactor,
+    clock: Clock,
+    database: engine.Database,
+    broker: Broker,
+    limits: Limits,
+) -> Composed:
+    instruments = InstrumentStore(database, clock)
+    context = _context(settings, clock, instruments)
+    session = _session(settings, redactor, clock, database, broker, context)
+    ticks = TickCache(settings.zmq_host, settings.zmq_port, clock)
+    rest = broker.rest(context, session.current)
+    market, desk = _trading(settings, context, instruments, database, rest, session, ticks)
+    keeper = InstrumentKeeper(
+        broker.instruments(context, session.current),
+        instruments,
+        clock,
+        logged_in=lambda: session.status().state == "valid",
+    )
+    users = Users(database, clock)
+    code = OneTimeCode(needed=not users.exists())
+    sessions = WebSessions(clock)
+    live = Live(sessions)
+    parts = Parts(
+        settings=settings,
+        clock=clock,
+        keys=Keys(database, settings.pepper, clock),
+        users=users,
+        session=session,
+        desk=desk,
+        instruments=instruments,
+        market=market,
+        sync=keeper,
+        limits=limits,
+        started_at=clock.now().isoformat(),
+        owner_code=code,
+        on_update=live.on_update,
+    )
+    app = web_app.create(parts, code, sessions, live)
+    return Composed(database, session, keeper, ticks, desk, live, code, parts, app)
+
+
+def _context(settings: Settings, clock: Clock, instruments: InstrumentStore) -> BrokerContext:
+    always = settings.venue is Venue.SIM and settings.sim_hours == "always"
+    calendar: Calendar = AlwaysOpen() if always else FileCalendar()
+    return BrokerContext(
+        credentials=settings.credentials,
+        endpoints=settings.endpoints,
+        options=settings.options,
+        clock=clock,
+        instruments=instruments,
+        calendar=calendar,
+    )
+
+
+def _session(
+    settings: Settings,
+    redactor: Redactor,
+    clock: Clock,
+    database: engine.Database,
+    broker: Broker,
+    context: BrokerContext,
+) -> SessionManager:
+    def hide(session: BrokerSession) -> None:
+        for secret in session.secrets.values():
+            redactor.add(secret)
+
+    return SessionManager(
+        broker.auth(context),
+        database,
+        settings.pepper,
+        settings.fernet_salt,
+        clock,
+        broker=settings.broker,
+        lead_s=_lead_s(settings),
+        on_session=hide,
+    )
+
+
+def _trading(
+    settings: Settings,
+    context: BrokerContext,
+    instruments: InstrumentStore,
+    database: engine.Database,
+    rest: Rest,
+    session: SessionManager,
+    ticks: TickCache,
+) -> tuple[Market, OrderDesk]:
+    """Market data and orders over one limiter: they share the broker's account."""
+    limiter = Limiter(settings.spec, context.clock)
+    market = Market(
+        MarketParts(
+            rest=rest,
+            instruments=instruments,
+            limiter=limiter,
+            capabilities=settings.spec.capabilities,
+            clock=context.clock,
+            ticks=ticks,
+            on_login_required=session.renew_soon,
+        )
+    )
+    desk = OrderDesk(
+        DeskParts(
+            rest=rest,
+            instruments=instruments,
+            journal=Journal(database, context.clock),
+            limiter=limiter,
+            calendar=context.calendar,
+            clock=context.clock,
+            rules=settings.trading,
+            capabilities=settings.spec.capabilities,
+            last_price=market.last_price,
+            on_login_required=session.renew_soon,
+        )
+    )
+    return market, desk
+
+
+def _lead_s(settings: Settings) -> float:
+    """How long before its end a session is renewed; a broker may have its own setting in minutes."""
+    name = f"{settings.broker.upper()}_LOGIN_LEAD_MINUTES"
+    text = settings.options.get(name, "10")
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0 < minutes <= 600:
+        raise SettingsError(f"{settings.where(name)}: {name} is {text}, expected minutes above 0 to 600")
+    return minutes * 60
