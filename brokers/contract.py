@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 from brokers.calendar import AlwaysOpen, Calendar
@@ -71,6 +72,7 @@ class Capabilities:
         history_exchanges: Exchanges with history; empty means none.
         feed_instruments: Largest number of instruments over all feed connections.
         quote_batch: Largest number of instruments of one quote call.
+        margin_batch: Largest number of orders of one margin call; 1 where orders are summed one by one.
         tag_length: Characters of an order's tag the broker keeps.
     """
 
@@ -81,6 +83,7 @@ class Capabilities:
     quote_batch: int
     tag_length: int
     modifications_per_order: int | None = None
+    margin_batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,47 @@ class Auth(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class MarginLeg:
+    """One order whose margin is asked for; it is not sent.
+
+    Attributes:
+        price: Rupees at which a MARKET or SL-M order would be valued, None when nobody knows; the others
+            are valued at their own price.
+    """
+
+    order: OrderRequest
+    instrument: Instrument
+    price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """What some orders would block together, rupees. None: this broker does not say.
+
+    Attributes:
+        benefit: What hedging saves, already taken off ``total``.
+    """
+
+    total: Decimal
+    span: Decimal | None = None
+    exposure: Decimal | None = None
+    benefit: Decimal | None = None
+
+    def __add__(self, other: Margin) -> Margin:
+        """Two calls' worth. A part that one of them does not know is not known of the sum."""
+
+        def both(a: Decimal | None, b: Decimal | None) -> Decimal | None:
+            return None if a is None or b is None else a + b
+
+        return Margin(
+            self.total + other.total,
+            both(self.span, other.span),
+            both(self.exposure, other.exposure),
+            both(self.benefit, other.benefit),
+        )
+
+
 class Rest(Protocol):
     """The broker's REST calls. Synchronous and thread-safe; takes the newest session from its source.
 
@@ -226,6 +270,15 @@ class Rest(Protocol):
     def holdings(self) -> list[Holding]: ...
 
     def funds(self) -> Funds: ...
+
+    def margin(self, legs: Sequence[MarginLeg]) -> Margin:
+        """Margin of one or more new orders, existing positions and orders left aside. A read: nothing is
+        sent to the exchange.
+
+        Raises:
+            InvalidRequest: No leg, or one without a price the broker needs.
+        """
+        ...
 
     def quotes(self, instruments: Sequence[Instrument]) -> dict[InstrumentKey, Quote]:
         """One call's worth (``quote_batch``) or more, split inside. Missing keys: the broker had none."""

@@ -44,6 +44,7 @@ SPEC = BrokerSpec(
         quote_batch=1000,
         tag_length=25,
         modifications_per_order=25,
+        margin_batch=50,
     ),
     order_windows=(
         RateWindow(9, 1.1),

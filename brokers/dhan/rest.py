@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote as url_quote
 
-from brokers.contract import BrokerContext, SessionSource
-from brokers.dhan import SPEC, auth, mapping, market, refusals
+from brokers.contract import BrokerContext, Margin, MarginLeg, SessionSource
+from brokers.dhan import SPEC, auth, mapping, margin, market, refusals
 from brokers.errors import NotFound, NotSupported, WireError
 from brokers.model import (
     Candle,
@@ -154,6 +154,13 @@ class DhanRest:
         if not isinstance(data, dict):
             raise WireError("fund limit is not an object")
         return mapping.funds(data, self.positions())
+
+    def margin(self, legs: Sequence[MarginLeg]) -> Margin:
+        """One call for all of them, so that hedges count."""
+        data = self._json(self._ask("/margincalculator/multi", margin.body(self._session().account, legs)))
+        if not isinstance(data, dict):
+            raise WireError("margin answer is not an object")
+        return margin.margin(data)
 
     def quotes(self, instruments: Sequence[Instrument]) -> dict[InstrumentKey, Quote]:
         found: dict[InstrumentKey, Quote] = {}

@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from brokers.clock import IST
-from brokers.contract import BrokerContext, BrokerSession, SessionSource
-from brokers.errors import BrokerError, NotSupported, OutcomeUnknown, RateLimited, WireError
+from brokers.contract import BrokerContext, BrokerSession, Margin, MarginLeg, SessionSource
+from brokers.errors import BrokerError, InvalidRequest, NotSupported, OutcomeUnknown, RateLimited, WireError
 from brokers.kotak import SPEC
 from brokers.kotak.auth import FIN_KEY, authorization, family_of
-from brokers.kotak.mapping import books, errors, market, orders, words
+from brokers.kotak.mapping import books, errors, margin, market, orders, words
 from brokers.model import (
     Candle,
     Funds,
@@ -71,6 +71,7 @@ CALLS: Mapping[str, Call] = {
     "positions": Call("GET", "portfolio/v2/positions", f"{_ORDERS}quick/user/positions"),
     "holdings": Call("GET", "portfolio/v1/holdings", "apim/portfolio/2.0/portfolio/v1/holdings"),
     "limits": Call("POST", "quick/user/limits", f"{_ORDERS}quick/user/limits"),
+    "margin": Call("POST", "quick/user/check-margin", f"{_ORDERS}quick/user/check-margin"),
     "quotes": Call(
         "GET",
         "script-details/1.0/quotes/neosymbol",
@@ -218,6 +219,19 @@ class KotakRest:
         if not isinstance(body, dict) or "Net" not in body:
             raise WireError("limits answer without Net")
         return books.funds(body)
+
+    def margin(self, legs: Sequence[MarginLeg]) -> Margin:
+        """One call for each order, summed: Kotak checks one at a time and knows no hedge between them."""
+        found = [self._margin(leg) for leg in legs]
+        if not found:
+            raise InvalidRequest("margin needs at least one order")
+        return sum(found[1:], found[0])
+
+    def _margin(self, leg: MarginLeg) -> Margin:
+        body = self._read("margin", margin.fields(leg))
+        if not isinstance(body, dict):
+            raise WireError("margin answer is not an object")
+        return margin.margin(body)
 
     def _rows(self, name: str, fields: Mapping[str, str | None] | None = None) -> list[Mapping[str, Any]]:
         """``data`` of a book. Empty only when the broker says so: code 5203, or an empty list."""

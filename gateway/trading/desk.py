@@ -6,10 +6,12 @@ A place goes: repeat? ready? checks, limiter, journal (on disk), send once, outc
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
 
+from brokers.contract import Margin, MarginLeg
 from brokers.errors import (
     EntriesBlocked,
     InvalidRequest,
@@ -187,6 +189,10 @@ class OrderDesk:
 
     def funds(self) -> Funds:
         return self._reader.funds()
+
+    def margin(self, legs: Sequence[MarginLeg]) -> Margin:
+        """What new orders would block together; nothing is sent to the exchange."""
+        return self._reader.margin(legs)
 
     def strategy_of(self, order_id: str) -> str:
         """The strategy that placed an order, empty for foreign ones."""

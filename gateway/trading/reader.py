@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from brokers.clock import IST, Clock
-from brokers.errors import LoginRequired, RateLimited
+from brokers.contract import Margin, MarginLeg
+from brokers.errors import InvalidRequest, LoginRequired, RateLimited
 from brokers.model import Funds, Holding, Order, Position, Trade
 from gateway.trading.limiter import Lane
 from gateway.trading.parts import DeskParts
@@ -76,6 +78,18 @@ class Reader:
 
     def funds(self) -> Funds:
         return self._funds.get()
+
+    def margin(self, legs: Sequence[MarginLeg]) -> Margin:
+        """Summed over as many calls as the broker's ``margin_batch`` needs, each with its own slot."""
+        size = self._parts.capabilities.margin_batch
+        found: Margin | None = None
+        for start in range(0, len(legs), size):
+            part = legs[start : start + size]
+            one = self._limited(functools.partial(self._parts.rest.margin, part))
+            found = one if found is None else found + one
+        if found is None:
+            raise InvalidRequest("margin needs at least one order")
+        return found
 
     def find_tag(self, tag: str) -> list[Order]:
         return self._limited(lambda: self._parts.rest.find_tag(tag))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pyotp
 import pytest
 
-from brokers.contract import Rest
+from brokers.contract import MarginLeg, Rest
 from brokers.errors import (
     BrokerDown,
     IpNotAllowed,
@@ -280,6 +280,16 @@ def test_funds_and_holdings(rest: Rest) -> None:
     assert holdings
     assert all(h.quantity > 0 and h.average_price > 0 for h in holdings)
     assert all(h.key.exchange in ("NSE", "BSE") for h in holdings)
+
+
+def test_the_margin_of_new_orders_grows_with_them(rest: Rest, sbin: Instrument) -> None:
+    ltp = Decimal(str(quotes(rest, [sbin])[sbin.key].ltp))
+    market = MarginLeg(request(sbin, quantity=10, price_type=PriceType.MARKET), sbin, ltp)
+    limit = MarginLeg(request(sbin, quantity=10, price=far(rest, sbin)), sbin)
+    one, other = rest.margin([market]).total, rest.margin([limit]).total
+    assert 0 < other < one
+    # Kotak bands a market order by the price of the moment
+    assert abs(rest.margin([market, limit]).total - (one + other)) < one / 50
 
 
 # -- market data -------------------------------------------------------------------------------------------
