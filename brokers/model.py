@@ -246,6 +246,7 @@ class Order:
         tag: Our mark as the broker shows it; empty for orders placed elsewhere.
         raw_status: The broker's own word, for the person reading the journal.
         key: ``InstrumentKey`` when the instrument table knows it, else the broker's segment and symbol.
+        in_transit: Still on its way to the exchange: the broker refuses to modify or cancel it meanwhile.
     """
 
     order_id: str
@@ -265,6 +266,7 @@ class Order:
     exchange_order_id: str = ""
     placed_at: datetime | None = None
     updated_at: datetime | None = None
+    in_transit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

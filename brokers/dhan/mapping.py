@@ -238,6 +238,11 @@ def status(word: object, order_type: PriceType, filled: int) -> OrderStatus:
     return found
 
 
+def in_transit(word: object) -> bool:
+    """Whether the order is not yet at the exchange; Dhan answers DH-906 to its modify or cancel then."""
+    return text(word).upper() == "TRANSIT"
+
+
 def key_of(segment: str, security_id: str, symbol: str, lookup: InstrumentLookup) -> InstrumentKey:
     """Our key when the table knows the id, else Dhan's segment and symbol (or id when it has none)."""
     instrument = lookup.by_token(segment, security_id)
@@ -301,6 +306,7 @@ def order(row: Row, lookup: InstrumentLookup) -> Order:
         exchange_order_id=text(row.get("exchangeOrderId")),
         placed_at=ist_time(row.get("createTime")),
         updated_at=ist_time(row.get("updateTime")),
+        in_transit=in_transit(row.get("orderStatus")),
     )
 
 
@@ -355,6 +361,7 @@ def update(data: Row, lookup: InstrumentLookup, seen_ns: int) -> OrderUpdate:
         exchange_order_id=text(row.get("exchorderno")),
         placed_at=ist_time(row.get("orderdatetime")),
         updated_at=ist_time(row.get("lastupdatedtime")),
+        in_transit=in_transit(row.get("status")),
     )
     traded = money(row.get("tradedprice"))
     return OrderUpdate(found, seen_ns, traded if traded > 0 else None)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -15,12 +16,13 @@ from brokers.errors import (
     InvalidRequest,
     LoginRequired,
     NotFound,
+    OrderRejected,
     RateLimited,
     StoreError,
 )
-from brokers.model import Instrument, OrderChange, OrderStatus, Placement
+from brokers.model import Instrument, Order, OrderChange, OrderStatus, Placement
 from gateway.store.journal import Change, JournalRow, Times
-from gateway.trading import background, checks, machine, replies
+from gateway.trading import background, checks, machine, replies, transit
 from gateway.trading.answers import OrderAnswer
 from gateway.trading.limiter import Grant, Lane
 from gateway.trading.machine import State
@@ -28,9 +30,29 @@ from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader
 from gateway.trading.reconcile import terms_of
 from gateway.trading.settle import Settler
+from gateway.trading.transit import RECENT_S, Next, after_refusal
 from gateway.trading.writes import Done, Failed, Lost, Outcome, broker_code, send_once
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One change as it goes to the broker. ``kind`` is ``modify`` or ``cancel``."""
+
+    kind: str
+    call: Callable[[], object]
+    lane: Lane
+    detail: dict[str, object] | None = None
+    terms: OrderChange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the readings after a refusal came to."""
+
+    next: Next
+    shown: Order | None
 
 
 class Changes:
@@ -65,19 +87,16 @@ class Changes:
         if not row.known.order_id or row.pending:
             return replies.unknown(row)
         instrument = self._changeable(row, change)
-        grant = self._parts.limiter.acquire(Lane.ENTRY, self._parts.rules.order_deadline_s)
         change = replace(change, order_id=row.known.order_id)
         order = row.to_order()
-        detail = {"terms": msgspec.to_builtins(change)}
-        return self._change(
-            row,
+        write = _Write(
             "modify",
             lambda: self._parts.rest.modify(change, order, instrument),
-            grant,
-            received_ns,
-            detail,
-            terms=change,
+            Lane.ENTRY,
+            {"terms": msgspec.to_builtins(change)},
+            change,
         )
+        return self._change(row, write, received_ns, self._parts.rules.order_deadline_s)
 
     def _cancel(self, row: JournalRow, received_ns: int, deadline_s: float | None) -> OrderAnswer:
         if row.pending == "cancel":
@@ -86,42 +105,104 @@ class Changes:
             return replies.unknown(row)
         self._refuse_final(row)
         wait_s = self._parts.rules.order_deadline_s if deadline_s is None else deadline_s
-        grant = self._parts.limiter.acquire(Lane.EXIT, wait_s)
         target = row.known.order_id
-        return self._change(row, "cancel", lambda: self._parts.rest.cancel(target), grant, received_ns, None)
+        write = _Write("cancel", lambda: self._parts.rest.cancel(target), Lane.EXIT)
+        return self._change(row, write, received_ns, wait_s)
 
-    def _change(
-        self,
-        row: JournalRow,
-        kind: str,
-        call: Callable[[], object],
-        grant: Grant,
-        received_ns: int,
-        detail: dict[str, object] | None,
-        terms: OrderChange | None = None,
+    def _change(self, row: JournalRow, write: _Write, received_ns: int, wait_s: float) -> OrderAnswer:
+        """Send one modify or cancel; once more when the broker refused it only because the order was still on
+        its way to the exchange."""
+        ends = self._clock.monotonic() + wait_s
+        name = write.kind
+        grant = self._parts.limiter.acquire(write.lane, wait_s)
+        while True:
+            answer, outcome = self._send(row, write, name, grant, received_ns)
+            if not (isinstance(outcome, Failed) and isinstance(outcome.error, OrderRejected)):
+                return answer
+            # a repeat follows a reading that showed it arrived: its refusal is about something else
+            first = name == write.kind
+            seen = self._await_arrival(row, ends, doubt=first and self._is_recent(row))
+            if seen.next is not Next.REPEAT:
+                return self._refused(row, answer, outcome.error, seen)
+            try:
+                left_s = max(0.0, ends - self._clock.monotonic())
+                grant = self._parts.limiter.acquire(write.lane, left_s)
+            except RateLimited:
+                return answer
+            log.info("%s of %s again: the order was on its way when it was refused", name, row.shown_id)
+            # not counted against the broker's modifications per order: the refused one is, already
+            name = f"{write.kind} again"
+
+    def _is_recent(self, row: JournalRow) -> bool:
+        """The broker took this order, or a change of it, a moment ago."""
+        taken = [event["acknowledged_ns"] or 0 for event in self._journal.events(row.id)]
+        return self._clock.time_ns() - max([row.created_ns, *taken]) < RECENT_S * 1e9
+
+    def _await_arrival(self, row: JournalRow, ends: float, *, doubt: bool) -> _Seen:
+        """Read a refused order until it is not on its way any more; ``WAIT`` when the time is up before."""
+        looks = 0
+        while True:
+            shown = self._read(row, ends - self._clock.monotonic())
+            looks += 1
+            verdict = after_refusal(shown, doubt=doubt)
+            pause_s = transit.pause_s(looks)
+            if verdict is not Next.WAIT or self._clock.monotonic() + pause_s >= ends:
+                return _Seen(verdict, shown)
+            doubt = True
+            time.sleep(pause_s)
+
+    def _refused(
+        self, row: JournalRow, answer: OrderAnswer, error: OrderRejected, seen: _Seen
     ) -> OrderAnswer:
+        """A refusal that stands, with what the reading after it says of the order."""
+        if seen.next is Next.WAIT:
+            return replace(
+                answer,
+                code="ORDER_IN_TRANSIT",
+                message=f"order {row.shown_id} is still on its way to the exchange and cannot be changed "
+                f"yet; nothing was changed, try again ({error})",
+            )
+        if seen.shown is None:
+            return answer
+        change = Change(row.id, "re-read", machine.BrokerSays(seen.shown), quiet=True)
+        try:
+            row = self._journal.apply(change)
+        except StoreError as exc:
+            log.error("what the broker shows of %s could not be journaled: %s", row.shown_id, exc)
+            return answer
+        if row.known.state.is_final:
+            return replace(replies.not_open(row), broker_code=error.broker_code)
+        return replies.failure(row, error)
+
+    def _send(
+        self, row: JournalRow, write: _Write, name: str, grant: Grant, received_ns: int
+    ) -> tuple[OrderAnswer, Outcome]:
         """Journal, send and settle one modify or cancel."""
         times = Times(received_ns=received_ns, checked_ns=self._clock.time_ns())
         try:
-            self._journal.apply(Change(row.id, kind, None, times, pending=kind, detail=detail))
+            self._journal.apply(Change(row.id, name, None, times, pending=write.kind, detail=write.detail))
         except BaseException:
             grant.give_back()
             raise
         sent_ns = self._clock.time_ns()
         grant.sent()
-        outcome = send_once(call)
+        outcome = send_once(write.call)
         times = replace(times, journaled_ns=sent_ns, sent_ns=sent_ns)
         try:
-            return self._changed(row, kind, outcome, times, terms)
+            return self._changed(row, write.kind, outcome, times, write.terms), outcome
         except StoreError as exc:
-            log.error("the %s of %s was sent, but could not be journaled: %s", kind, row.shown_id, exc)
-            match outcome:
-                case Done(value):
-                    return replies.success(row, value.sent if isinstance(value, Placement) else None)
-                case Failed(error, _):
-                    return replies.failure(row, error)
-                case Lost(_):
-                    return replies.lost(row.id, f"the {kind} of order {row.shown_id}")
+            log.error("the %s of %s was sent, but could not be journaled: %s", name, row.shown_id, exc)
+            return self._unjournaled(row, write.kind, outcome), outcome
+
+    @staticmethod
+    def _unjournaled(row: JournalRow, kind: str, outcome: Outcome) -> OrderAnswer:
+        match outcome:
+            case Done(value):
+                return replies.success(row, value.sent if isinstance(value, Placement) else None)
+            case Failed(error, _):
+                return replies.failure(row, error)
+            case Lost(_):
+                return replies.lost(row.id, f"the {kind} of order {row.shown_id}")
 
     def _changed(
         self, row: JournalRow, kind: str, outcome: Outcome, times: Times, terms: OrderChange | None
@@ -152,13 +233,8 @@ class Changes:
 
     def _after_lost_change(self, row: JournalRow, terms: OrderChange | None) -> OrderAnswer:
         """Re-read the order once: what the book shows may already prove that the change arrived."""
-        shown = None
-        try:
-            # a broker that hangs is waited for no longer than the caller's patience
-            book = background.run("re-read", self._reader.orders).result(self._parts.patience_s)
-            shown = next((o for o in book if o.order_id == row.known.order_id), None)
-        except (BrokerError, TimeoutError) as exc:
-            log.warning("re-reading %s after a lost answer: %r", row.known.order_id, exc)
+        # a broker that hangs is waited for no longer than the caller's patience
+        shown = self._read(row, self._parts.patience_s)
         if shown is not None:
             arrived = (
                 shown.status is OrderStatus.CANCELLED if terms is None else replies.has_terms(shown, terms)
@@ -173,6 +249,15 @@ class Changes:
                 return replies.not_open(row)
         self._soon()
         return replies.unknown(self._journal.get(row.id) or row)
+
+    def _read(self, row: JournalRow, wait_s: float) -> Order | None:
+        """The order in a fresh reading of the book; None when there was none in time or it is not there."""
+        try:
+            book = background.run("re-read", self._reader.orders).result(max(0.0, wait_s))
+        except (BrokerError, TimeoutError) as exc:
+            log.warning("re-reading %s: %r", row.known.order_id, exc)
+            return None
+        return next((o for o in book if o.order_id == row.known.order_id), None)
 
     def _evidence(self, row: JournalRow) -> JournalRow:
         """A fresh reading for an order with a change of unknown outcome: only it allows another one."""

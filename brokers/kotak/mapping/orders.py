@@ -201,6 +201,7 @@ def order(row: Mapping[str, Any], lookup: InstrumentLookup) -> Order:
         exchange_order_id=words.text_field(row, "exOrdId", "exchOrdId"),
         placed_at=words.time_of(words.text_field(row, "ordEntTm", "ordDtTm")),
         updated_at=_updated_at(row),
+        in_transit=words.in_transit(raw_status),
     )
 
 
@@ -233,6 +234,7 @@ def order_of_message(row: Mapping[str, Any], lookup: InstrumentLookup, known: Or
         exchange_order_id=words.text_field(row, "exOrdId") or known.exchange_order_id,
         placed_at=known.placed_at,
         updated_at=_updated_at(row) or known.updated_at,
+        in_transit=words.in_transit(raw_status),
     )
 
 

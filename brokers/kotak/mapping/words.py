@@ -96,6 +96,23 @@ def status_of(word: str) -> OrderStatus:
     return STATUS.get(word.strip().lower(), OrderStatus.UNKNOWN)
 
 
+IN_TRANSIT = frozenset(
+    {
+        "put order req received",
+        "validation pending",
+        "open pending",
+        "modify validation pending",
+        "modify pending",
+    }
+)
+"""The exchange has not answered to the order, or to its change: Kotak refuses a modify or cancel meanwhile.
+``cancel pending`` is not among them: what is being cancelled needs no second request."""
+
+
+def in_transit(word: str) -> bool:
+    return word.strip().lower() in IN_TRANSIT
+
+
 def segment_of(exchange: str) -> str:
     """Raises ``NotSupported`` for an exchange Kotak does not trade."""
     segment = SEGMENT_OF.get(exchange)

@@ -107,6 +107,11 @@ def test_statuses(word: str | None, order_type: str, filled: int, ours: str) -> 
     assert mapping.order(row, table()).status == ours
 
 
+@pytest.mark.parametrize(("word", "is_in"), [("TRANSIT", True), ("Transit", True), ("PENDING", False)])
+def test_transit_is_on_its_way_to_the_exchange(word: str, is_in: bool) -> None:
+    assert mapping.order(ROW | {"orderStatus": word}, table()).in_transit is is_in
+
+
 def test_only_a_rejection_has_a_reason() -> None:
     row = ROW | {"orderStatus": "REJECTED", "omsErrorDescription": "RMS: margin short"}
     assert mapping.order(row, table()).rejection_reason == "RMS: margin short"

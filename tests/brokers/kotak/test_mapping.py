@@ -289,6 +289,24 @@ def test_a_book_row_in_our_words() -> None:
     assert order.updated_at == datetime(2026, 11, 20, 4, 45, 30, 123456, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("word", "is_in"),
+    [
+        ("put order req received", True),
+        ("Validation Pending", True),
+        ("open pending", True),
+        ("modify pending", True),
+        ("open", False),
+        ("trigger pending", False),
+        ("cancel pending", False),
+        ("after market order req received", False),
+        ("complete", False),
+    ],
+)
+def test_what_the_exchange_has_not_answered_to_is_in_transit(word: str, is_in: bool) -> None:
+    assert orders.order(order_row(ordSt=word), LOOKUP).in_transit is is_in
+
+
 def test_an_unknown_status_is_unknown_and_keeps_its_word() -> None:
     order = orders.order(order_row(ordSt="Put On Ice"), LOOKUP)
     assert (order.status, order.raw_status) == (OrderStatus.UNKNOWN, "Put On Ice")
