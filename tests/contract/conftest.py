@@ -22,7 +22,11 @@ from brokers.errors import LoginRequired
 from brokers.model import Instrument, InstrumentKey
 from brokers.secret import Secret
 from brokers.sim import settings as sim
+from tests.midnight import not_over_midnight
 from tests.ports import free_ports
+
+RUN_S = 75.0
+"""Usual length of one broker's claims."""
 
 
 class Table:
@@ -116,6 +120,7 @@ def start(name: str, home: Path, seed: int = 1) -> tuple[subprocess.Popen[bytes]
 
 @pytest.fixture(scope="module", params=registry.names())
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    not_over_midnight(RUN_S)
     name = str(request.param)
     process, base = start(name, tmp_path_factory.mktemp(name))
     try:

@@ -9,16 +9,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyotp
 import pytest
 
-from brokers.clock import IST
 from brokers.sim import settings
 from tests.clients import ROOT, client_python
+from tests.midnight import not_over_midnight
 from tests.ports import free_ports
 
 pytestmark = [pytest.mark.client, pytest.mark.xdist_group("dhanhq"), pytest.mark.timeout(240)]
@@ -44,7 +43,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         str(home),
     ]
     log = home / "sim.log"
-    _not_over_midnight()
+    not_over_midnight(RUN_USUALLY_S)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
         try:
@@ -53,12 +52,6 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         finally:
             process.terminate()
             assert process.wait(10) == 0, log.read_text()
-
-
-def _not_over_midnight() -> None:
-    """The book of the day starts anew at 00:00 IST; a run across it would lose the orders it looks for."""
-    while (datetime.now(IST) + timedelta(seconds=RUN_USUALLY_S)).date() != datetime.now(IST).date():
-        time.sleep(0.5)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from brokers.sim import settings
 from tests.clients import ROOT, client_python
+from tests.midnight import not_over_midnight
 from tests.ports import free_ports
 
 pytestmark = [pytest.mark.client, pytest.mark.xdist_group("kotakneoapi")]
@@ -25,23 +26,12 @@ pytestmark = [pytest.mark.client, pytest.mark.xdist_group("kotakneoapi")]
 CREDENTIALS = settings.credentials("kotak", "judge")
 UCC = CREDENTIALS["KOTAK_UCC"]
 START_S, RUN_S = 30.0, 110.0
-IST_S, DAY_S, MIDNIGHT_S = 19_800, 86_400, 30
-
-
-def clear_of_midnight() -> None:
-    """Sessions end at 00:00 IST: let a run that would straddle it begin after it."""
-    deadline = time.monotonic() + 2 * MIDNIGHT_S
-    while time.monotonic() < deadline:
-        into_the_day = (time.time() + IST_S) % DAY_S
-        if MIDNIGHT_S / 10 < into_the_day < DAY_S - MIDNIGHT_S:
-            return
-        time.sleep(0.2)
-    pytest.fail("the clock does not get past midnight")
+RUN_S = 30.0
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    clear_of_midnight()
+    not_over_midnight(RUN_S)
     (port,) = free_ports(1)
     home = tmp_path_factory.mktemp("home")
     command = [sys.executable, "-m", "brokers.sim", "--broker", "kotak"]
