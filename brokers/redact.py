@@ -13,7 +13,7 @@ _PATTERNS = (
     re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]+){0,2}"),
     re.compile(
         r"(?i)((?:access[-_ ]?token|api[-_ ]?key|apikey|api[-_ ]?secret|authorization|auth|sid|mpin|pin|totp|"
-        r"password|token)[\"']?\s*[:=]\s*[\"']?)(?!Secret\()([^\s\"'&,;}]{4,})"
+        r"password|token)\\?[\"']?\s*[:=]\s*\\?[\"']?)(?!Secret\()([^\s\"'&,;}\\]{4,})"
     ),
 )
 

@@ -7,40 +7,12 @@ import logging
 import sys
 import threading
 from collections import deque
-from datetime import UTC, datetime
 from typing import TextIO
 
-import msgspec
-
+from brokers.jsonlog import JsonLines
 from brokers.redact import Redactor
 from brokers.secret import Secret
 from gateway.settings import Settings
-
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, process, instance, logger, message, then ``extra``."""
-
-    def __init__(self, process: str, settings: Settings, redactor: Redactor) -> None:
-        super().__init__()
-        self._fixed = {"process": process, "instance": settings.name, "venue": settings.venue.value}
-        self._redactor = redactor
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            **self._fixed,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line.update({k: v for k, v in record.__dict__.items() if k not in _STANDARD})
-        if record.exc_info and record.exc_info[0] is not None:
-            line["exception"] = self.formatException(record.exc_info)
-        text = msgspec.json.encode(line, enc_hook=str).decode()
-        # over the whole line, so that a secret in an extra field or a traceback does not pass either
-        return self._redactor.clean(text)
 
 
 class Batched(logging.Handler):
@@ -103,7 +75,8 @@ def setup(name: str, settings: Settings, stream: TextIO | None = None) -> Redact
     """Route the root logger to JSON lines on ``stream`` (default stderr); returns the redactor to add to."""
     redactor = Redactor(secrets_of(settings))
     handler = Batched(stream or sys.stderr)
-    handler.setFormatter(JsonLines(name, settings, redactor))
+    fixed = {"process": name, "instance": settings.name, "venue": settings.venue.value}
+    handler.setFormatter(JsonLines(fixed, redactor))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)

@@ -37,14 +37,19 @@ def last_lines(path: Path, count: int) -> list[str]:
     return tail.decode(errors="replace").splitlines()[-count:]
 
 
+SHOWN = {"time", "level", "process", "instance", "venue", "logger", "message", "exception"}
+
+
 def parse(source: str, text: str) -> Line:
+    """One line of a log file; fields beyond the usual ones follow the message as ``name=value``."""
     try:
         row = json.loads(text)
     except ValueError:
         return Line(source, "", "", text)
     if not isinstance(row, dict):
         return Line(source, "", "", text)
-    message = str(row.get("message", ""))
+    extras = [f"{name}={value}" for name, value in row.items() if name not in SHOWN]
+    message = " ".join([str(row.get("message", "")), *extras])
     if row.get("exception"):
         message += "\n" + str(row["exception"])
     return Line(source, str(row.get("time", "")), str(row.get("level", "")), message)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import random
 import secrets
@@ -23,6 +22,7 @@ from typing import Any
 import psutil
 
 from brokers.errors import SettingsError
+from brokers.jsonlog import JsonLines
 from brokers.model import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
@@ -338,27 +338,12 @@ def _older(child: Child, record: Record) -> Child:
     return replace(child, started_at=time.monotonic() - max(0.0, age_s), restarts=record.restarts)
 
 
-class JsonLines(logging.Formatter):
-    """The supervisor's own log, in the same shape as its children's."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        row = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            row["exception"] = self.formatException(record.exc_info)
-        return json.dumps(row)
-
-
 def main(argv: list[str]) -> int:
     """Entry of the detached supervisor. Returns its exit code."""
     arguments = dict(zip(argv[::2], argv[1::2], strict=True))
     folder = RunFolder(Path(arguments["--home"]), Venue(arguments["--venue"]))
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines({"process": "supervisor", "venue": folder.venue.value}))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     folder.path.mkdir(parents=True, exist_ok=True)
     with FolderLock(folder.lock_path) as lock:

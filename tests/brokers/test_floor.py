@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import pickle
@@ -17,6 +18,7 @@ from brokers.calendar import AlwaysOpen, FileCalendar
 from brokers.clock import IST, ManualClock
 from brokers.contract import BrokerSession
 from brokers.errors import SettingsError
+from brokers.jsonlog import JsonLines
 from brokers.redact import Redactor
 from brokers.secret import Secret
 
@@ -59,6 +61,23 @@ def test_no_credential_reaches_a_log(text: str, gone: str, caplog: pytest.LogCap
     shown = caplog.text
     assert gone not in shown
     assert "***" in shown
+
+
+def test_a_redacted_line_is_still_json() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines({"process": "t"}, Redactor([Secret("hunter22")])))
+    log = logging.getLogger("json line test")
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        raise ValueError('quoted "pin: 112233" and \\token=abcd1234\\')
+    except ValueError:
+        log.exception('say "hunter22"', extra={"path": 'C:\\apikey="0123456789"'})
+    [line] = [json.loads(text) for text in stream.getvalue().splitlines()]
+    assert line["logger"] == "json line test"
+    for gone in ("hunter22", "112233", "abcd1234", "0123456789"):
+        assert gone not in stream.getvalue()
 
 
 def test_redaction_leaves_ordinary_words_alone() -> None:

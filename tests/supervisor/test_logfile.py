@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from supervisor.logfile import Follower, last_lines, merged
+from supervisor.logfile import Follower, last_lines, merged, parse
 
 
 def row(at: str, message: str) -> str:
@@ -19,6 +19,13 @@ def test_lines_of_all_files_come_by_time_and_tracebacks_stay_together(tmp_path: 
     found = merged({"a": one, "b": two}, 50)
     assert [line.message for line in found] == ["a1", "Traceback", "  more", "b2", "b3", "a4"]
     assert [line.message for line in merged({"a": one, "b": two}, 2)] == ["b3", "a4"]
+
+
+def test_extra_fields_follow_the_message() -> None:
+    text = json.dumps(
+        {"time": "T1", "level": "INFO", "logger": "x", "message": "request", "status": 200, "ms": 1.5}
+    )
+    assert parse("a", text).message == "request status=200 ms=1.5"
 
 
 def test_only_the_end_of_a_large_file_is_read(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_it_answers_health_and_stops_in_order_on_sigterm(sim):
     assert process.returncode == 0
     assert time.monotonic() - began < 2
     lines = [json.loads(line) for line in err.splitlines()]
-    assert all({"at", "level", "logger", "message"} <= set(line) for line in lines)
+    assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
     assert lines[-1]["message"] == "simulated dhan stopped"
     assert state_file(home, "dhan", 4).exists()
 
@@ -131,7 +131,7 @@ def test_log_lines_are_json_without_credentials():
         root.handlers[:], level = before
         root.setLevel(level)
     first, second = (json.loads(line) for line in stream.getvalue().splitlines())
-    assert (first["level"], first["logger"]) == ("warning", "x")
+    assert (first["level"], first["logger"]) == ("WARNING", "x")
     assert "abcdefgh12345" not in first["message"]
-    assert "RuntimeError" in second["error"]
-    assert "112233" not in second["error"]
+    assert "RuntimeError" in second["exception"]
+    assert "112233" not in second["exception"]

@@ -1,0 +1,40 @@
+"""The one shape of a log line: JSON with time, level, source, message and extras, and no secret in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from brokers.redact import Redactor
+
+STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: ``time`` (UTC, ISO), ``level``, the fixed fields, ``logger``, ``message``, the
+    record's ``extra``, and ``exception`` when there is one.
+
+    Args:
+        fixed: Fields of every line of this process (``process``, ``instance`` …).
+        redactor: Cleans the whole line, so that a secret in an extra or a traceback does not pass either.
+    """
+
+    def __init__(self, fixed: Mapping[str, str] | None = None, redactor: Redactor | None = None) -> None:
+        super().__init__()
+        self._fixed = dict(fixed or {})
+        self._redactor = redactor or Redactor()
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            **self._fixed,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update({k: v for k, v in record.__dict__.items() if k not in STANDARD})
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = self.formatException(record.exc_info)
+        return self._redactor.clean(json.dumps(line, default=str, ensure_ascii=False))
