@@ -12,9 +12,10 @@ from flask import Response
 
 from brokers.clock import IST
 from brokers.errors import InvalidRequest, NotReady
-from brokers.model import DERIVATIVE_EXCHANGES, InstrumentKey
+from brokers.model import DERIVATIVE_EXCHANGES
 from gateway.api import present, reply
 from gateway.api.errors import Problem
+from gateway.api.names import key_of
 from gateway.api.parts import Call, Parts
 
 SEARCH_LIMIT = 500
@@ -22,7 +23,7 @@ ROWS_PER_CHUNK = 500
 
 
 def symbol(parts: Parts, call: Call) -> dict[str, Any] | Response:
-    key = InstrumentKey(call.data["exchange"], call.data["symbol"])
+    key = key_of(parts, call.data["exchange"], call.data["symbol"])
     try:
         instrument = parts.market.instrument(key)
     except InvalidRequest as exc:

@@ -106,6 +106,7 @@ def table(today: date) -> list[Instrument]:
                 lot_size=65,
                 expiry=expiry,
                 freeze_qty=1800,
+                display_name=f"NIFTY {expiry.strftime('%d %b').upper()} FUT",
             )
         )
     return rows
@@ -395,7 +396,7 @@ def running(
     today = clock.now().astimezone(IST).date()
     source = ScriptedSource(table(today))
     keeper = InstrumentKeeper(source, store, clock, logged_in=lambda: True)
-    users, sessions = Users(database, clock), WebSessions(clock)
+    users, sessions = Users(database, clock), WebSessions(clock, database)
     code, live = OneTimeCode(needed=not users.exists()), Live(sessions, tick_s=0.05)
     keys = Keys(database, settings.pepper, clock)
     parts = Parts(

@@ -52,6 +52,17 @@ def test_an_unknown_symbol_is_400_for_quotes_and_404_for_symbol(rig):
         assert answer.json["message"].startswith("Symbol 'SBINN' not found for exchange 'NSE'. Did you mean")
 
 
+def test_the_brokers_display_name_finds_it_in_any_case(rig):
+    rows = rig.post("search", query="NIFTY FUT", exchange="NFO").json["data"]
+    row = min(rows, key=lambda r: r["token"])
+    day = row["expiry"][:6].replace("-", " ")
+    for name in (f"Nifty {day} fut", f"  nifty   {day.lower()} FUT "):
+        body = rig.post("symbol", symbol=name, exchange="NFO").json
+        assert body["data"]["symbol"] == row["symbol"]
+        assert rig.post("quotes", symbol=name, exchange="NFO").status_code == 200
+    assert rig.post("symbol", symbol="Nifty fut", exchange="NFO").status_code == 404
+
+
 def test_multi_quotes_are_results_with_the_invalid_first(rig):
     wanted = [{"symbol": s, "exchange": "NSE"} for s in ("SBIN", "NOPE", "TCS")]
     body = rig.post("multiquotes", symbols=wanted).json
