@@ -352,6 +352,7 @@ class BrokerContext:
 
     Attributes:
         calendar: Tells a feed whether silence means anything now.
+        write_timeout_s: Longest wait for the answer to a write once it is sent; None: the transport's own.
     """
 
     credentials: Mapping[str, Secret]
@@ -360,6 +361,7 @@ class BrokerContext:
     clock: Clock
     instruments: InstrumentLookup
     calendar: Calendar = field(default_factory=AlwaysOpen)
+    write_timeout_s: float | None = None
 
 
 class Broker(Protocol):

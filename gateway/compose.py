@@ -86,7 +86,7 @@ def _wire(
     )
     users = Users(database, clock)
     code = OneTimeCode(needed=not users.exists())
-    sessions = WebSessions(clock)
+    sessions = WebSessions(clock, database)
     live = Live(sessions)
     parts = Parts(
         settings=settings,
@@ -117,6 +117,7 @@ def _context(settings: Settings, clock: Clock, instruments: InstrumentStore) -> 
         clock=clock,
         instruments=instruments,
         calendar=calendar,
+        write_timeout_s=settings.trading.broker_timeout_s,
     )
 
 

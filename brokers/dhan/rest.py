@@ -58,6 +58,7 @@ class DhanRest:
         self._transport = transport
         self._instruments = context.instruments
         self._base = context.endpoints["rest"].rstrip("/")
+        self._write_timeout_s = context.write_timeout_s
         self._sleep = sleep
 
     # writes
@@ -90,6 +91,7 @@ class DhanRest:
             self._base + path,
             headers=auth.headers(self._session()),
             body=None if body is None else json.dumps(body).encode(),
+            read_timeout_s=self._write_timeout_s,
         )
         data = refusals.parse(reply.body)
         if isinstance(data, list) and len(data) == 1:

@@ -140,6 +140,7 @@ class KotakRest:
         self._session = session
         self._transport = transport
         self._family = family_of(context.options)
+        self._write_timeout_s = context.write_timeout_s
         self._sleep = sleep
 
     # --- writes --------------------------------------------------------------------------------------------
@@ -171,6 +172,7 @@ class KotakRest:
             url_of(call, session, self._family),
             headers=headers_of(call, session, self._family),
             body=orders.encode(fields),
+            read_timeout_s=self._write_timeout_s,
         )
         body = parse(reply)
         accepted = (

@@ -209,6 +209,8 @@ class Faults:
             return await handler(request)
         rule = self._take(_HTTP, path=request.path, method=request.method)
         if rule is not None and rule.kind in (FaultKind.DELAY, FaultKind.DROP_BEFORE, FaultKind.STATUS):
+            # a caller that hangs up meanwhile takes an unread body with it, but the broker had it
+            await request.read()
             await asyncio.sleep(rule.delay_s)
             if rule.kind is FaultKind.DROP_BEFORE:
                 return _hang_up(request)

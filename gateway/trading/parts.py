@@ -15,6 +15,8 @@ from gateway.store.journal import Journal
 from gateway.trading.limiter import Limiter
 from gateway.trading.reconcile import SettleRules
 
+LEAST_HORIZON_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class DeskParts:
@@ -24,7 +26,7 @@ class DeskParts:
         last_price: Last known price of an instrument for price protection and trigger checks; must not block.
         on_login_required: Called (from any thread, must not block) when the broker refused the session.
         patience_s: How long the caller of an order of unknown outcome waits for a first look at the broker.
-        settle: When "not found" counts; None: after the broker timeout, three readings 2 s apart.
+        settle: When "not found" counts; None: after the broker timeout or 10 s, three readings 2 s apart.
     """
 
     rest: Rest
@@ -42,4 +44,5 @@ class DeskParts:
 
     @property
     def settle_rules(self) -> SettleRules:
-        return self.settle or SettleRules(horizon_s=self.rules.broker_timeout_s)
+        # our patience may be short; how long a broker sits on a request does not depend on it
+        return self.settle or SettleRules(horizon_s=max(LEAST_HORIZON_S, self.rules.broker_timeout_s))

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 TICK_S = 0.2
 RETRY_S = 1.0
 SETTLED_AFTER_NS = 2_000_000_000
+CONNECT_S = 5.0
+"""Longest time before a request leaves: a connection that has to be made first."""
 
 
 class Reconciler:
@@ -132,7 +134,7 @@ class Reconciler:
     def _adopt_stuck(self, rows: list[JournalRow]) -> None:
         """A row still ``sending`` long after any answer could come: its thread died, or the disk refused."""
         rules = self._parts.rules
-        longest_s = 2 * rules.broker_timeout_s + self._parts.patience_s
+        longest_s = 2 * max(rules.broker_timeout_s, CONNECT_S) + self._parts.patience_s
         before_ns = self._parts.clock.time_ns() - int(longest_s * 1e9)
         for row in rows:
             if row.known.state is State.SENDING and row.created_ns < before_ns:

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -365,6 +366,21 @@ def test_unreadable_answers_to_a_write_are_unknown(
         pytest.raises(OutcomeUnknown),
     ):
         place(rest, sbin, tag(), price=price)
+
+
+def test_the_write_timeout_is_the_settings_and_what_arrives_later_is_found(
+    bench: Bench, sbin: Instrument, rest: Rest
+) -> None:
+    hasty = bench.broker.rest(replace(bench.context(), write_timeout_s=0.5), bench.current)
+    mark, price = tag(), far(rest, sbin)
+    with fault(bench, "delay", path=PLACE_PATHS[bench.name], method="POST", count=1, delay_s=2.0):
+        begun = time.monotonic()
+        with pytest.raises(OutcomeUnknown):
+            place(hasty, sbin, mark, price=price)
+        assert time.monotonic() - begun < 1.8
+        assert rest.find_tag(mark) == []
+        found = until(lambda: rest.find_tag(mark), lambda rows: len(rows) == 1)
+    cancel(rest, found[0].order_id)
 
 
 def test_too_many_requests_is_rate_limited(bench: Bench, rest: Rest, sbin: Instrument) -> None:
