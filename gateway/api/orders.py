@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -27,17 +28,7 @@ LONGEST_CLIENT_ID = 64
 
 
 def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
-    price_type = PriceType(call.data["pricetype"])
-    request = OrderRequest(
-        key=InstrumentKey(call.data["exchange"], call.data["symbol"]),
-        action=Action(call.data["action"].upper()),
-        quantity=int(call.data["quantity"]),
-        price_type=price_type,
-        product=Product(call.data["product"]),
-        price=call.data["price"] if price_type in PRICED else Decimal(0),
-        trigger_price=call.data["trigger_price"] if price_type in TRIGGERED else Decimal(0),
-        disclosed_quantity=call.data["disclosed_quantity"],
-    )
+    request = request_of(call.data)
     answer = parts.desk.place(
         request,
         strategy=call.data["strategy"],
@@ -46,8 +37,7 @@ def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
     )
     if not answer.ok:
         return reply.problem(errors.of_answer(answer), parts.settings.name)
-    asked = SentTerms(request.price_type, request.price, request.trigger_price)
-    return _taken(answer, asked)
+    return taken(answer, request)
 
 
 def modify(parts: Parts, call: Call) -> dict[str, Any] | Response:
@@ -63,7 +53,7 @@ def modify(parts: Parts, call: Call) -> dict[str, Any] | Response:
     answer = parts.desk.modify(change, strategy=call.data["strategy"], received_ns=call.received_ns)
     if not answer.ok:
         return reply.problem(errors.of_answer(answer), parts.settings.name)
-    body = _taken(answer, SentTerms(change.price_type, change.price, change.trigger_price))
+    body = taken(answer, change)
     body["orderid"] = body["orderid"] or change.order_id
     return body
 
@@ -121,6 +111,27 @@ def close_all(parts: Parts, call: Call) -> dict[str, Any]:
     }
 
 
+def request_of(
+    data: Mapping[str, Any], *, action: Action | None = None, quantity: int | None = None
+) -> OrderRequest:
+    """The order a valid body describes; prices its type does not use are dropped.
+
+    Args:
+        action, quantity: Instead of the body's.
+    """
+    price_type = PriceType(data["pricetype"])
+    return OrderRequest(
+        key=InstrumentKey(data["exchange"], data["symbol"]),
+        action=action or Action(data["action"].upper()),
+        quantity=int(data["quantity"]) if quantity is None else quantity,
+        price_type=price_type,
+        product=Product(data["product"]),
+        price=data["price"] if price_type in PRICED else Decimal(0),
+        trigger_price=data["trigger_price"] if price_type in TRIGGERED else Decimal(0),
+        disclosed_quantity=data["disclosed_quantity"],
+    )
+
+
 def client_order_id(call: Call) -> str | None:
     """From the field or the ``Idempotency-Key`` header; both may stand when they agree.
 
@@ -139,8 +150,9 @@ def client_order_id(call: Call) -> str | None:
     return header
 
 
-def _taken(answer: OrderAnswer, asked: SentTerms) -> dict[str, Any]:
+def taken(answer: OrderAnswer, order: OrderRequest | OrderChange) -> dict[str, Any]:
     """The success body; says what was really sent when price protection changed it."""
+    asked = SentTerms(order.price_type, order.price, order.trigger_price)
     body: dict[str, Any] = {"status": "success", "orderid": answer.order_id}
     if answer.repeated:
         body["repeated"] = True

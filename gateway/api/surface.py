@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from marshmallow import Schema
 
-from gateway.api import account, orders, quotes, schemas, symbols
+from gateway.api import account, order_schemas, orders, quotes, schemas, smart, symbols
 from gateway.api.parts import Endpoint, Handler
 
 API = "API_RATE_LIMIT"
@@ -25,6 +25,7 @@ def _served() -> Iterator[Endpoint]:
         return Endpoint("POST", path, limit, style, auth, schema, handler)
 
     yield post("placeorder", ORDER, "V1", schemas.PlaceOrder, orders.place)
+    yield post("placesmartorder", "SMART_ORDER_RATE_LIMIT", "V1", order_schemas.Smart, smart.place)
     yield post("modifyorder", ORDER, "V1", schemas.ModifyOrder, orders.modify)
     yield post("cancelorder", ORDER, "V1", schemas.CancelOrder, orders.cancel)
     yield post("cancelallorder", API, "V1", schemas.Strategy, orders.cancel_all)
@@ -52,7 +53,6 @@ def _not_yet() -> Iterator[Endpoint]:
     def later(path: str, limit: str, style: str, auth: str, method: str = "POST") -> Endpoint:
         return Endpoint(method, path, limit, style, auth)
 
-    yield later("placesmartorder", "SMART_ORDER_RATE_LIMIT", "V1", "session")
     for path in ("basketorder", "splitorder", "margin", "analyzer", "analyzer/toggle"):
         yield later(path, API, "V1", "session")
     for path in ("optionsorder", "optionsmultiorder"):

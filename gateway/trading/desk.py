@@ -43,6 +43,7 @@ from gateway.trading.reader import Reader, day_start_ns
 from gateway.trading.reconciler import Reconciler
 from gateway.trading.settle import Settler
 from gateway.trading.tags import TAG_LENGTH, new_tag
+from gateway.trading.turns import Turns
 from gateway.trading.writes import Done, Failed, Lost, Outcome, broker_code, send_once
 
 __all__ = ["CancelReport", "CloseReport", "DeskParts", "DeskStatus", "OrderAnswer", "OrderDesk"]
@@ -71,6 +72,7 @@ class OrderDesk:
         self._changes = Changes(parts, self._reader, self._settler, self._reconciler.soon)
         self._exits = exits.Exits(self)
         self._blocked = parts.journal.blocked()
+        self.turns = Turns()
 
     def start(self) -> None:
         """Settle what the last run left open and start the reconciler; returns at once."""
@@ -193,6 +195,26 @@ class OrderDesk:
     def margin(self, legs: Sequence[MarginLeg]) -> Margin:
         """What new orders would block together; nothing is sent to the exchange."""
         return self._reader.margin(legs)
+
+    def unfinished(self, key: InstrumentKey, product: str) -> list[JournalRow]:
+        """Today's orders that may still change one position, oldest first, from the journal alone."""
+        start_ns = day_start_ns(self._clock)
+        rows = (row for row in self._journal.unfinished() if row.created_ns >= start_ns)
+        return [row for row in rows if (row.key, row.product) == (key, product)]
+
+    def first_answer(self, client_order_id: str, key: InstrumentKey, product: str) -> OrderAnswer | None:
+        """The answer to an earlier order with this id, whatever its side and quantity; None without one.
+
+        For orders that are worked out anew from the position each time, where a repeat looks different.
+
+        Raises:
+            InvalidRequest: The id was used for another instrument or product.
+        """
+        row = self._journal.by_client_order_id(client_order_id)
+        if row is None:
+            return None
+        refuse_other(client_order_id, f"{row.key} {row.product}", f"{key} {product}")
+        return self._stored_answer(client_order_id, row.fingerprint)
 
     def strategy_of(self, order_id: str) -> str:
         """The strategy that placed an order, empty for foreign ones."""

@@ -106,6 +106,19 @@ EXAMPLE = {
     "trigger_price": 0,
     "disclosed_quantity": 0,
     "underlying_ltp": None,
+    "position_size": 0,
+    "orders": [],
+    "splitsize": 1,
+    "positions": [
+        {
+            "symbol": "SBIN",
+            "exchange": "NSE",
+            "action": "BUY",
+            "product": "MIS",
+            "pricetype": "MARKET",
+            "quantity": "1",
+        }
+    ],
     "symbols": [{"symbol": "SBIN", "exchange": "NSE"}],
     "interval": "D",
     "start_date": "2026-11-01",

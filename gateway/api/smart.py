@@ -1,0 +1,160 @@
+"""Smart orders: the caller names the position it wants, the order that leads there is worked out here.
+
+Source: openalgo-api, section 2.1, the table of placesmartorder.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flask import Response
+
+from brokers.errors import BrokerError, NotReady
+from brokers.model import Action, InstrumentKey, OrderRequest, PriceType
+from gateway.api import errors, orders, reply
+from gateway.api.parts import Call, Parts
+from gateway.store.journal import JournalRow
+from gateway.trading.answers import OrderAnswer
+from gateway.trading.machine import State
+
+NOTHING_OPEN = "No OpenPosition Found. Not placing Exit order."
+MATCHED = "Positions Already Matched. No Action needed."
+FILL_WAIT_S = 2.0
+"""How long an order sent for the same position may take to show in it before the next one is worked out."""
+PAUSES_S = (0.02, 0.08, 0.2, 0.3)
+"""Between looks at such orders; the last one repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What has to be traded to reach the target."""
+
+    action: Action
+    quantity: int
+
+
+def plan(target: int, held: int, action: Action, quantity: int) -> Trade | str:
+    """The first matching row of the table: a trade, or the message that says why there is none.
+
+    Args:
+        target, held: Signed quantities of exactly one (symbol, exchange, product).
+        action, quantity: The request's; they count only when nothing is held and nothing is wanted.
+    """
+    if target == held == 0:
+        return Trade(action, quantity) if quantity else NOTHING_OPEN
+    if target == held:
+        return MATCHED
+    return Trade(Action.BUY if target > held else Action.SELL, abs(target - held))
+
+
+def only_reduces(target: int, held: int) -> bool:
+    return target * held >= 0 and abs(target) < abs(held)
+
+
+def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
+    """One at a time for each position; the position is read from the broker after the turn has come.
+
+    Raises:
+        RateLimited: The turn did not come in time.
+        NotReady: An order for this position has an unknown outcome; another could double it.
+    """
+    data = call.data
+    rules = parts.settings.trading
+    key = InstrumentKey(data["exchange"], data["symbol"])
+    client_id = orders.client_order_id(call)
+    patience_s = rules.order_deadline_s + rules.broker_timeout_s
+    with parts.desk.turns.take((key, data["product"]), patience_s):
+        if client_id is not None:
+            first = parts.desk.first_answer(client_id, key, data["product"])
+            if first is not None:
+                return _answer(parts, first, orders.request_of(data))
+        try:
+            working = _settled(parts, key, data["product"])
+            held = _held(parts, key, data["product"])
+        except NotReady:
+            raise
+        except BrokerError as exc:
+            found = errors.of_exception(exc)
+            message = f"The position could not be read, so nothing was traded: {exc}"
+            return reply.problem(replace(found, message=message), parts.settings.name)
+        body = _towards(parts, call, held, client_id)
+    if isinstance(body, dict) and working:
+        # they may change the position later; the table does not know them
+        body["working_orders"] = [row.shown_id for row in working]
+    return body
+
+
+def _towards(parts: Parts, call: Call, held: int, client_id: str | None) -> dict[str, Any] | Response:
+    target, data = int(call.data["position_size"]), call.data
+    trade = plan(target, held, Action(data["action"].upper()), int(data["quantity"]))
+    if isinstance(trade, str):
+        return {"status": "success", "message": trade}
+    request = orders.request_of(data, action=trade.action, quantity=trade.quantity)
+    answer = parts.desk.place(
+        request,
+        strategy=data["strategy"],
+        client_order_id=client_id,
+        received_ns=call.received_ns,
+        # a resting exit would make "close all" believe that the position is being closed
+        is_exit=request.price_type is PriceType.MARKET and only_reduces(target, held),
+    )
+    return _answer(parts, answer, request)
+
+
+def _answer(parts: Parts, answer: OrderAnswer, request: OrderRequest) -> dict[str, Any] | Response:
+    if not answer.ok:
+        return reply.problem(errors.of_answer(answer), parts.settings.name)
+    return orders.taken(answer, request)
+
+
+def _held(parts: Parts, key: InstrumentKey, product: str) -> int:
+    """Net quantity the broker shows now. Raises its errors: a position that cannot be read is not zero."""
+    return sum(p.quantity for p in parts.desk.positions() if (p.key, p.product) == (key, product))
+
+
+def _settled(parts: Parts, key: InstrumentKey, product: str) -> list[JournalRow]:
+    """Wait, for a short while, for orders about to change this position; those that then still work.
+
+    Without it two alerts in the same second would both see the position before the first one's fill.
+
+    Raises:
+        NotReady: One of them has an unknown outcome.
+        BrokerError: The order book cannot be read.
+    """
+    monotonic = parts.clock.monotonic
+    deadline = monotonic() + FILL_WAIT_S
+    ended: frozenset[str] = frozenset()
+    looks = 0
+    while True:
+        rows = [r for r in parts.desk.unfinished(key, product) if r.known.order_id not in ended]
+        moving = [row for row in rows if _is_moving(row, parts.clock.time_ns())]
+        if not moving:
+            return rows
+        if monotonic() >= deadline:
+            break
+        time.sleep(PAUSES_S[min(looks, len(PAUSES_S) - 1)])
+        looks += 1
+        if any(_is_moving(r, parts.clock.time_ns()) for r in parts.desk.unfinished(key, product)):
+            # the feed has not told; the book may know
+            ended = frozenset(o.order_id for o in parts.desk.orders() if o.status.is_final)
+    doubtful = [row.shown_id for row in moving if _is_doubtful(row)]
+    if doubtful:
+        raise NotReady(
+            f"the outcome of {', '.join(doubtful)} on {key} {product} is not known yet; nothing was sent, "
+            "because another order could double it"
+        )
+    return rows
+
+
+def _is_doubtful(row: JournalRow) -> bool:
+    return row.known.state in (State.JOURNALED, State.SENDING, State.UNKNOWN)
+
+
+def _is_moving(row: JournalRow, now_ns: int) -> bool:
+    """On its way, or a market order so young that its fill may be."""
+    if _is_doubtful(row):
+        return True
+    young = now_ns - row.created_ns < FILL_WAIT_S * 1e9
+    return row.price_type is PriceType.MARKET and young
