@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -18,6 +19,7 @@ StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 LIVE_PATH = "/socket.io"
+HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?\Z")
 QUIET = ("/health/", "/static/", LIVE_PATH)
 
 
@@ -63,7 +65,9 @@ class Gate:
         return self._logged(environ, start_response, path)
 
     def _live(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if not same_origin(environ):
+        # a script tag sends no Origin, and engine.io answers ``j`` in a form another page can read (JSONP)
+        query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        if from_elsewhere(environ) or "j" in query:
             return refuse(start_response, "403 Forbidden", "ORIGIN_NOT_ALLOWED", "another origin's page")
         if not self._may_listen(environ):
             return refuse(start_response, "401 Unauthorized", "SIGN_IN_REQUIRED", "sign in first")
@@ -104,12 +108,9 @@ class Gate:
 
 
 def host_allowed(host: str, allowed: frozenset[str]) -> bool:
-    """``127.0.0.1:5000``, ``[::1]:5000``, ``localhost``: the name without its port, compared whole."""
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        return False
-    return name is not None and "@" not in host and name in allowed
+    """``127.0.0.1:5000``, ``[::1]:5000``, ``localhost``: nothing but a name and a port, compared whole."""
+    match = HOST.match(host)
+    return match is not None and (match[1] or match[2]).lower() in allowed
 
 
 def same_origin(environ: Environ) -> bool:
@@ -119,6 +120,19 @@ def same_origin(environ: Environ) -> bool:
         return True
     scheme, _, rest = origin.partition("://")
     return scheme in ("http", "https") and rest.lower() == environ.get("HTTP_HOST", "").lower()
+
+
+def from_elsewhere(environ: Environ) -> bool:
+    """True when a browser says that a page of another origin asks: another site, or another port of ours."""
+    site = environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
+    return not same_origin(environ) or site not in ("same-origin", "none")
+
+
+def caller(environ: Environ) -> str:
+    """Whose rate limit a request counts on. Pages elsewhere share one of their own: they can make a browser
+    on this machine send anything, and must not use up what strategies and the owner need."""
+    address = str(environ.get("REMOTE_ADDR", ""))
+    return f"{address} elsewhere" if from_elsewhere(environ) else address
 
 
 def refuse(start_response: StartResponse, status: str, code: str, message: str) -> list[bytes]:

@@ -49,13 +49,10 @@ class Process:
         self.made.keeper.start()
         self.made.desk.start()
         self.made.live.start()
-        if (code := self.made.code.current()) is not None:
-            log.warning(
-                "no owner account yet: open %s/setup and give the one-time code %s",
-                self.settings.url,
-                code,
-                extra={"owner_code": code},
-            )
+        if self.made.code.current() is not None:
+            # the code itself stays out of the log: whoever reads it could take the instance over
+            name, url = self.settings.name, self.settings.url
+            log.warning("no owner account yet: algo up %s prints the one-time code for %s/setup", name, url)
 
     def stop(self) -> None:
         """No new requests first, the journal last."""

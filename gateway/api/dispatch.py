@@ -16,6 +16,7 @@ from brokers.errors import InvalidRequest
 from gateway.api import errors, reply
 from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.surface import ENDPOINTS, WEBHOOKS
+from gateway.gate import caller
 
 PREFIX = "/api/v1"
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -42,8 +43,8 @@ class Dispatcher:
     def _serve(self, endpoint: Endpoint, schema: Schema) -> Response:
         parts = self._parts
         received_ns = request.environ.get("algo.received_ns") or time.time_ns()
-        address = request.remote_addr or ""
-        wait_s = parts.limits.hit(endpoint.limit, f"{endpoint.method} {endpoint.path}", address)
+        name = f"{endpoint.method} {endpoint.path}"
+        wait_s = parts.limits.hit(endpoint.limit, name, caller(request.environ))
         if wait_s is not None:
             return self._problem(errors.rate_limited(wait_s))
         if endpoint.auth != "none":
@@ -108,7 +109,7 @@ def blueprint(parts: Parts) -> Blueprint:
             api.add_url_rule(form, name, view, methods=[endpoint.method], strict_slashes=True)
 
     def webhook(**_: str) -> Response:
-        wait_s = parts.limits.hit("WEBHOOK_RATE_LIMIT", "webhook", request.remote_addr or "")
+        wait_s = parts.limits.hit("WEBHOOK_RATE_LIMIT", "webhook", caller(request.environ))
         found = not_yet(request.path) if wait_s is None else errors.rate_limited(wait_s)
         return reply.problem(found, parts.settings.name)
 

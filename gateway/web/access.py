@@ -8,12 +8,16 @@ import secrets
 import threading
 from datetime import datetime, timedelta
 
+import msgspec
 from flask import Flask, Response, request, session
 
 from brokers.clock import IST, Clock
 from brokers.secret import Secret
-from gateway.gate import same_origin
+from gateway.gate import from_elsewhere
+from gateway.store import kv
+from gateway.store.engine import Database
 
+SIGNED_OUT = "web_sessions_signed_out"
 DAY_ENDS_AT = 3
 """IST hour at which every web session ends (OpenAlgo's SESSION_EXPIRY_TIME)."""
 
@@ -54,12 +58,21 @@ class OneTimeCode:
 
 
 class WebSessions:
-    """Signed cookies with an end, and the ones that were signed out before it."""
+    """Signed cookies with an end, and the ones that were signed out before it.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        database: Keeps the sign-outs over a restart: a copy of a cookie stays worthless. None: in memory.
+    """
+
+    def __init__(self, clock: Clock, database: Database | None = None) -> None:
         self._clock = clock
+        self._database = database
         self._revoked: dict[str, float] = {}
         self._lock = threading.Lock()
+        if database is not None:
+            with database.read() as connection:
+                text = kv.get(connection, SIGNED_OUT)
+            self._revoked = msgspec.json.decode(text, type=dict[str, float]) if text else {}
 
     def sign_in(self, user_id: int) -> None:
         session.clear()
@@ -73,20 +86,30 @@ class WebSessions:
             self._revoked = {sid: until for sid, until in self._revoked.items() if until > now}
             if "sid" in session:
                 self._revoked[session["sid"]] = float(session["until"])
+            text = msgspec.json.encode(self._revoked).decode()
         session.clear()
+        if self._database is not None:
+            self._database.write(lambda connection: kv.put(connection, SIGNED_OUT, text))
 
     def user_id(self) -> int | None:
         """The signed-in user of the current request."""
         sid, uid, until = session.get("sid"), session.get("uid"), session.get("until")
         if not isinstance(sid, str) or not isinstance(uid, int) or not isinstance(until, float):
             return None
-        if sid in self._revoked or self._clock.now().timestamp() >= until:
-            return None
-        return uid
+        return uid if self.alive(sid, until) else None
+
+    def alive(self, sid: str, until: float) -> bool:
+        """Neither signed out nor at its end."""
+        return sid not in self._revoked and self._clock.now().timestamp() < until
 
     @property
     def sid(self) -> str:
         return str(session.get("sid", ""))
+
+    @property
+    def until(self) -> float:
+        """When the current request's web session ends, epoch seconds; 0 without one."""
+        return float(session.get("until", 0))
 
 
 def next_day_end(now: datetime) -> datetime:
@@ -122,9 +145,7 @@ class Csrf:
     def valid(self) -> bool:
         seed = request.cookies.get(self._cookie, "")
         given = request.form.get("csrf_token", "")
-        if len(seed) != 32 or not same_origin(request.environ):
-            return False
-        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        if len(seed) != 32 or from_elsewhere(request.environ):
             return False
         return hmac.compare_digest(given.encode(), self._sign(seed).encode())
 

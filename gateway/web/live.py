@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import urllib3
@@ -39,7 +40,7 @@ class Live:
         self._io: Any = None
         self._parts: Parts | None = None
         self._http = urllib3.PoolManager(num_pools=1, maxsize=1, retries=False)
-        self._tabs: dict[str, str] = {}
+        self._tabs: dict[str, tuple[str, float]] = {}  # Socket.IO sid -> web session, its end
         self._stop = threading.Event()
         self._orders_changed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
@@ -77,13 +78,20 @@ class Live:
 
     def disconnect(self, web_sid: str) -> None:
         """Close every tab of one web session (it signed out)."""
-        for sid in [tab for tab, owner in self._tabs.items() if owner == web_sid]:
-            self._io.server.disconnect(sid)
+        for tab, (owner, _) in list(self._tabs.items()):
+            if owner == web_sid:
+                self._io.server.disconnect(tab)
+
+    def _end_old_tabs(self) -> None:
+        """A socket outlives the cookie it was opened with; the web session's end ends it."""
+        for tab, (owner, until) in list(self._tabs.items()):
+            if not self._sessions.alive(owner, until):
+                self._io.server.disconnect(tab)
 
     def _connected(self, _auth: object = None) -> bool | None:
         if self._sessions.user_id() is None:
             return False
-        self._tabs[_tab()] = self._sessions.sid
+        self._tabs[_tab()] = (self._sessions.sid, self._sessions.until)
         join_room(ROOM)
         self._orders_changed.set()
         return None
@@ -101,6 +109,7 @@ class Live:
                 continue
             self._orders_changed.clear()
             try:
+                self._end_old_tabs()
                 if changed or rounds % self._slow_every == 0 or not self._slow:
                     self._slow = self._read_books()
                 self._io.emit("snapshot", self._snapshot(), to=ROOM)
@@ -112,24 +121,32 @@ class Live:
 
     def _snapshot(self) -> dict[str, Any]:
         assert self._parts is not None
+        ticks = self._parts.market.ticks.newest(MOST_TICKS)
         return {
+            "now_ms": self._parts.clock.time_ns() // 1_000_000,
             "state": readiness(self._parts),
+            "desk": asdict(self._parts.desk.status()),
             "feed": self._feed(),
-            "ticks": self._parts.market.ticks.newest(MOST_TICKS),
+            "ticks": sorted(ticks, key=lambda tick: (tick["exchange"], tick["symbol"])),
             **self._slow,
         }
 
     def _read_books(self) -> dict[str, Any]:
         assert self._parts is not None
         desk, last_price = self._parts.desk, self._parts.market.last_price
+        hear = self._parts.market.ticks.want
 
         def orders() -> list[dict[str, Any]]:
-            rows = [present.order_row(o, desk.strategy_of(o.order_id)) for o in desk.orders()]
+            found = desk.orders()
+            hear(o.key for o in found)
+            rows = [present.order_row(o, desk.strategy_of(o.order_id)) for o in found]
             rows.sort(key=lambda row: str(row["timestamp"]), reverse=True)
             return rows[:MOST_ORDERS]
 
         def positions() -> list[dict[str, Any]]:
-            return [present.position_row(p, last_price(p.key)) for p in desk.positions()]
+            found = desk.positions()
+            hear(p.key for p in found)
+            return [present.position_row(p, last_price(p.key)) for p in found]
 
         return {
             "orders": _or_reason(orders),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 
 from brokers.errors import InvalidRequest
+from brokers.model import Venue
 from gateway.api.parts import Parts
+from gateway.gate import caller
 from gateway.web.access import Csrf, OneTimeCode, WebSessions
 from gateway.web.live import Live
 
@@ -20,6 +23,12 @@ USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{1,31}\Z")
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 200
 WRONG = "The user name or password is not right."
+WRONG_CODE = "The one-time code is not right. “algo up {name}” prints it, also while the instance runs."
+TITLES = {403: "Not accepted", 404: "No such page", 429: "Too many tries", 500: "Something went wrong"}
+HUES = 6
+"""``hue-N`` classes of ``style.css`` and ``icon-N.svg`` files. Kotak and Dhan, which most people run side by
+side, have one each; other instances share the rest by their name."""
+FIXED_HUES = {"kotak": 0, "dhan": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +51,14 @@ def blueprint(web: Web) -> Blueprint:
     def guard() -> Response | None:
         if request.endpoint == "web.static":
             return None
-        name = "LOGIN_RATE_LIMIT" if request.method == "POST" else "PAGE_RATE_LIMIT"
-        wait_s = web.parts.limits.hit(name, f"page {request.method}", request.remote_addr or "")
-        if wait_s is not None:
-            answer = show(web, "message.html", 429, message="Too many tries. Wait a moment, then try again.")
-            answer.headers["Retry-After"] = str(max(1, round(wait_s)))
-            return answer
+        # the form's token first: a page elsewhere that posts here must not use up the owner's tries
         if request.method == "POST" and not web.csrf.valid():
-            return show(web, "message.html", 403, message="This form was out of date. Go back and try again.")
-        return None
+            return _limited(web, "PAGE_RATE_LIMIT", "page refused") or show(
+                web, "message.html", 403, message="This form was out of date. Go back and try again."
+            )
+        if request.endpoint in ("web.check", "web.make_owner"):
+            return _limited(web, "LOGIN_RATE_LIMIT", "sign-in")
+        return _limited(web, "PAGE_RATE_LIMIT", f"page {request.method}")
 
     @pages.after_request
     def plant(response: Response) -> Response:
@@ -61,16 +69,36 @@ def blueprint(web: Web) -> Blueprint:
     return pages
 
 
+def _limited(web: Web, limit: str, endpoint: str) -> Response | None:
+    wait_s = web.parts.limits.hit(limit, endpoint, caller(request.environ))
+    if wait_s is None:
+        return None
+    wait = max(1, round(wait_s))
+    again = f"{wait} s" if wait < 120 else f"{round(wait / 60)} minutes"
+    answer = show(web, "message.html", 429, message=f"Too many tries. Wait {again}, then try again.")
+    answer.headers["Retry-After"] = str(wait)
+    return answer
+
+
 def show(web: Web, template: str, status: int = 200, **values: Any) -> Response:
     settings = web.parts.settings
     page = render_template(
         template,
         settings=settings,
         broker_title=settings.spec.title,
+        simulated=settings.venue is Venue.SIM,
+        hue=hue_of(settings.name),
+        title=TITLES.get(status, "Not now"),
         csrf_token=web.csrf.token(),
         **values,
     )
     return make_response(page, status)
+
+
+def hue_of(instance: str) -> int:
+    """The same colour for a name on every page and after every start."""
+    first_free = len(FIXED_HUES)
+    return FIXED_HUES.get(instance, first_free + zlib.crc32(instance.encode()) % (HUES - first_free))
 
 
 def _owner_routes(pages: Blueprint, web: Web) -> None:
@@ -78,7 +106,7 @@ def _owner_routes(pages: Blueprint, web: Web) -> None:
     def setup() -> Response:
         if web.code.current() is None:
             return _to("web.sign_in")
-        return show(web, "setup.html")
+        return _setup_page(web)
 
     @pages.post("/setup")
     def make_owner() -> Response:
@@ -88,9 +116,9 @@ def _owner_routes(pages: Blueprint, web: Web) -> None:
         username, password = form.get("username", "").strip(), form.get("password", "")
         problem = check_account(username, password, form.get("repeat", ""))
         if problem is None and not web.code.matches(form.get("code", "")):
-            problem = "The one-time code is not right. `algo up` printed it; `algo status` shows it again."
+            problem = WRONG_CODE.format(name=web.parts.settings.name)
         if problem is not None:
-            return show(web, "setup.html", 400, problem=problem, username=username)
+            return _setup_page(web, 400, problem=problem, username=username)
         code = web.code.current()
         if not web.code.spend(form.get("code", "")):
             return _to("web.sign_in")
@@ -98,7 +126,7 @@ def _owner_routes(pages: Blueprint, web: Web) -> None:
             user = web.parts.users.create(username, password)
         except InvalidRequest as exc:
             web.code.give_back(code or "")
-            return show(web, "setup.html", 400, problem=str(exc), username=username)
+            return _setup_page(web, 400, problem=str(exc), username=username)
         log.info("owner account made", extra={"user_id": user.id})
         web.csrf.renew()
         web.sessions.sign_in(user.id)
@@ -141,6 +169,10 @@ def _session_routes(pages: Blueprint, web: Web) -> None:
         if user is None:
             return _to("web.sign_in")
         return show(web, "dashboard.html", user=user)
+
+
+def _setup_page(web: Web, status: int = 200, **values: Any) -> Response:
+    return show(web, "setup.html", status, shortest_password=SHORTEST_PASSWORD, **values)
 
 
 def check_account(username: str, password: str, repeat: str) -> str | None:
