@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
+LINGER_S = 1.0
+LINGER_BYTES = 16 * 1024 * 1024
+
 _REASONS = {
     400: "Bad Request",
     408: "Request Timeout",
@@ -42,7 +45,8 @@ class ServerRules:
 
     Attributes:
         connections: Open connections at most; one thread each. A new one over it takes the place of the
-            longest idle keep-alive connection, or is answered 503 when none is idle.
+            longest idle keep-alive connection, else of the request that has been arriving longest (an
+            honest one is here within milliseconds), or is answered 503 when all are being served.
         idle_s: How long a keep-alive connection may say nothing.
         read_s: How long one read inside a request may take.
         request_s: How long a whole request may take to arrive, so that a byte now and then holds nothing.
@@ -144,9 +148,13 @@ class Server:
         with self._lock:
             if len(self._open) >= self.rules.connections:
                 idle = [c for c in self._open if c.idle_since is not None]
-                if not idle:
+                arriving = [c for c in self._open if c.arriving_since is not None]
+                if idle:
+                    oldest = min(idle, key=lambda c: c.idle_since or 0.0)
+                elif arriving:
+                    oldest = min(arriving, key=lambda c: c.arriving_since or 0.0)
+                else:
                     return False
-                oldest = min(idle, key=lambda c: c.idle_since or 0.0)
                 oldest.wake()
                 self._open.discard(oldest)
             self._open.add(connection)
@@ -167,6 +175,7 @@ class _Connection:
         self.peer_port = peer_port
         self.buffer = bytearray()
         self.idle_since: float | None = time.monotonic()
+        self.arriving_since: float | None = None
         self.upgraded = False
         self._arrive_by = 0.0
 
@@ -202,6 +211,18 @@ class _Connection:
         if status == 503:
             self._close()
 
+    def _linger(self) -> None:
+        """Read on for a moment: closing on unread bytes resets the connection, and the answer is lost."""
+        until = time.monotonic() + LINGER_S
+        left = LINGER_BYTES
+        with contextlib.suppress(OSError):
+            while left > 0 and (wait_s := until - time.monotonic()) > 0:
+                self.sock.settimeout(wait_s)
+                data = self.sock.recv(65536)
+                if not data:
+                    return
+                left -= len(data)
+
     def _close(self) -> None:
         with contextlib.suppress(OSError):
             self.sock.close()
@@ -212,7 +233,9 @@ class _Connection:
             environ, keep = self._read_request()
         except BadRequest as exc:
             self.refuse(exc.status, str(exc))
+            self._linger()
             return False
+        self.arriving_since = None
         handover: _Handover | None = None
         if "upgrade" in environ.get("HTTP_CONNECTION", "").lower():
             handover = _Handover(self.sock)
@@ -257,8 +280,9 @@ class _Connection:
                 raise _Gone
             self._more()
         received_ns = time.time_ns()
+        self.arriving_since = time.monotonic()
         self.idle_since = None
-        self._arrive_by = time.monotonic() + rules.request_s
+        self._arrive_by = self.arriving_since + rules.request_s
         self.sock.settimeout(rules.read_s)
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
             if len(self.buffer) > rules.max_head_bytes:
