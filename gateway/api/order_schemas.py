@@ -83,7 +83,5 @@ class MarginPosition(Schema):
 
 class MarginOf(KeyOnly):
     positions = fields.List(
-        fields.Nested(MarginPosition),
-        required=True,
-        validate=validate.Length(min=1, max=50, error="Positions must be a list of 1 to 50."),
+        fields.Nested(MarginPosition), required=True, validate=validate.Length(min=1, max=50)
     )

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from marshmallow import Schema
 
-from gateway.api import account, order_schemas, orders, quotes, schemas, smart, symbols
+from gateway.api import account, baskets, margin, order_schemas, orders, quotes, schemas, smart, symbols
 from gateway.api.parts import Endpoint, Handler
 
 API = "API_RATE_LIMIT"
@@ -26,6 +26,9 @@ def _served() -> Iterator[Endpoint]:
 
     yield post("placeorder", ORDER, "V1", schemas.PlaceOrder, orders.place)
     yield post("placesmartorder", "SMART_ORDER_RATE_LIMIT", "V1", order_schemas.Smart, smart.place)
+    yield post("basketorder", API, "V1", order_schemas.Basket, baskets.basket)
+    yield post("splitorder", API, "V1", order_schemas.Split, baskets.split)
+    yield post("margin", API, "V1", order_schemas.MarginOf, margin.margin)
     yield post("modifyorder", ORDER, "V1", schemas.ModifyOrder, orders.modify)
     yield post("cancelorder", ORDER, "V1", schemas.CancelOrder, orders.cancel)
     yield post("cancelallorder", API, "V1", schemas.Strategy, orders.cancel_all)
@@ -53,7 +56,7 @@ def _not_yet() -> Iterator[Endpoint]:
     def later(path: str, limit: str, style: str, auth: str, method: str = "POST") -> Endpoint:
         return Endpoint(method, path, limit, style, auth)
 
-    for path in ("basketorder", "splitorder", "margin", "analyzer", "analyzer/toggle"):
+    for path in ("analyzer", "analyzer/toggle"):
         yield later(path, API, "V1", "session")
     for path in ("optionsorder", "optionsmultiorder"):
         yield later(path, ORDER, "V3", "session")
