@@ -111,7 +111,7 @@ def spawn(spec: ChildSpec) -> Handle:
     nonce = secrets.token_hex(8)
     argv = [spec.argv[0], "-X", nonce_option(nonce), *spec.argv[1:]]
     spec.log_path.parent.mkdir(parents=True, exist_ok=True)
-    with spec.log_path.open("ab") as log:
+    with open(spec.log_path, "ab", opener=_for_the_owner_only) as log:
         popen = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -122,6 +122,11 @@ def spawn(spec: ChildSpec) -> Handle:
             close_fds=True,
         )
     return Handle(identify(popen.pid, nonce), popen)
+
+
+def _for_the_owner_only(path: str, flags: int) -> int:
+    """A log names accounts, orders and addresses; other users of the machine have no business in it."""
+    return os.open(path, flags, 0o600)
 
 
 def identify(pid: int, nonce: str) -> Identity:

@@ -39,8 +39,7 @@ class Identity:
             found = psutil.Process(self.pid)
             if abs(found.create_time() - self.create_time) > 0.05:
                 return None
-            if found.status() == psutil.STATUS_ZOMBIE:
-                return None
+            # a zombie has no command line left
             return found if nonce_option(self.nonce) in found.cmdline() else None
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return None

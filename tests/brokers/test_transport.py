@@ -92,12 +92,13 @@ def test_a_failed_tls_handshake_means_nothing_left() -> None:
         pytest.param(lambda c, n: threading.Event().wait(1.5), id="slow"),
     ],
 )
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_after_bytes_left_the_outcome_is_unknown_and_nothing_is_sent_again(
-    behave: Callable[[socket.socket, int], None],
+    behave: Callable[[socket.socket, int], None], method: str
 ) -> None:
     with server(behave) as (url, seen):
         with pytest.raises(OutcomeUnknown):
-            Transport().send("POST", url, headers={}, body=b"order", read_timeout_s=0.5)
+            Transport().send(method, url, headers={}, body=b"order", read_timeout_s=0.5)
         assert len(seen) == 1
 
 

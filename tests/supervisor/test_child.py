@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,10 +74,20 @@ def test_a_stranger_with_a_recycled_pid_is_never_signalled(tmp_path: Path) -> No
     try:
         stale = Handle(dataclasses.replace(handle.identity, nonce="of a dead process"), None)
         stale.kill()
+        time.sleep(0.3)
         assert handle.identity.process() is not None
     finally:
         handle.kill()
         handle.wait(5)
+
+
+def test_a_process_that_ended_and_was_not_reaped_is_gone(tmp_path: Path) -> None:
+    handle = spawn(spec(tmp_path, "pass"))
+    deadline = time.monotonic() + 10
+    while handle.identity.process() is not None:
+        assert time.monotonic() < deadline, "a zombie counts as alive"
+        time.sleep(0.02)
+    handle.wait(5)
 
 
 def test_an_adopted_process_is_found_on_disk_and_its_end_is_heard(tmp_path: Path) -> None:

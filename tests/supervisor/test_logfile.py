@@ -47,5 +47,5 @@ def test_a_follower_sees_whole_lines_and_survives_rotation(tmp_path: Path) -> No
         file.write('"message": "late"}\n')
     assert [line.message for line in follower.read()] == ["late"]
     path.rename(tmp_path / "a.log.1")
-    path.write_text(row("T4", "rotated"))
-    assert [line.message for line in follower.read()] == ["rotated"]
+    path.write_text(row("T4", "rotated") * 50)
+    assert [line.message for line in follower.read()] == ["rotated"] * 50

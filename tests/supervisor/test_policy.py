@@ -111,6 +111,18 @@ def test_an_operator_may_start_a_failed_child_again() -> None:
     assert effects == [Spawn(), Spawn()]
 
 
+def test_an_operators_start_forgets_the_deaths_that_led_to_failure() -> None:
+    child, now = Child(), 0.0
+    child, _ = step(child, Start(), now, RULES)
+    while child.state is not State.FAILED:
+        child, _ = step(child, Exited(1), now, RULES)
+        now = child.wake_at or now
+        child, _ = step(child, Tick(), now, RULES)
+    child, _ = step(child, Start(), now, RULES)
+    child, _ = step(child, Exited(1), now, RULES)
+    assert child.state is State.BACKOFF
+
+
 def test_stop_terminates_then_kills_at_the_deadline() -> None:
     child, effects = play((0, Start()), (0, Spawned(7)), (1, Probed(True)), (10, Stop()), (10, Stop()))
     assert effects == [Spawn(), Terminate()]
