@@ -26,6 +26,22 @@ class Session:
     closes: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SpecialDay:
+    """One day that is not an ordinary one.
+
+    Attributes:
+        kind: ``TRADING_HOLIDAY``, ``SETTLEMENT_HOLIDAY`` or ``SPECIAL_SESSION``.
+        closed: Exchanges that do not trade on it.
+        description: What the day is; empty when the file does not say.
+    """
+
+    on: date
+    kind: str
+    closed: frozenset[str]
+    description: str
+
+
 class Calendar(Protocol):
     def session(self, exchange: str, on: date) -> Session | None:
         """The session of one exchange on one IST date; None when closed."""
@@ -45,6 +61,7 @@ class FileCalendar:
         }
         self._closed: dict[date, frozenset[str]] = {}
         self._special: dict[date, Mapping[str, tuple[time, time]]] = {}
+        self._days: list[SpecialDay] = []
         for day in raw["days"]:
             on = date.fromisoformat(day["date"])
             self._closed[on] = frozenset(day.get("closed", ()))
@@ -52,7 +69,13 @@ class FileCalendar:
                 exchange: (time.fromisoformat(h[0]), time.fromisoformat(h[1]))
                 for exchange, h in day.get("open", {}).items()
             }
+            kind = day.get("kind") or ("TRADING_HOLIDAY" if self._closed[on] else "SPECIAL_SESSION")
+            self._days.append(SpecialDay(on, kind, self._closed[on], day.get("description", "")))
         self.dated: str = raw["dated"]
+
+    def days(self) -> list[SpecialDay]:
+        """Every special day of the file, in its order (ascending by date)."""
+        return list(self._days)
 
     def session(self, exchange: str, on: date) -> Session | None:
         exchange = exchange.removesuffix("_INDEX")
