@@ -1,0 +1,1 @@
+"""Options, pure: which strike, what it is worth, how a chain looks."""
