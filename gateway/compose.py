@@ -23,6 +23,7 @@ from gateway.settings import Settings
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
+from gateway.store.preferences import Preferences
 from gateway.store.users import Users
 from gateway.sync import InstrumentKeeper
 from gateway.ticks import TickCache
@@ -101,6 +102,7 @@ def _wire(
         limits=limits,
         started_at=clock.now().isoformat(),
         owner_code=code,
+        preferences=Preferences(database),
         on_update=live.on_update,
     )
     app = web_app.create(parts, code, sessions, live)

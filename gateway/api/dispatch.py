@@ -64,7 +64,7 @@ class Dispatcher:
 
     def _fields(self, endpoint: Endpoint, schema: Schema) -> Any:
         if endpoint.method == "GET":
-            given: dict[str, Any] = request.args.to_dict()
+            given: dict[str, Any] = {**request.args.to_dict(), **(request.view_args or {})}
             if endpoint.handler is not None:
                 # OpenAlgo reads absent query parameters as null
                 given = {**{n: None for n, f in schema.fields.items() if f.required}, **given}

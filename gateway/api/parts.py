@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flask import Response
 from marshmallow import Schema
 from werkzeug.datastructures import Headers
 
+from brokers.calendar import FileCalendar
 from brokers.clock import Clock
 from brokers.model import OrderUpdate
 from gateway.api.limits import Limits
@@ -19,6 +20,7 @@ from gateway.market import Market
 from gateway.session import SessionManager
 from gateway.settings import Settings
 from gateway.store.instruments import InstrumentStore, SyncReport
+from gateway.store.preferences import Preferences
 from gateway.store.users import Users
 from gateway.trading.desk import OrderDesk
 
@@ -55,6 +57,8 @@ class Parts:
     limits: Limits
     started_at: str
     owner_code: OwnerCode
+    preferences: Preferences
+    calendar: FileCalendar = field(default_factory=FileCalendar)
     on_update: Callable[[OrderUpdate], None] = lambda update: None  # noqa: ARG005
 
 

@@ -10,11 +10,29 @@ from dataclasses import replace
 
 from marshmallow import Schema
 
-from gateway.api import account, baskets, margin, order_schemas, orders, quotes, schemas, smart, symbols
+from gateway.api import (
+    account,
+    baskets,
+    calendar,
+    margin,
+    option_schemas,
+    optiongreeks,
+    optionorders,
+    options,
+    order_schemas,
+    orders,
+    preferences,
+    quotes,
+    schemas,
+    smart,
+    symbols,
+    ticker,
+)
 from gateway.api.parts import Endpoint, Handler
 
 API = "API_RATE_LIMIT"
 ORDER = "ORDER_RATE_LIMIT"
+GREEKS = "GREEKS_RATE_LIMIT"
 TELEGRAM_KEY = "Invalid or missing API key"
 
 
@@ -52,28 +70,41 @@ def _served() -> Iterator[Endpoint]:
     yield Endpoint("GET", "instruments", API, "V2", "key", schemas.Instruments, symbols.instruments)
 
 
+def _options_and_calendar() -> Iterator[Endpoint]:
+    def post(
+        path: str, limit: str, style: str, schema: type[Schema], handler: Handler, auth: str = "session"
+    ) -> Endpoint:
+        return Endpoint("POST", path, limit, style, auth, schema, handler)
+
+    yield post("optionsorder", ORDER, "V3", option_schemas.OptionsOrder, optionorders.place)
+    yield post("optionsmultiorder", ORDER, "V3", option_schemas.OptionsMultiOrder, optionorders.place_legs)
+    yield post("optionsymbol", API, "V3", option_schemas.OptionSymbol, options.symbol)
+    yield post("optionchain", API, "V3", option_schemas.OptionChain, options.chain)
+    yield post("syntheticfuture", API, "V3", option_schemas.SyntheticFuture, options.synthetic_future)
+    one = post("optiongreeks", GREEKS, "V4", option_schemas.OptionGreeks, optiongreeks.one, "key")
+    many = post("multioptiongreeks", API, "V4", option_schemas.MultiOptionGreeks, optiongreeks.many, "key")
+    yield replace(one, bad_key_status=401)
+    yield replace(many, bad_key_status=401)
+    path = "ticker/<symbol>"
+    yield Endpoint("GET", path, API, "V2", "session", ticker.Ticker, ticker.candles, bare_only=True)
+    yield Endpoint("GET", "chart", API, "V2", "key", preferences.ChartRead, preferences.read)
+    yield post("chart", API, "V2", preferences.ChartWrite, preferences.write, "key")
+    # OpenAlgo never checks the key of these two; here they are checked like the others
+    yield post("market/holidays", API, "V2", calendar.Holidays, calendar.holidays, "key")
+    yield post("market/timings", API, "V2", calendar.Timings, calendar.timings, "key")
+
+
 def _not_yet() -> Iterator[Endpoint]:
     def later(path: str, limit: str, style: str, auth: str, method: str = "POST") -> Endpoint:
         return Endpoint(method, path, limit, style, auth)
 
     for path in ("analyzer", "analyzer/toggle"):
         yield later(path, API, "V1", "session")
-    for path in ("optionsorder", "optionsmultiorder"):
-        yield later(path, ORDER, "V3", "session")
     for path in ("placegttorder", "modifygttorder", "cancelgttorder"):
         yield later(path, ORDER, "V1", "session")
     yield later("gttorderbook", API, "V2", "session")
-    for path in ("optionsymbol", "optionchain", "syntheticfuture"):
-        yield later(path, API, "V3", "session")
-    yield replace(later("optiongreeks", "GREEKS_RATE_LIMIT", "V4", "key"), bad_key_status=401)
-    yield replace(later("multioptiongreeks", API, "V4", "key"), bad_key_status=401)
     yield replace(later("pnl/symbols", API, "V2", "key"), bad_key_message="Invalid API key")
-    yield replace(later("ticker/<symbol>", API, "V2", "session", "GET"), bare_only=True)
-    yield later("chart", API, "V2", "key", "GET")
-    yield later("chart", API, "V2", "key")
-    # OpenAlgo never checks the key of these three; here they are checked like the others
-    yield later("market/holidays", API, "V2", "key")
-    yield later("market/timings", API, "V2", "key")
+    # OpenAlgo never checks the key of this one; here it is checked like the others
     yield later("sip/frequencies", "SIP_API_RATE_LIMIT", "V2", "key", "GET")
     yield from _messaging()
     yield later("portfolio/benchmarks", API, "V2", "key", "GET")
@@ -105,7 +136,7 @@ def _messaging() -> Iterator[Endpoint]:
     yield telegram("POST", "whatsapp/notify", "WHATSAPP_RATE_LIMIT")
 
 
-ENDPOINTS: tuple[Endpoint, ...] = (*_served(), *_not_yet())
+ENDPOINTS: tuple[Endpoint, ...] = (*_served(), *_options_and_calendar(), *_not_yet())
 
 WEBHOOKS = (
     "/strategy/webhook/<webhook_id>",

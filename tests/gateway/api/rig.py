@@ -48,6 +48,7 @@ from gateway.settings import RateLimits
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
+from gateway.store.preferences import Preferences
 from gateway.store.users import Users
 from gateway.sync import InstrumentKeeper
 from gateway.ticks import TickCache
@@ -412,6 +413,7 @@ def running(
         limits=Limits(rates),
         started_at=clock.now().isoformat(),
         owner_code=code,
+        preferences=Preferences(database),
         on_update=live.on_update,
     )
     app = web_app.create(parts, code, sessions, live)
