@@ -309,13 +309,18 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Funds:
-    """Rupees."""
+    """Rupees. The first five are OpenAlgo's, each by its mapping of the broker.
+
+    Attributes:
+        available_margin: What new orders may use, by the broker's own figure; None when it does not say.
+    """
 
     available_cash: Decimal
     collateral: Decimal
     m2m_realized: Decimal
     m2m_unrealized: Decimal
     utilised_debits: Decimal
+    available_margin: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

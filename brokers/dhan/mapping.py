@@ -441,4 +441,5 @@ def funds(row: Row, positions: list[Position]) -> Funds:
         m2m_realized=sum((p.realized_pnl or Decimal(0) for p in positions), Decimal(0)),
         m2m_unrealized=sum((p.unrealized_pnl or Decimal(0) for p in positions), Decimal(0)),
         utilised_debits=money(row.get("utilizedAmount")),
+        available_margin=money(balance),
     )

@@ -54,6 +54,11 @@ def only_reduces(target: int, held: int) -> bool:
 
 
 def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
+    found = reach(parts, call)
+    return reply.problem(found, parts.settings.name) if isinstance(found, errors.Problem) else found
+
+
+def reach(parts: Parts, call: Call) -> dict[str, Any] | errors.Problem:
     """One at a time for each position; the position is read from the broker after the turn has come.
 
     Raises:
@@ -69,7 +74,7 @@ def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
         if client_id is not None:
             first = parts.desk.first_answer(client_id, key, data["product"])
             if first is not None:
-                return _answer(parts, first, orders.request_of(data))
+                return _answer(first, orders.request_of(data))
         try:
             working = _settled(parts, key, data["product"])
             held = _held(parts, key, data["product"])
@@ -78,7 +83,7 @@ def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
         except BrokerError as exc:
             found = errors.of_exception(exc)
             message = f"The position could not be read, so nothing was traded: {exc}"
-            return reply.problem(replace(found, message=message), parts.settings.name)
+            return replace(found, message=message)
         body = _towards(parts, call, held, client_id)
     if isinstance(body, dict) and working:
         # they may change the position later; the table does not know them
@@ -86,7 +91,7 @@ def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
     return body
 
 
-def _towards(parts: Parts, call: Call, held: int, client_id: str | None) -> dict[str, Any] | Response:
+def _towards(parts: Parts, call: Call, held: int, client_id: str | None) -> dict[str, Any] | errors.Problem:
     target, data = int(call.data["position_size"]), call.data
     trade = plan(target, held, Action(data["action"].upper()), int(data["quantity"]))
     if isinstance(trade, str):
@@ -100,13 +105,11 @@ def _towards(parts: Parts, call: Call, held: int, client_id: str | None) -> dict
         # a resting exit would make "close all" believe that the position is being closed
         is_exit=request.price_type is PriceType.MARKET and only_reduces(target, held),
     )
-    return _answer(parts, answer, request)
+    return _answer(answer, request)
 
 
-def _answer(parts: Parts, answer: OrderAnswer, request: OrderRequest) -> dict[str, Any] | Response:
-    if not answer.ok:
-        return reply.problem(errors.of_answer(answer), parts.settings.name)
-    return orders.taken(answer, request)
+def _answer(answer: OrderAnswer, request: OrderRequest) -> dict[str, Any] | errors.Problem:
+    return orders.taken(answer, request) if answer.ok else errors.of_answer(answer)
 
 
 def _held(parts: Parts, key: InstrumentKey, product: str) -> int:

@@ -166,4 +166,5 @@ def funds(root: Mapping[str, Any]) -> Funds:
         m2m_realized=rupees("RealizedMtomPrsnt").quantize(PAISA),
         m2m_unrealized=rupees("UnrealizedMtomPrsnt").quantize(PAISA),
         utilised_debits=rupees("MarginUsed").quantize(PAISA),
+        available_margin=rupees("Net").quantize(PAISA) if "Net" in root else None,
     )
