@@ -19,6 +19,8 @@ StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 LIVE_PATH = "/socket.io"
+LONG_PART = re.compile(r"[^/]{32,}")
+"""In a path: a key put there by mistake, or the secret of a webhook. Neither belongs into a log."""
 HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?\Z")
 QUIET = ("/health/", "/static/", LIVE_PATH)
 
@@ -98,7 +100,7 @@ class Gate:
                 "request",
                 extra={
                     "method": environ["REQUEST_METHOD"],
-                    "path": path,
+                    "path": LONG_PART.sub("***", path)[:200],
                     "status": status,
                     "ms": round((time.perf_counter() - began) * 1000, 2),
                     "from": environ.get("REMOTE_ADDR", ""),

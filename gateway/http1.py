@@ -31,6 +31,9 @@ def body_length(environ: dict[str, Any]) -> int:
     if coding is not None:
         if text is not None:
             raise BadRequest(400, "both Content-Length and Transfer-Encoding")
+        if environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+            # RFC 9112 6.1: something in between forwarded a framing it did not know
+            raise BadRequest(400, "Transfer-Encoding in HTTP/1.0")
         if coding.strip().lower() != "chunked":
             raise BadRequest(501, "unknown Transfer-Encoding")
         return 0

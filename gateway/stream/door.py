@@ -6,11 +6,11 @@ import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from gateway.gate import host_allowed
 from gateway.stream import protocol
 
 # kept small on purpose: what waits in the kernel is old by the time a slow client reads it
@@ -34,30 +34,18 @@ class Gate:
 
     def refusal(self, host: Sequence[str], origin: Sequence[str]) -> str:
         """Why not, empty when allowed. Takes every value of each header: two of one kind are refused."""
-        if len(host) != 1 or self._name("//" + host[0]) not in self._hosts:
+        if len(host) != 1 or not host_allowed(host[0], self._hosts):
             return "Host not allowed"
         if len(origin) > 1:
             return "Origin not allowed"
         return "" if not origin or self._is_ours(origin[0]) else "Origin not allowed"
 
     def _is_ours(self, origin: str) -> bool:
-        try:
-            parts = urlsplit(origin)
-            port = parts.port
-        except ValueError:
+        scheme, _, place = origin.partition("://")
+        if scheme not in ("http", "https") or not host_allowed(place, self._hosts):
             return False
-        return parts.scheme in ("http", "https") and self._name(origin) in self._hosts and port in self._ports
-
-    @staticmethod
-    def _name(url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            # a Host with a path, a user or an unreadable port is nobody's name
-            if parts.path or parts.query or parts.username is not None or (parts.port or 1) < 1:
-                return ""
-        except ValueError:
-            return ""
-        return (parts.hostname or "").lower()
+        port = place.rpartition("]")[2].partition(":")[2]
+        return (int(port) if port else None) in self._ports
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

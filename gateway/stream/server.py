@@ -189,7 +189,8 @@ class StreamServer:
         refusal = self._gate.refusal(request.headers.get_all("Host"), request.headers.get_all("Origin"))
         if refusal:
             self.counts.refused_upgrades += 1
-            log.warning("refused %s: %s", request.path[:80], refusal)
+            # without the query: programs put keys there
+            log.warning("refused %s: %s", request.path.partition("?")[0][:80], refusal)
             return json_page(403, {"status": "error", "message": refusal})
         if "websocket" in request.headers.get("Upgrade", "").lower():
             return None

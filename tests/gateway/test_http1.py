@@ -80,6 +80,11 @@ def test_both_lengths_or_an_unknown_coding_are_refused():
     assert caught.value.status == 501
 
 
+def test_a_coding_in_http_1_0_is_refused():
+    with pytest.raises(BadRequest, match=r"HTTP/1\.0"):
+        body_length({"SERVER_PROTOCOL": "HTTP/1.0", "HTTP_TRANSFER_ENCODING": "chunked"})
+
+
 def status_of(data: bytes) -> int:
     try:
         parse_head(data)

@@ -176,6 +176,53 @@ def test_with_every_thread_busy_a_new_connection_is_told_so():
         client.close()
 
 
+def test_the_slowest_half_request_makes_room_when_the_house_is_full():
+    with serving(connections=3) as server:
+        slow = [socket.create_connection(("127.0.0.1", server.port), 5) for _ in range(3)]
+        for sock in slow:
+            sock.sendall(b"GET / HT")
+            until(
+                lambda sock=sock: sum(c.arriving_since is not None for c in server._open) > slow.index(sock)
+            )
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+        client.request("POST", "/order", body="x")
+        assert client.getresponse().status == 200
+        client.close()
+        slow[0].settimeout(5)
+        assert slow[0].recv(1) == b"", "the one that has been arriving longest was closed"
+        for sock in slow:
+            sock.close()
+
+
+def test_a_request_being_served_is_never_cut_for_a_new_one():
+    release, busy = threading.Event(), threading.Semaphore(0)
+
+    def slow(environ, start):
+        busy.release()
+        release.wait(10)
+        return echo(environ, start)
+
+    with serving(slow, connections=2) as server:
+        clients = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=5) for _ in range(2)]
+        for client in clients:
+            client.request("GET", "/busy")
+            assert busy.acquire(timeout=5)
+        assert raw(server, b"").startswith(b"HTTP/1.1 503 ")
+        release.set()
+        assert [client.getresponse().status for client in clients] == [200, 200]
+        for client in clients:
+            client.close()
+
+
+def test_a_refused_body_is_read_on_so_that_the_answer_arrives():
+    body = b"a" * (4 * 1024 * 1024)
+    with serving(max_body_bytes=1024) as server:
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+        client.request("POST", "/big", body=body)
+        assert client.getresponse().status == 413
+        client.close()
+
+
 def test_an_application_error_closes_that_connection_only():
     with serving() as server:
         assert raw(server, b"GET /fail HTTP/1.1\r\nHost: h\r\n\r\n") == b""
