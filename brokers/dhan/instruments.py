@@ -1,4 +1,4 @@
-"""Dhan's instrument master (compact CSV) -> instrument rows.
+"""Dhan's instrument master (compact CSV) -> instrument rows, with freeze quantities from the detailed CSV.
 
 Source: Dhan API v2, "Instrument List"; units and oddities as users found them (tick size in paise, ids
 unique only per segment, series with equal symbols).
@@ -9,9 +9,12 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import logging
+import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -21,7 +24,12 @@ from brokers.errors import BrokerDown, WireError
 from brokers.model import Instrument, InstrumentKey
 from brokers.transport import Transport
 
+log = logging.getLogger(__name__)
+
 FILE = "api-scrip-master.csv"
+DETAILED = "api-scrip-master-detailed.csv"
+NO_FREEZE = "without freeze quantity (no detailed file)"
+"""Counted beside what was left out: these rows are there, but Dhan, not we, refuses too large an order."""
 COLUMNS = (
     "SEM_EXM_EXCH_ID",
     "SEM_SEGMENT",
@@ -67,17 +75,78 @@ class DhanInstruments:
         self._transport = transport
 
     def download(self) -> Mapping[str, bytes]:
-        """The compact file, about 25 MB; no login needed."""
-        reply = self._transport.fetch("GET", self._url, headers={"Accept": "text/csv"}, read_timeout_s=120.0)
+        """The compact file (about 25 MB), and the detailed one beside it (about 40 MB) for what only that
+        has. Without the second one the first is still worth having. No login needed."""
+        files = {FILE: self._fetch(self._url)}
+        if self._url.endswith(f"/{FILE}"):
+            try:
+                files[DETAILED] = self._fetch(self._url.removesuffix(FILE) + DETAILED)
+            except BrokerDown as exc:
+                log.warning("Dhan instruments have no freeze quantities today: %s", exc)
+        return files
+
+    def _fetch(self, url: str) -> bytes:
+        reply = self._transport.fetch("GET", url, headers={"Accept": "text/csv"}, read_timeout_s=120.0)
         if reply.status != 200:
-            raise BrokerDown(f"Dhan's instrument file answered HTTP {reply.status}")
-        return {FILE: reply.body}
+            raise BrokerDown(f"Dhan's instrument file {url.rsplit('/', 1)[-1]} answered HTTP {reply.status}")
+        return reply.body
 
     def parse(self, files: Mapping[str, bytes], today: date) -> ParsedInstruments:
-        """Rows of the compact CSV; see ``parse``. Takes the one file whatever its name is."""
-        if len(files) != 1:
-            raise WireError(f"expected Dhan's one instrument file, got {len(files)}")
-        return parse(next(iter(files.values())), today)
+        """Rows of the compact CSV, with freeze quantities when the detailed one is there; see ``parse`` and
+        ``freeze_quantities``. Files are known by their headers, whatever their names are."""
+        detailed = [content for content in files.values() if b"SM_FREEZE_QTY" in content[:2000]]
+        compact = [content for content in files.values() if content not in detailed]
+        if len(compact) != 1 or len(detailed) > 1:
+            raise WireError(
+                f"expected Dhan's one instrument file, or that and the detailed one, got {len(files)}"
+            )
+        parsed = parse(compact[0], today)
+        if not detailed:
+            return ParsedInstruments(parsed.rows, {**parsed.skipped, NO_FREEZE: len(parsed.rows)})
+        return ParsedInstruments(with_freeze(parsed.rows, freeze_quantities(detailed[0])), parsed.skipped)
+
+
+def freeze_quantities(content: bytes) -> dict[str, dict[str, int]]:
+    """Dhan's segment -> id -> largest quantity of one order, from the detailed CSV; those without are absent.
+
+    Of a derivative the file has one more than the largest (1756 for 27 lots of 65, as the exchange's own
+    contract file), of a share the largest itself.
+
+    Raises:
+        WireError: Not the detailed file.
+    """
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", errors="replace", newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    try:
+        pick = operator.itemgetter(
+            *(header.index(name) for name in ("EXCH_ID", "SEGMENT", "SECURITY_ID", "SM_FREEZE_QTY"))
+        )
+    except ValueError as exc:
+        raise WireError(f"not Dhan's detailed instrument file: {exc}", content[:500]) from exc
+    found: dict[str, dict[str, int]] = {}
+    try:
+        for line in reader:
+            try:
+                exchange, segment, token, text = pick(line)
+                most = _lot(text)
+            except (IndexError, ValueError):
+                continue  # short, or no number: without a limit of its own
+            place = _PLACES.get((exchange, segment))
+            if place is not None and most > 1:
+                found.setdefault(place[1], {})[token] = most if segment == "E" else most - 1
+    except csv.Error as exc:
+        raise WireError(f"Dhan's detailed instrument file cannot be read: {exc}", content[:500]) from exc
+    return found
+
+
+def with_freeze(rows: list[Instrument], freeze: Mapping[str, Mapping[str, int]]) -> list[Instrument]:
+    """Rows with their freeze quantities; a limit below one lot is none."""
+    nothing: Mapping[str, int] = {}
+    found = []
+    for row in rows:
+        most = freeze.get(row.broker_exchange, nothing).get(row.token, 0)
+        found.append(replace(row, freeze_qty=most) if most >= row.lot_size and most else row)
+    return found
 
 
 @functools.lru_cache(maxsize=4096)

@@ -197,6 +197,12 @@ def test_both_brokers_list_the_same_derivatives(bench: Bench) -> None:
     assert (seen[1], seen[2]) == (names, lots)
 
 
+def test_both_brokers_know_the_largest_order(bench: Bench) -> None:
+    most = {row.name: row.freeze_qty for row in bench.table.rows if row.key.exchange == "NFO"}
+    assert all(most.values())
+    assert SEEN.setdefault("freeze", most) == most
+
+
 SEEN: dict[str, Any] = {}
 
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import time
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 
+from brokers.clock import ManualClock
+from brokers.contract import BrokerContext
 from brokers.dhan import indices
-from brokers.dhan.instruments import FILE, DhanInstruments, parse
+from brokers.dhan.instruments import (
+    DETAILED,
+    FILE,
+    NO_FREEZE,
+    DhanInstruments,
+    freeze_quantities,
+    parse,
+    with_freeze,
+)
 from brokers.errors import WireError
 from brokers.model import InstrumentKey
+from brokers.transport import Transport
+from tests.brokers.dhan.restserver import State, reply
 from tests.brokers.dhan.rows import HEADER, SAMPLE, TODAY, csv_bytes, table
 
 
@@ -196,3 +208,76 @@ def test_the_source_takes_the_file_whatever_its_name_is() -> None:
         assert len(source.parse({name: content}, TODAY).rows) == 1
     with pytest.raises(WireError, match="one instrument file"):
         source.parse({}, TODAY)
+
+
+# -- freeze quantities ---------------------------------------------------------------------------------------
+
+DETAILED_HEADER = "EXCH_ID,SEGMENT,SECURITY_ID,LOT_SIZE,SM_UPPER_LIMIT,SM_FREEZE_QTY,"
+
+
+def detailed(*lines: str) -> bytes:
+    return ("\ufeff" + "\n".join([DETAILED_HEADER, *lines]) + "\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("NSE,D,920101,65.0,0,1756,", {"NSE_FNO": {"920101": 1755}}),
+        ("NSE,D,920101,65.0,0,1801.0,", {"NSE_FNO": {"920101": 1800}}),
+        ("NSE,E,910001,1.0,0,250000,", {"NSE_EQ": {"910001": 250_000}}),
+        ("BSE,D,5,20.0,0,1001,", {"BSE_FNO": {"5": 1000}}),
+        ("NSE,D,920101,65.0,0,0,", {}),
+        ("NSE,D,920101,65.0,0,-1,", {}),
+        ("NSE,D,920101,65.0,0,,", {}),
+        ("NSE,D,920101,65.0,0,NA,", {}),
+        ("NSE,D,920101", {}),
+        ("NSE,M,920101,65.0,0,100,", {}),
+    ],
+)
+def test_the_detailed_file_knows_the_largest_order(line: str, found: dict[str, dict[str, int]]) -> None:
+    assert freeze_quantities(detailed(line)) == found
+
+
+def test_ids_are_unique_only_within_a_segment() -> None:
+    found = freeze_quantities(detailed("NSE,D,5,65.0,0,1756,", "BSE,D,5,20.0,0,1001,"))
+    assert found == {"NSE_FNO": {"5": 1755}, "BSE_FNO": {"5": 1000}}
+
+
+def test_a_file_without_the_column_is_named() -> None:
+    with pytest.raises(WireError, match="detailed instrument file"):
+        freeze_quantities(b"EXCH_ID,SEGMENT,SECURITY_ID\nNSE,D,1\n")
+
+
+def test_a_limit_below_one_lot_is_none() -> None:
+    option = table()["NFO:DEMOMETAL29SEP26292.5PE"]
+    [same] = with_freeze([option], {"NSE_FNO": {"920201": option.lot_size - 1}})
+    [limited] = with_freeze([option], {"NSE_FNO": {"920201": option.lot_size}})
+    assert (same.freeze_qty, limited.freeze_qty) == (0, option.lot_size)
+
+
+def test_the_source_joins_the_two_files_whatever_their_names_are() -> None:
+    source = object.__new__(DhanInstruments)
+    compact = csv_bytes(*SAMPLE.splitlines())
+    freeze = detailed("NSE,D,920201,1000.0,0,40001,")
+    for files in ({FILE: compact, DETAILED: freeze}, {"b.csv": freeze, "a.csv": compact}):
+        parsed = source.parse(files, TODAY)
+        assert {row.token: row.freeze_qty for row in parsed.rows if row.freeze_qty} == {"920201": 40_000}
+        assert parsed.skipped == {}
+
+
+def test_without_the_detailed_file_the_rows_are_there_and_the_gap_is_counted() -> None:
+    parsed = object.__new__(DhanInstruments).parse({FILE: csv_bytes(*SAMPLE.splitlines())}, TODAY)
+    assert parsed.skipped == {NO_FREEZE: len(parsed.rows)}
+
+
+def test_a_missing_detailed_file_does_not_cost_the_table(server: State) -> None:
+    url = f"{server.url}/api-data/{FILE}"
+    server.on("GET", f"/api-data/{FILE}", reply(200, csv_bytes(SAMPLE.splitlines()[0])))
+    server.on("GET", f"/api-data/{DETAILED}", reply(404, b"gone"))
+    context = BrokerContext(
+        {}, {"instruments": url}, {}, ManualClock(datetime(2026, 9, 18, tzinfo=UTC)), table()
+    )
+    files = DhanInstruments(context, Transport()).download()
+    assert list(files) == [FILE]
+    server.on("GET", f"/api-data/{DETAILED}", reply(200, detailed()))
+    assert list(DhanInstruments(context, Transport()).download()) == [FILE, DETAILED]
