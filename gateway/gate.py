@@ -100,13 +100,18 @@ class Gate:
                 "request",
                 extra={
                     "method": environ["REQUEST_METHOD"],
-                    "path": LONG_PART.sub("***", path)[:200],
+                    "path": shown(path),
                     "status": status,
                     "ms": round((time.perf_counter() - began) * 1000, 2),
                     "from": environ.get("REMOTE_ADDR", ""),
                 },
             )
         return result
+
+
+def shown(path: str) -> str:
+    """A path as a log may have it: no secret, nothing a terminal obeys, not endless."""
+    return "".join(c if c.isprintable() else "?" for c in LONG_PART.sub("***", path)[:200])
 
 
 def host_allowed(host: str, allowed: frozenset[str]) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK = 64 * 1024
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +47,19 @@ def parse(source: str, text: str) -> Line:
     try:
         row = json.loads(text)
     except ValueError:
-        return Line(source, "", "", text)
+        return Line(source, "", "", plain(text))
     if not isinstance(row, dict):
-        return Line(source, "", "", text)
+        return Line(source, "", "", plain(text))
     extras = [f"{name}={value}" for name, value in row.items() if name not in SHOWN]
-    message = " ".join([str(row.get("message", "")), *extras])
+    message = plain(" ".join([str(row.get("message", "")), *extras]).replace("\n", "\\n"))
     if row.get("exception"):
-        message += "\n" + str(row["exception"])
-    return Line(source, str(row.get("time", "")), str(row.get("level", "")), message)
+        message += "\n" + plain(str(row["exception"]))
+    return Line(source, plain(str(row.get("time", ""))), str(row.get("level", "")), message)
+
+
+def plain(text: str) -> str:
+    """Without control characters: a log holds what strangers sent, and a terminal obeys escape sequences."""
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def merged(files: dict[str, Path], count: int) -> list[Line]:

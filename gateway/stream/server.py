@@ -17,6 +17,7 @@ from websockets.http11 import Request, Response
 from brokers import registry
 from brokers.clock import Clock
 from brokers.errors import AlgoError, InvalidRequest
+from gateway.gate import shown
 from gateway.settings import StreamRules
 from gateway.stream import protocol
 from gateway.stream.door import Gate, json_page
@@ -190,7 +191,7 @@ class StreamServer:
         if refusal:
             self.counts.refused_upgrades += 1
             # without the query: programs put keys there
-            log.warning("refused %s: %s", request.path.partition("?")[0][:80], refusal)
+            log.warning("refused %s: %s", shown(request.path.partition("?")[0]), refusal)
             return json_page(403, {"status": "error", "message": refusal})
         if "websocket" in request.headers.get("Upgrade", "").lower():
             return None

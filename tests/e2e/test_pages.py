@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,9 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import Complaints, live, make_owner, opened, sign_in
+from brokers.model import Venue
+from gateway import settings as gateway_settings
+from tests.e2e.browser import OWNER, Complaints, live, make_owner, opened, sign_in
 from tests.e2e.fleet import Fleet, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.xdist_group("pages")]
@@ -209,3 +212,34 @@ def test_a_hostile_tab_reads_nothing_and_signs_nobody_out(
     mine.wait_for_url("**/sign-in")
     sign_in(mine, url)
     context.close()
+
+
+def test_no_log_line_holds_a_secret(fleet: Fleet, codes: dict[str, str]) -> None:
+    """After everything above, and after keys sent to where they do not belong."""
+    secrets: dict[str, str] = {"password": OWNER[1], **{f"code {n}": code for n, code in codes.items()}}
+    for name in ("kotak", "dhan"):
+        settings = gateway_settings.load(fleet.home, name, Venue.SIM)
+        key = secrets[f"API key {name}"] = fleet.key(name)
+        secrets |= {
+            f"{name} {s}": v.reveal() for s, v in settings.credentials.items() if not public(settings, s)
+        }
+        secrets |= {f"{name} APP_KEY": settings.app_key.reveal(), f"{name} pepper": settings.pepper.reveal()}
+        secrets |= {f"{name} internal key": settings.internal_key.reveal()}
+        for path in (f"/api/v1/{key}", f"/chartink/webhook/{key}", f"/api/v1/ping?apikey={key}"):
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{fleet.url(name)}{path}", timeout=10)
+        feed = f"http://127.0.0.1:{fleet.ports[name]['WEBSOCKET_PORT']}/ws?k={key}"
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(
+                urllib.request.Request(feed, headers={"Origin": "http://evil"}), timeout=10
+            )
+    lines = {path.name: path.read_text() for path in (fleet.home / "db" / "sim" / "log").glob("*.log")}
+    assert "refused /ws" in lines["dhan.feed.log"]
+    found = [(log, what) for log, text in lines.items() for what, secret in secrets.items() if secret in text]
+    assert found == []
+    assert not re.search(r"eyJ\w{10}|session_\w+=|csrf_token\W+\w{8}", "".join(lines.values()))
+
+
+def public(settings: gateway_settings.Settings, name: str) -> bool:
+    """A client id is no secret and helps a reader of the log."""
+    return any(c.env == name and not c.secret for c in settings.spec.credentials)

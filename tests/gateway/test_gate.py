@@ -75,11 +75,13 @@ def test_requests_are_logged_with_status_and_duration_and_polls_are_not(caplog):
     assert record["ms"] >= 0
 
 
-def test_what_may_be_a_secret_in_a_path_is_not_logged(caplog):
+def test_what_may_be_a_secret_or_an_escape_sequence_in_a_path_is_not_logged(caplog):
     gate = Gate(answer, allowed_hosts=HOSTS, may_listen=lambda environ: True)
     with caplog.at_level(logging.INFO, logger="gateway.request"):
         call(gate, "/chartink/webhook/" + "0f" * 20)
         call(gate, "/x" * 500)
-    hook, long = (record.__dict__["path"] for record in caplog.records)
+        call(gate, "/a\x1b]0;title\x07\nb")
+    hook, long, escapes = (record.__dict__["path"] for record in caplog.records)
+    assert escapes == "/a?]0;title??b"
     assert hook == "/chartink/webhook/***"
     assert len(long) == 200

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import stat
 import sys
 import time
 from pathlib import Path
@@ -109,6 +111,12 @@ def test_output_goes_to_its_own_file_and_is_appended(tmp_path: Path) -> None:
     for _ in range(2):
         spawn(spec(tmp_path, "print('hello', flush=True)")).wait(10)
     assert (tmp_path / "t.api.log").read_text() == "hello\nhello\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no modes")
+def test_other_users_of_the_machine_cannot_read_its_output(tmp_path: Path) -> None:
+    spawn(spec(tmp_path, "print('account 1100000001')")).wait(10)
+    assert stat.S_IMODE((tmp_path / "t.api.log").stat().st_mode) == 0o600
 
 
 def test_a_torn_state_file_is_no_state(tmp_path: Path) -> None:

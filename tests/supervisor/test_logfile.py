@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from supervisor.logfile import Follower, last_lines, merged, parse
+import pytest
+
+from supervisor.logfile import CONTROL, Follower, last_lines, merged, parse
 
 
 def row(at: str, message: str) -> str:
@@ -49,3 +51,18 @@ def test_a_follower_sees_whole_lines_and_survives_rotation(tmp_path: Path) -> No
     path.rename(tmp_path / "a.log.1")
     path.write_text(row("T4", "rotated") * 50)
     assert [line.message for line in follower.read()] == ["rotated"] * 50
+
+
+@pytest.mark.parametrize("field", ["message", "path", "time", "exception"])
+def test_what_a_stranger_sent_moves_no_cursor_and_fakes_no_line(field: str) -> None:
+    text = json.dumps({"time": "t", "level": "INFO", "message": "m", field: "\x1b]0;title\x07\x9b31m\r"})
+    line = parse("dhan.api", text)
+    assert not CONTROL.search(line.time + line.message)
+    forged = parse(
+        "dhan.api", json.dumps({"message": "request", "path": "/x\n20:00:00 dhan.api all is well"})
+    )
+    assert "\n" not in forged.message
+
+
+def test_a_line_that_is_not_json_is_shown_without_its_escapes() -> None:
+    assert parse("dhan.api", "\x1b[31mred").message == "�[31mred"
