@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from brokers.contract import Margin, MarginLeg
-from brokers.dhan import margin
+from brokers.dhan import mapping, margin
 from brokers.errors import BrokerError, InvalidRequest, WireError
 from brokers.model import Action, OrderRequest, PriceType, Product
 from tests.brokers.dhan.restserver import State, reply
@@ -75,3 +75,8 @@ def test_an_order_without_any_price_is_refused_before_the_call() -> None:
 def test_a_sum_knows_only_what_both_know() -> None:
     whole, part = Margin(D(1), D(1), D(1), D(1)), Margin(D(2), D(2))
     assert whole + part == Margin(D(3), D(3), None, None)
+
+
+def test_the_balance_is_what_new_orders_may_use() -> None:
+    funds = mapping.funds({"availabelBalance": 900.5, "collateralAmount": 100, "utilizedAmount": 50}, [])
+    assert (funds.available_margin, funds.available_cash) == (D("900.5"), D("800.5"))

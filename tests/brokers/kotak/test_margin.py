@@ -9,6 +9,7 @@ import pytest
 
 from brokers import errors as house
 from brokers.contract import BrokerContext, BrokerSession, Margin, MarginLeg
+from brokers.kotak.mapping import books
 from brokers.model import Action, OrderRequest, PriceType, Product
 from tests.brokers.kotak.rows import DEMO, OPTION
 from tests.brokers.kotak.server import Server, says
@@ -79,3 +80,9 @@ def test_what_is_not_a_margin_is_an_error_and_no_part_of_a_sum(
     server.on(PATH, says(ANSWER), says(answer))
     with pytest.raises(kind):
         make(context(), session).margin([BUY, BUY])
+
+
+def test_net_is_what_new_orders_may_use() -> None:
+    root = {"Net": "19.409999999999997", "CollateralValue": "100", "MarginUsed": "80.59"}
+    assert books.funds(root).available_margin == D("19.41")
+    assert books.funds({"CollateralValue": "100"}).available_margin is None

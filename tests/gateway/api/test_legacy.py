@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
@@ -13,8 +12,7 @@ from brokers.model import Action, Funds, OrderStatus, PriceType
 from gateway.api.legacy import limit_price, status_word
 from gateway.api.smart import MATCHED
 from tests.gateway.api.rig import FREE, SBIN, Rig, foreign_order, position, running
-from tests.gateway.api.simrig import SimRig, until
-from tests.gateway.api.simrig import running as simulated
+from tests.gateway.api.simrig import until
 
 D = Decimal
 ORDER = {
@@ -46,8 +44,8 @@ def get(rig: Rig, path: str, key: str | None = "", header: str | None = None, **
 
 @pytest.mark.parametrize("path", ROWS)
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_reads_take_the_key_as_header_or_query(rig, path, slash):
-    by_query, by_header = get(rig, path + slash), get(rig, path + slash, key=None, header=rig.key)
+def test_reads_take_the_key_as_header_or_query(quiet, path, slash):
+    by_query, by_header = get(quiet, path + slash), get(quiet, path + slash, key=None, header=quiet.key)
     assert by_query.status_code == by_header.status_code == 200
     assert by_query.json == by_header.json
     assert by_query.json["status"] == "success"
@@ -66,8 +64,8 @@ def test_writes_take_the_key_as_header_or_field(rig, path):
 
 
 @pytest.mark.parametrize("path", ROWS)
-def test_no_key_and_a_wrong_key_are_errors_in_the_older_words(rig, path):
-    none, wrong = get(rig, path, key=None), get(rig, path, key="f" * 64)
+def test_no_key_and_a_wrong_key_are_errors_in_the_older_words(quiet, path):
+    none, wrong = get(quiet, path, key=None), get(quiet, path, key="f" * 64)
     assert (none.status_code, wrong.status_code) == (400, 403)
     assert none.json["error"].startswith("apikey: ")
     for answer in (none, wrong):
@@ -139,13 +137,13 @@ def test_a_limit_buffer_puts_the_limit_beyond_the_trigger_on_tick(rig, action, t
         ({"stoploss": "5"}, "stoploss: Unknown field."),
     ],
 )
-def test_a_wrong_request_is_told_in_a_sentence(rig, changes, words):
-    answer = rig.post("smartorders/place", **without_price(**changes))
+def test_a_wrong_request_is_told_in_a_sentence(quiet, changes, words):
+    answer = quiet.post("smartorders/place", **without_price(**changes))
     assert answer.status_code == 400
     assert words in answer.json["error"]
     assert answer.json["status"] == "error"
     assert answer.json["code"]
-    assert rig.rest.placed == []
+    assert quiet.rest.placed == []
 
 
 def test_a_limit_is_never_nearer_than_the_buffer():
@@ -174,16 +172,16 @@ def test_a_refusal_of_the_desk_and_of_the_broker_use_the_older_words(rig):
 
 def test_a_position_size_leads_to_the_position(rig):
     rig.rest.position_rows = [position(SBIN, 40)]
-    market = {**ORDER, "price_type": "MARKET", "quantity": "0"}
-    answer = rig.post("smartorders/place", **market, position_size="-60")
+    order = {**ORDER, "quantity": "0"}
+    answer = rig.post("smartorders/place", **order, position_size="-60")
     assert answer.json["order_id"] == "261120000000001"
-    order = rig.rest.placed[0][0]
-    assert (order.action, order.quantity) == ("SELL", 100)
-    answer = rig.post("smartorders/place", **market, position_size="40")
+    sent = rig.rest.placed[0][0]
+    assert (sent.action, sent.quantity) == ("SELL", 100)
+    answer = rig.post("smartorders/place", **order, position_size="40")
     assert answer.json["message"] == MATCHED
     assert "order_id" not in answer.json
     rig.rest.fail["positions"] = [BrokerDown("down")]
-    answer = rig.post("smartorders/place", **market, position_size="4")
+    answer = rig.post("smartorders/place", **order, position_size="4")
     assert answer.status_code == 503
     assert "nothing was traded" in answer.json["error"]
 
@@ -312,23 +310,17 @@ def test_a_read_that_fails_is_no_empty_answer(rig, path, call):
 # -- against the simulated brokers -------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["dhan", "kotak"])
-def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimRig]:
-    with simulated(tmp_path_factory.mktemp("home"), request.param) as one:
-        yield one
-
-
 def test_a_stop_and_a_trade_on_a_simulated_broker(broker):
     headers = {"X-API-KEY": broker.key}
     before = broker.get("account", headers=headers).json
     assert before["available_margin"] > 0
     assert before["equity"] == pytest.approx(before["available_margin"] + before["used_margin"])
-    ltp = D(str(broker.post("quotes", symbol="TCS", exchange="NSE").json["data"]["ltp"]))
-    tick = D(str(broker.post("symbol", symbol="TCS", exchange="NSE").json["data"]["tick_size"]))
+    ltp = D(str(broker.post("quotes", symbol="WIPRO", exchange="NSE").json["data"]["ltp"]))
+    tick = D(str(broker.post("symbol", symbol="WIPRO", exchange="NSE").json["data"]["tick_size"]))
     trigger = (ltp * D("1.05") / tick).to_integral_value() * tick
     stop = broker.post(
         "smartorders/place",
-        **without_price(symbol="TCS", trigger_price=str(trigger), limit_buffer="4 ticks"),
+        **without_price(symbol="WIPRO", trigger_price=str(trigger), limit_buffer="4 ticks"),
     ).json
     assert stop["status"] == "success", stop
 
@@ -337,14 +329,14 @@ def test_a_stop_and_a_trade_on_a_simulated_broker(broker):
         return bool(rows) and rows[0]["status"] == "PENDING"
 
     until(waiting)
-    [row] = broker.get("smartorders", headers=headers).json["orders"]
+    [row] = broker.get("smartorders", headers=headers, order_id=stop["order_id"]).json["orders"]
     assert D(str(row["price"])) == trigger + 4 * tick
-    trade = broker.post("orders/place", **{**ORDER, "symbol": "INFY", "price_type": "MARKET", "price": 0})
+    trade = broker.post("orders/place", **{**ORDER, "symbol": "LT", "price_type": "MARKET", "price": 0})
     assert trade.json["order_id"]
 
     def held() -> list[dict]:
         rows = broker.get("positions", headers=headers).json["positions"]
-        return [r for r in rows if (r["symbol"], r["quantity"]) == ("INFY", 5)]
+        return [r for r in rows if (r["symbol"], r["quantity"]) == ("LT", 5)]
 
     [position_now] = until(held)
     assert position_now["entry_price"] > 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -12,7 +11,6 @@ from brokers.errors import BrokerDown, LoginRequired, NotSupported
 from brokers.model import InstrumentKey
 from tests.gateway.api.rig import Rig
 from tests.gateway.api.simrig import SimRig, sdk
-from tests.gateway.api.simrig import running as simulated
 
 D = Decimal
 POSITION = {
@@ -96,11 +94,10 @@ def test_one_to_fifty_positions(rig, asked, count, status):
         ({"strategy": "x"}, "{'positions': {1: {'strategy': ['Unknown field.']}}}"),
     ],
 )
-def test_a_bad_position_is_named_by_its_index(rig, asked, changes, words):
-    answer = ask(rig, POSITION, POSITION | changes)
+def test_a_bad_position_is_named_by_its_index(quiet, changes, words):
+    answer = ask(quiet, POSITION, POSITION | changes)
     assert answer.status_code == 400
     assert words in answer.json["message"]
-    assert asked == []
 
 
 def test_a_symbol_nobody_knows_an_index_and_a_broken_lot_are_refused_here(rig, asked):
@@ -130,17 +127,11 @@ def test_a_failure_is_never_a_zero_margin(rig, asked, error, status):
 # -- against the simulated brokers -------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["dhan", "kotak"])
-def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimRig]:
-    with simulated(tmp_path_factory.mktemp("home"), request.param) as one:
-        yield one
-
-
 def test_a_simulated_broker_sums_the_orders(broker):
     """Intraday shares block a fifth of their value there."""
     one = ask(broker, POSITION).json["data"]["total_margin_required"]
     assert one == pytest.approx(1600.10)
-    market = {**POSITION, "symbol": "TCS", "pricetype": "MARKET", "price": "0"}
+    market = {**POSITION, "symbol": "NTPC", "pricetype": "MARKET", "price": "0"}
     other = ask(broker, market).json["data"]["total_margin_required"]
     both = ask(broker, POSITION, market).json["data"]["total_margin_required"]
     assert other > 0
