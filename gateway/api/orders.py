@@ -117,9 +117,10 @@ def request_of(
     """The order a valid body describes; prices its type does not use are dropped.
 
     Args:
-        action, quantity: Instead of the body's.
+        action, quantity: Instead of the body's. What may be shown of another quantity is cut to it.
     """
     price_type = PriceType(data["pricetype"])
+    disclosed: int = data["disclosed_quantity"]
     return OrderRequest(
         key=InstrumentKey(data["exchange"], data["symbol"]),
         action=action or Action(data["action"].upper()),
@@ -128,7 +129,7 @@ def request_of(
         product=Product(data["product"]),
         price=data["price"] if price_type in PRICED else Decimal(0),
         trigger_price=data["trigger_price"] if price_type in TRIGGERED else Decimal(0),
-        disclosed_quantity=data["disclosed_quantity"],
+        disclosed_quantity=disclosed if quantity is None else min(disclosed, quantity),
     )
 
 

@@ -103,6 +103,13 @@ def test_price_fields_carry_over_and_the_price_type_is_honoured(rig):
     assert (order.action, order.disclosed_quantity) == ("SELL", 5)
 
 
+def test_a_disclosed_quantity_is_cut_to_what_is_left_to_trade(rig):
+    rig.rest.position_rows = [position(SBIN, 10)]
+    assert ask(rig, 8, 100, disclosed_quantity="50").status_code == 200
+    order = rig.rest.placed[0][0]
+    assert (order.quantity, order.disclosed_quantity) == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
