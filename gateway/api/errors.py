@@ -149,6 +149,8 @@ def of_answer(answer: OrderAnswer) -> Problem:
         extra["orderid"] = answer.order_id
     if answer.broker_code:
         extra["broker_code"] = answer.broker_code
+    if answer.repeated:
+        extra["repeated"] = True
     status = STATUS.get(answer.code, 400)
     return Problem(status, answer.code, answer.message, extra, answer.retry_after_s)
 

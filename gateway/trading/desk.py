@@ -375,11 +375,11 @@ class OrderDesk:
             answer = msgspec.json.decode(row.answer, type=OrderAnswer)
             still = row.known.state in replies.WAITING
             if answer.code != "OUTCOME_UNKNOWN" or still:
-                return replace(answer, repeated=True)
+                return replies.repeat(answer)
         if row.known.state in replies.WAITING:
-            return replace(replies.unknown(row), repeated=True)
+            return replies.repeat(replies.unknown(row))
         # the first answer was "unknown" (or a crash came before it); by now it is known
-        return replace(replies.from_state(row), repeated=True)
+        return replies.repeat(replies.from_state(row))
 
     # -- small steps ------------------------------------------------------------------------------------
 

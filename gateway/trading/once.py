@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import replace
 
 from brokers.errors import InvalidRequest, OutcomeUnknown
 from brokers.model import OrderRequest
 from gateway.trading.answers import OrderAnswer
+from gateway.trading.replies import repeat
 
 
 def fingerprint(request: OrderRequest) -> str:
@@ -76,7 +76,7 @@ class Once:
 
     def _wait(self, client_order_id: str, first: Future[OrderAnswer]) -> OrderAnswer:
         try:
-            return replace(first.result(timeout=self._patience_s), repeated=True)
+            return repeat(first.result(timeout=self._patience_s))
         except FutureTimeout as exc:
             if first.done():
                 raise

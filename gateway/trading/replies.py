@@ -53,6 +53,14 @@ def refused(journal_id: int, error: AlgoError) -> OrderAnswer:
     )
 
 
+def repeat(first: OrderAnswer) -> OrderAnswer:
+    """The first answer to a client_order_id, given again. A refusal stays one: "try again" needs a new id."""
+    if first.ok or first.code == "OUTCOME_UNKNOWN":
+        return replace(first, repeated=True)
+    more = "this is the first answer to this client_order_id; to place an order now, use a new one"
+    return replace(first, repeated=True, message=f"{first.message} ({more})")
+
+
 def not_open(row: JournalRow) -> OrderAnswer:
     """A change came too late: the order had ended."""
     return replace(

@@ -263,7 +263,8 @@ def test_a_repeat_gets_the_first_answer_and_makes_no_order(days: dict[str, Day],
         if row["order_id"]:
             assert (status, body["orderid"], body["repeated"]) == (200, row["order_id"], True)
         else:
-            assert (status != 200, body["journal_id"]) == (True, row["id"])
+            assert (status != 200, body["journal_id"], body["repeated"]) == (True, row["id"], True)
+            assert "use a new one" in body["message"]
 
 
 # -- the gateway dies ---------------------------------------------------------------------------------------

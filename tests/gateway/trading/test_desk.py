@@ -322,9 +322,12 @@ def test_a_repeat_returns_the_first_answer_also_after_a_restart(bench, error):
     bench.rest.on_place = lambda order: error
     first = place(bench, client_order_id="a")
     bench.rest.on_place = lambda order: None
-    assert place(bench, client_order_id="a") == replace(first, repeated=True)
+    again = place(bench, client_order_id="a")
+    assert again == replace(first, repeated=True, message=again.message)
+    assert again.message.startswith(first.message)
+    assert ("use a new one" in again.message) is bool(first.code), "a refusal stays one, and says so"
     bench.restart()
-    assert place(bench, client_order_id="a") == replace(first, repeated=True)
+    assert place(bench, client_order_id="a") == again
     assert bench.rest.count("place") == 1
 
 
