@@ -72,6 +72,7 @@ class SessionManager:
         self._on_session = on_session
         self._session: BrokerSession | None = None
         self._refused = 0  # the generation the broker no longer takes
+        self._used = threading.local()  # .generation: the session this thread's last call went out with
         self._login_refused = False
         self._message = "not started"
         self._retry_at = float("-inf")
@@ -98,6 +99,7 @@ class SessionManager:
         session = self._session
         if session is None or session.expires_at <= self._clock.now():
             raise LoginRequired(f"no valid broker session: {self.status().message}")
+        self._used.generation = session.generation
         return session
 
     def login(self, totp: str | None = None) -> BrokerSession:
@@ -122,9 +124,17 @@ class SessionManager:
             return self._unasked(lambda: self._auth.login())
 
     def renew_soon(self) -> None:
-        """The broker refused the newest session: let the background thread log in. Does not block."""
+        """The broker refused the session this thread's last call went out with: let the background thread log
+        in, unless that has happened meanwhile. Does not block.
+
+        Calls in flight when a session ends come back one by one, some of them after the new login; each of
+        them ending the session after theirs would use up the login budget (and at Dhan kill good tokens).
+        """
         session = self._session
-        if session is not None:
+        if (
+            session is not None
+            and getattr(self._used, "generation", session.generation) >= session.generation
+        ):
             self._refused = session.generation
         self._wake.set()
 

@@ -246,6 +246,28 @@ def test_a_session_the_broker_refused_is_replaced(manager, broker, clock):
     assert broker.renewals == 0, "a refused token cannot be lengthened"
 
 
+def test_a_late_refusal_of_the_session_before_does_not_end_the_new_one(manager, broker, clock):
+    manager.tick()
+    called, renewed = threading.Event(), threading.Event()
+
+    def slow_call() -> None:
+        manager.current()
+        called.set()
+        assert renewed.wait(10)
+        manager.renew_soon()
+
+    thread = threading.Thread(target=slow_call)
+    thread.start()
+    assert called.wait(10)
+    manager.current()
+    manager.renew_soon()
+    manager.tick()
+    renewed.set()
+    thread.join(10)
+    manager.tick()
+    assert (manager.status().state, manager.current().generation) == ("valid", 2)
+
+
 def test_no_token_is_readable_on_disk(manager, database):
     manager.tick()
     token = manager.current().secrets["token"].reveal().encode()
