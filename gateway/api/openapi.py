@@ -1,0 +1,209 @@
+"""``GET /api/v1/openapi.json``: OpenAPI 3.1 made from the surface table and the request schemas.
+
+Nothing in it is written twice: paths, limits and styles come from ``surface``, fields from the marshmallow
+schemas (by apispec), answers from ``answers``, error codes from ``errors``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Blueprint, Response
+from marshmallow import Schema, fields, validate
+
+from gateway.api import answers, errors
+from gateway.api.fields import Number, TextOrNumber, Whole
+from gateway.api.option_schemas import ClockTime, ExpiryDate
+from gateway.api.parts import Endpoint
+from gateway.api.surface import ENDPOINTS
+
+PREFIX = "/api/v1"
+VERSION = "1.0"
+ERROR = "Error"
+ANY_OBJECT = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
+NUMERIC_TEXT = r"^\s*[+-]?[0-9.eE+-]+\s*$"
+MESSAGES = {
+    "V1": "`message` is the text of a dictionary: field to messages",
+    "V2": "`message` is an object: field to messages",
+    "V3": "`message` is 'Validation error', `errors` the object: field to messages",
+    "V4": "`message` is 'Validation failed', `errors` the object: field to messages",
+}
+
+
+def blueprint() -> Blueprint:
+    """The document, built once; needs no key, tells nothing about this instance."""
+    text = msgspec.json.encode(document(ENDPOINTS))
+    api = Blueprint("openapi", __name__)
+
+    @api.get(f"{PREFIX}/openapi.json")
+    def openapi() -> Response:
+        return Response(text, content_type="application/json")
+
+    return api
+
+
+def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """The whole document as plain values."""
+    plugin = MarshmallowPlugin(schema_name_resolver=lambda schema: _class_of(schema).__name__)
+    spec = APISpec(
+        title="algo gateway",
+        version=VERSION,
+        openapi_version="3.1.0",
+        plugins=[plugin],
+        info={"description": "OpenAlgo-compatible REST API of one instance. " + _conventions()},
+        servers=[{"url": PREFIX}],
+    )
+    converter = plugin.converter
+    if converter is None:
+        raise TypeError("apispec made no converter for marshmallow")
+    converter.add_attribute_function(_numbers_as_text)  # type: ignore[no-untyped-call]
+    spec.components.schema(ERROR, _error())
+    for endpoint in endpoints:
+        operation = _operation(endpoint)
+        if endpoint.method == "GET":
+            operation["parameters"] = _parameters(endpoint, plugin)
+        else:
+            schema = {"$ref": f"#/components/schemas/{endpoint.schema.__name__}"}
+            if endpoint.schema.__name__ not in spec.components.schemas:
+                spec.components.schema(endpoint.schema.__name__, schema=endpoint.schema)
+            operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        path = "/" + endpoint.path.replace("<", "{").replace(">", "}")
+        spec.path(path, operations={endpoint.method.lower(): operation})
+    found: dict[str, Any] = _plain(spec.to_dict())
+    return found
+
+
+def _conventions() -> str:
+    return (
+        "Success is always HTTP 200 with `status`; every error has `status`, `message` and `code`. Numbers "
+        "may be sent as JSON numbers or as text. Paths answer with and without a trailing slash. Unknown "
+        "fields are refused."
+    )
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    name = f"{endpoint.method} {endpoint.path}"
+    operation: dict[str, Any] = {
+        "operationId": re.sub(r"\W+", "_", name.lower()).strip("_"),
+        "tags": [endpoint.path.partition("/")[0]],
+        "responses": _responses(endpoint, name),
+        "x-rate-limit": endpoint.limit,
+        "x-auth": endpoint.auth,
+        "x-available": endpoint.handler is not None,
+    }
+    if endpoint.handler is None:
+        operation["summary"] = "Not available yet: answers 501 after the key check."
+    elif endpoint.handler.__doc__:
+        operation["summary"] = endpoint.handler.__doc__.strip().splitlines()[0]
+    return operation
+
+
+def _responses(endpoint: Endpoint, name: str) -> dict[str, Any]:
+    """200 and every error status with its codes; the key's own status where it differs."""
+    codes: dict[int, list[str]] = defaultdict(list)
+    for code, status in errors.STATUS.items():
+        codes[status].append(code)
+    if endpoint.bad_key_status != 403:
+        codes[403].remove("INVALID_API_KEY")
+        codes[endpoint.bad_key_status] = ["INVALID_API_KEY"]
+    found = {
+        str(status): {
+            "description": f"{', '.join(sorted(codes[status]))}"
+            + (f". Bad fields: {MESSAGES[endpoint.style]}." if status == 400 else ""),
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{ERROR}"}}},
+        }
+        for status in sorted(codes)
+    }
+    if endpoint.handler is None:
+        return found
+    content: dict[str, Any] = {"application/json": {"schema": answers.ANSWERS.get(name, ANY_OBJECT)}}
+    if (other := answers.TEXT_ANSWERS.get(name)) is not None:
+        content[other] = {"schema": {"type": "string"}}
+    return {"200": {"description": "Done.", "content": content}, **found}
+
+
+def _parameters(endpoint: Endpoint, plugin: MarshmallowPlugin) -> list[dict[str, Any]]:
+    assert plugin.converter is not None
+    found = []
+    for name, field in endpoint.schema().fields.items():
+        in_path = f"<{name}>" in endpoint.path
+        found.append(
+            {
+                "name": name,
+                "in": "path" if in_path else "query",
+                "required": field.required,
+                "schema": plugin.converter.field2property(field),
+            }
+        )
+    return found
+
+
+def _error() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["status", "message", "code"],
+        "properties": {
+            "status": {"const": "error"},
+            "message": {"description": "Text, or an object where the endpoint has style V2."},
+            "code": {
+                "type": "string",
+                "description": f"One of {', '.join(sorted(errors.STATUS))}, or finer.",
+            },
+            "next_step": {"type": "string"},
+            "errors": {"type": "object"},
+            "retry_after": {"type": "integer"},
+        },
+    }
+
+
+def _numbers_as_text(_: Any, field: fields.Field[Any], **__: Any) -> dict[str, Any]:
+    """What our own fields take beside what marshmallow's do, and bounds apispec does not see."""
+    if isinstance(field, Number | Whole):
+        kinds = ["integer" if isinstance(field, Whole) else "number", "string"]
+        bounds: dict[str, Any] = {"type": [*kinds, "null"] if field.allow_none else kinds}
+        bounds["pattern"] = NUMERIC_TEXT
+        for check in field.validators:
+            if isinstance(check, validate.Range):
+                bounds |= _range(check)
+        return bounds
+    if isinstance(field, TextOrNumber):
+        return {"type": ["string", "integer"]}
+    if isinstance(field, ExpiryDate):
+        return {"pattern": r"^\s*\d\d-?[A-Za-z]{3}-?\d\d\s*$", "examples": ["28MAR24"]}
+    if isinstance(field, ClockTime):
+        return {"pattern": r"^\d{1,2}:\d\d$", "examples": ["15:30"]}
+    return {}
+
+
+def _range(check: validate.Range) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if check.min is not None:
+        found["minimum" if check.min_inclusive else "exclusiveMinimum"] = check.min
+    if check.max is not None:
+        found["maximum" if check.max_inclusive else "exclusiveMaximum"] = check.max
+    return found
+
+
+def _class_of(schema: Any) -> type[Schema]:
+    return schema if isinstance(schema, type) else type(schema)
+
+
+def _plain(value: Any) -> Any:
+    """Decimals as numbers, mappings and sequences as JSON has them; apispec's own hints dropped."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, Mapping):
+        kept = {str(k): _plain(v) for k, v in value.items() if k not in ("x-minimum", "x-maximum")}
+        if "exclusiveMinimum" in kept:
+            kept.pop("minimum", None)
+        return kept
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
