@@ -59,6 +59,7 @@ def test_no_sell_leaves_while_a_buy_is_on_its_way(rig):
             order.append(len(rig.rest.placed))
             if len(order) <= 2:
                 both.wait()
+                threading.Event().wait(0.2)
 
     rig.rest.before = before
     answer = basket(rig, item("SBIN", "SELL"), item("TCS"), item("RELIANCE"))

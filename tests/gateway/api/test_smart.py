@@ -172,6 +172,8 @@ def test_alerts_at_the_same_moment_do_not_double_the_position(filled):
     assert sum("orderid" in answer for answer in answers) == len(rest.placed) == 1
     assert sum(answer.get("message") == MATCHED for answer in answers) == 3
     assert most == 1
+    # the book showed it as complete: it was not waited for until it counted as resting
+    assert not any("working_orders" in answer for answer in answers)
 
 
 def test_a_turn_that_does_not_come_is_refused_and_other_positions_do_not_wait(filled):
@@ -193,6 +195,7 @@ def test_an_unknown_outcome_on_the_position_blocks_the_next_smart_order(rig, mon
     answer = ask(rig, 10)
     assert (answer.status_code, answer.json["code"]) == (503, "NOT_READY")
     assert "could double it" in answer.json["message"]
+    assert "could not be read" not in answer.json["message"]
     assert ask(rig, 10, symbol="TCS").status_code == 200
     assert rig.rest.calls.count("place") == 2
 
@@ -209,6 +212,19 @@ def test_a_market_exit_passes_a_block_and_an_entry_does_not(rig):
     assert ask(rig, -5).json["code"] == "ENTRIES_BLOCKED"
     assert ask(rig, 4).status_code == 200
     assert rig.rest.placed[0][0].quantity == 6
+
+
+def test_a_resting_exit_does_not_keep_close_all_from_closing(rig):
+    rig.rest.position_rows = [position(SBIN, 10)]
+    ask(rig, 0, pricetype="LIMIT", price="900.05")
+    assert rig.post("closeposition").json["closed_positions"][0]["quantity"] == 10
+
+
+def test_a_market_exit_on_its_way_is_not_sent_again_by_close_all(rig):
+    rig.rest.position_rows = [position(SBIN, 10)]
+    ask(rig, 0)
+    assert rig.post("closeposition").json["closed_positions"] == []
+    assert len(rig.rest.placed) == 1
 
 
 def test_a_repeat_gets_the_first_answer_although_the_position_has_moved(filled):
