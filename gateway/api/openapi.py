@@ -18,7 +18,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response
 from marshmallow import Schema, fields, validate
 
-from gateway.api import answers, errors
+from gateway.api import answers, errors, older
 from gateway.api.fields import Number, TextOrNumber, Whole
 from gateway.api.option_schemas import ClockTime, ExpiryDate
 from gateway.api.parts import Endpoint
@@ -27,6 +27,7 @@ from gateway.api.surface import ENDPOINTS
 PREFIX = "/api/v1"
 VERSION = "1.0"
 ERROR = "Error"
+OLDER_ERROR = "OlderError"
 ANY_OBJECT = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
 NUMERIC_TEXT = r"^\s*[+-]?[0-9.eE+-]+\s*$"
 MESSAGES = {
@@ -39,7 +40,7 @@ MESSAGES = {
 
 def blueprint() -> Blueprint:
     """The document, built once; needs no key, tells nothing about this instance."""
-    text = msgspec.json.encode(document(ENDPOINTS))
+    text = msgspec.json.encode(document(ENDPOINTS, older.ENDPOINTS))
     api = Blueprint("openapi", __name__)
 
     @api.get(f"{PREFIX}/openapi.json")
@@ -49,8 +50,12 @@ def blueprint() -> Blueprint:
     return api
 
 
-def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """The whole document as plain values."""
+def document(endpoints: Iterable[Endpoint], older: Iterable[Endpoint] = ()) -> dict[str, Any]:
+    """The whole document as plain values.
+
+    Args:
+        older: Rows of the surface before OpenAlgo's, whose errors say ``error`` instead of ``message``.
+    """
     plugin = MarshmallowPlugin(schema_name_resolver=lambda schema: _class_of(schema).__name__)
     spec = APISpec(
         title="algo gateway",
@@ -64,9 +69,11 @@ def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     if converter is None:
         raise TypeError("apispec made no converter for marshmallow")
     converter.add_attribute_function(_numbers_as_text)  # type: ignore[no-untyped-call]
-    spec.components.schema(ERROR, _error())
-    for endpoint in endpoints:
-        operation = _operation(endpoint)
+    spec.components.schema(ERROR, _error("message"))
+    spec.components.schema(OLDER_ERROR, _error("error"))
+    rows = [(endpoint, ERROR) for endpoint in endpoints] + [(endpoint, OLDER_ERROR) for endpoint in older]
+    for endpoint, error in rows:
+        operation = _operation(endpoint, error)
         if endpoint.method == "GET":
             operation["parameters"] = _parameters(endpoint, plugin)
         else:
@@ -88,12 +95,12 @@ def _conventions() -> str:
     )
 
 
-def _operation(endpoint: Endpoint) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, error: str) -> dict[str, Any]:
     name = f"{endpoint.method} {endpoint.path}"
     operation: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", name.lower()).strip("_"),
         "tags": [endpoint.path.partition("/")[0]],
-        "responses": _responses(endpoint, name),
+        "responses": _responses(endpoint, name, error),
         "x-rate-limit": endpoint.limit,
         "x-auth": endpoint.auth,
         "x-available": endpoint.handler is not None,
@@ -105,7 +112,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     return operation
 
 
-def _responses(endpoint: Endpoint, name: str) -> dict[str, Any]:
+def _responses(endpoint: Endpoint, name: str, error: str) -> dict[str, Any]:
     """200 and every error status with its codes; the key's own status where it differs."""
     codes: dict[int, list[str]] = defaultdict(list)
     for code, status in errors.STATUS.items():
@@ -117,7 +124,7 @@ def _responses(endpoint: Endpoint, name: str) -> dict[str, Any]:
         str(status): {
             "description": f"{', '.join(sorted(codes[status]))}"
             + (f". Bad fields: {MESSAGES[endpoint.style]}." if status == 400 else ""),
-            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{ERROR}"}}},
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{error}"}}},
         }
         for status in sorted(codes)
     }
@@ -145,13 +152,13 @@ def _parameters(endpoint: Endpoint, plugin: MarshmallowPlugin) -> list[dict[str,
     return found
 
 
-def _error() -> dict[str, Any]:
+def _error(sentence: str) -> dict[str, Any]:
     return {
         "type": "object",
-        "required": ["status", "message", "code"],
+        "required": ["status", sentence, "code"],
         "properties": {
             "status": {"const": "error"},
-            "message": {"description": "Text, or an object where the endpoint has style V2."},
+            sentence: {"description": "Text, or an object where the endpoint has style V2."},
             "code": {
                 "type": "string",
                 "description": f"One of {', '.join(sorted(errors.STATUS))}, or finer.",

@@ -17,7 +17,6 @@ from brokers.errors import InvalidRequest
 from brokers.model import Candle, Exchange, InstrumentKey
 from gateway.api import present
 from gateway.api.fields import INTERVALS, named, one_of, text
-from gateway.api.names import key_of
 from gateway.api.parts import Call, Parts
 from gateway.api.schemas import KeyOnly
 
@@ -69,7 +68,11 @@ def _key(parts: Parts, path: str) -> InstrumentKey:
         exchange, symbol = "NSE", path
     if exchange.upper() not in Exchange.__members__:
         raise InvalidRequest(f"'{exchange}' is not an exchange; expected for example /ticker/NSE:SBIN")
-    return key_of(parts, exchange.upper(), symbol)
+    asked = InstrumentKey(exchange.upper(), symbol)
+    if parts.instruments.by_key(asked) is not None:
+        return asked
+    found = parts.instruments.find(symbol, asked.exchange)
+    return asked if found is None else found.key
 
 
 def _earliest(last: date, reach: timedelta) -> date:

@@ -9,16 +9,17 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from brokers.model import InstrumentKey, OrderStatus
-from gateway.api import answers, openapi
+from gateway.api import answers, older, openapi
 from gateway.api.errors import STATUS
 from gateway.api.surface import ENDPOINTS
 from gateway.options import strikes
 from tests.gateway.api.optionrig import Options, options
 from tests.gateway.api.rig import ORDER, foreign_order, position, trade
 
-DOCUMENT = openapi.document(ENDPOINTS)
-ROWS = {(e.method.lower(), f"/{e.path.replace('<', '{').replace('>', '}')}"): e for e in ENDPOINTS}
-SERVED = [e for e in ENDPOINTS if e.handler is not None]
+ALL = (*ENDPOINTS, *older.ENDPOINTS)
+DOCUMENT = openapi.document(ENDPOINTS, older.ENDPOINTS)
+ROWS = {(e.method.lower(), f"/{e.path.replace('<', '{').replace('>', '}')}"): e for e in ALL}
+SERVED = [e for e in ALL if e.handler is not None]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_operations_have_names_of_their_own():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: f"{e.method} {e.path}")
+@pytest.mark.parametrize("endpoint", ALL, ids=lambda e: f"{e.method} {e.path}")
 def test_required_and_allowed_fields_are_those_of_the_request_schema(endpoint):
     schema, found = endpoint.schema(), operation(endpoint)
     required = {name for name, field in schema.fields.items() if field.required}
@@ -62,7 +63,7 @@ def test_required_and_allowed_fields_are_those_of_the_request_schema(endpoint):
     assert set(listed.get("required", [])) == required
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: f"{e.method} {e.path}")
+@pytest.mark.parametrize("endpoint", ALL, ids=lambda e: f"{e.method} {e.path}")
 def test_every_error_code_is_listed_under_its_status(endpoint):
     found = operation(endpoint)["responses"]
     for code, status in STATUS.items():
