@@ -148,10 +148,16 @@ class Live:
             hear(p.key for p in found)
             return [present.position_row(p, last_price(p.key)) for p in found]
 
+        def funds() -> dict[str, str]:
+            found = desk.funds()
+            # OpenAlgo's "available cash" counts used margin in on Kotak and not on Dhan; this one compares
+            free = found.available_margin
+            return present.funds_row(found) | ({} if free is None else {"free": f"{free:.2f}"})
+
         return {
             "orders": _or_reason(orders),
             "positions": _or_reason(positions),
-            "funds": _or_reason(lambda: present.funds_row(desk.funds())),
+            "funds": _or_reason(funds),
         }
 
     def _feed(self) -> dict[str, Any]:

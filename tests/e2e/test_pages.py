@@ -102,7 +102,7 @@ def test_from_the_one_time_code_to_live_numbers_and_out(
     assert page.inner_text("#session-account") not in ("", "–", "…")
     assert page.inner_text("#session-expires").endswith("IST")
     expect(page.locator("#feed-state")).to_have_text("live")
-    assert re.fullmatch(r"[\d,]+\.\d\d", page.inner_text("#funds-availablecash"))
+    assert re.fullmatch(r"[\d,]+\.\d\d", page.inner_text("#funds-free"))
     ticks_move(page)
 
     order_id = place(fleet, name)

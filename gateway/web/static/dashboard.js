@@ -174,7 +174,7 @@ function showFeed(answer) {
 function showFunds(funds) {
   const problem = !funds ? "Not known now." : funds.error;
   optional("funds-problem", problem || "");
-  for (const name of ["availablecash", "utiliseddebits", "collateral", "m2mrealized", "m2munrealized"]) {
+  for (const name of ["free", "availablecash", "utiliseddebits", "collateral", "m2mrealized", "m2munrealized"]) {
     const value = problem ? undefined : funds[name];
     put(`funds-${name}`, price(value), name.startsWith("m2m") ? sign(Number(value)) : "");
   }

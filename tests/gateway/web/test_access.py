@@ -138,3 +138,4 @@ def test_a_dashboard_hears_its_state_and_books(rig, server):
     assert set(seen) == {"now_ms", "state", "desk", "feed", "ticks", "orders", "positions", "funds"}
     assert abs(seen["now_ms"] - time.time() * 1000) < 60_000
     assert seen["desk"]["blocked"] == ""
+    assert "free" not in seen["funds"], "this broker does not say"
