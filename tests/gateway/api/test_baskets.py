@@ -177,9 +177,9 @@ def test_a_split_answers_per_child_with_integers(rig):
     }
 
 
-@pytest.mark.parametrize("total", [101, 100_000_000])
-def test_more_than_a_hundred_children_are_refused_whole(quiet, total):
-    answer = split(quiet, total, 1)
+@pytest.mark.parametrize(("total", "size"), [(101, 1), (1005, 10), (100_000_000, 1)])
+def test_more_than_a_hundred_children_are_refused_whole(quiet, total, size):
+    answer = split(quiet, total, size)
     assert answer.status_code == 400
     assert answer.json["message"] == "Total number of orders would exceed maximum limit of 100"
     assert quiet.rest.placed == []

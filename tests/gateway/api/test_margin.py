@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -110,6 +111,14 @@ def test_a_symbol_nobody_knows_an_index_and_a_broken_lot_are_refused_here(rig, a
     for changes, code in cases:
         answer = ask(rig, POSITION | changes)
         assert (answer.status_code, answer.json["code"]) == (400, code)
+    assert asked == []
+
+
+@pytest.mark.parametrize("changes", [{"tick_size": D(0)}, {"lot_size": 0}])
+def test_what_has_no_tick_or_no_lot_cannot_be_traded(rig, asked, monkeypatch, changes):
+    row = replace(rig.parts.market.instrument(InstrumentKey("NSE", "SBIN")), **changes)
+    monkeypatch.setattr(rig.parts.market, "instrument", lambda key: row)
+    assert ask(rig, POSITION).json["code"] == "NOT_TRADABLE"
     assert asked == []
 
 
