@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from brokers.errors import InvalidRequest
 from gateway.api import errors, reply
+from gateway.api.names import in_openalgos_words
 from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.surface import ENDPOINTS, WEBHOOKS
 from gateway.gate import caller
@@ -59,7 +60,8 @@ class Dispatcher:
             return self._problem(not_yet(f"{PREFIX}/{endpoint.path}"))
         if endpoint.auth == "session":
             parts.session.current()
-        answer = endpoint.handler(parts, Call(data, received_ns, request.headers))
+        spelt = in_openalgos_words(parts, data)
+        answer = endpoint.handler(parts, Call(spelt, received_ns, request.headers))
         return answer if isinstance(answer, Response) else reply.json(answer)
 
     def _fields(self, endpoint: Endpoint, schema: Schema) -> Any:

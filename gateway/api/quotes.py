@@ -8,21 +8,20 @@ from brokers.errors import InvalidRequest, NotSupported
 from brokers.model import InstrumentKey
 from gateway.api import present
 from gateway.api.fields import INTERVALS
-from gateway.api.names import key_of
 from gateway.api.parts import Call, Parts
 
 INTERVAL_GROUPS = {"s": "seconds", "m": "minutes", "h": "hours", "D": "days", "W": "weeks", "M": "months"}
 
 
 def quotes(parts: Parts, call: Call) -> dict[str, Any]:
-    key = key_of(parts, call.data["exchange"], call.data["symbol"])
+    key = InstrumentKey(call.data["exchange"], call.data["symbol"])
     quote = parts.market.quote(key)
     return {"status": "success", "data": present.quote_row(quote, _places(parts, key))}
 
 
 def multi_quotes(parts: Parts, call: Call) -> dict[str, Any]:
     """Unknown symbols come first, each with its error; only when all are unknown is it a 400."""
-    keys = [key_of(parts, item["exchange"], item["symbol"]) for item in call.data["symbols"]]
+    keys = [InstrumentKey(item["exchange"], item["symbol"]) for item in call.data["symbols"]]
     found, errors = parts.market.quotes(keys)
     if not found and errors:
         raise InvalidRequest(
@@ -43,7 +42,7 @@ def _named(errors: dict[InstrumentKey, str]) -> list[dict[str, Any]]:
 
 
 def depth(parts: Parts, call: Call) -> dict[str, Any]:
-    key = key_of(parts, call.data["exchange"], call.data["symbol"])
+    key = InstrumentKey(call.data["exchange"], call.data["symbol"])
     quote, levels = parts.market.depth(key)
     return {"status": "success", "data": present.depth_row(quote, levels, _places(parts, key))}
 
@@ -51,7 +50,7 @@ def depth(parts: Parts, call: Call) -> dict[str, Any]:
 def history(parts: Parts, call: Call) -> dict[str, Any]:
     if call.data["source"] == "db":
         raise NotSupported("history with source=db is not available yet; use source=api")
-    key = key_of(parts, call.data["exchange"], call.data["symbol"])
+    key = InstrumentKey(call.data["exchange"], call.data["symbol"])
     candles = parts.market.candles(key, call.data["interval"], call.data["start_date"], call.data["end_date"])
     places = _places(parts, key)
     return {"status": "success", "data": [present.candle_row(candle, places) for candle in candles]}

@@ -12,10 +12,9 @@ from flask import Response
 
 from brokers.clock import IST
 from brokers.errors import InvalidRequest, NotReady
-from brokers.model import DERIVATIVE_EXCHANGES
+from brokers.model import DERIVATIVE_EXCHANGES, InstrumentKey
 from gateway.api import present, reply
 from gateway.api.errors import Problem
-from gateway.api.names import key_of
 from gateway.api.parts import Call, Parts
 
 SEARCH_LIMIT = 500
@@ -23,7 +22,7 @@ ROWS_PER_CHUNK = 500
 
 
 def symbol(parts: Parts, call: Call) -> dict[str, Any] | Response:
-    key = key_of(parts, call.data["exchange"], call.data["symbol"])
+    key = InstrumentKey(call.data["exchange"], call.data["symbol"])
     try:
         instrument = parts.market.instrument(key)
     except InvalidRequest as exc:

@@ -60,6 +60,8 @@ def test_the_brokers_display_name_finds_it_in_any_case(rig):
         body = rig.post("symbol", symbol=name, exchange="NFO").json
         assert body["data"]["symbol"] == row["symbol"]
         assert rig.post("quotes", symbol=name, exchange="NFO").status_code == 200
+    many = rig.post("multiquotes", symbols=[{"symbol": name, "exchange": "NFO"}]).json
+    assert [r["symbol"] for r in many["results"]] == [row["symbol"]]
     assert rig.post("symbol", symbol="Nifty fut", exchange="NFO").status_code == 404
 
 

@@ -102,6 +102,15 @@ def test_a_429_of_the_broker_carries_the_seconds(rig):
     assert answer.headers["Retry-After"] == "4"
 
 
+def test_an_order_may_name_the_brokers_display_name(rig):
+    future = next(row for row in rig.post("search", query="NIFTY FUT", exchange="NFO").json["data"])
+    day = future["expiry"][:6].replace("-", " ")
+    terms = {"action": "BUY", "quantity": "65", "product": "NRML", "pricetype": "LIMIT", "price": "100"}
+    placed = rig.post("placeorder", strategy="x", symbol=f"nifty {day} fut", exchange="NFO", **terms)
+    assert placed.status_code == 200, placed.json
+    assert rig.rest.placed[-1][0].key.symbol == future["symbol"]
+
+
 def test_an_unknown_symbol_is_refused_here_with_suggestions(rig):
     answer = rig.place(symbol="SBINN")
     assert (answer.status_code, answer.json["code"]) == (400, "SYMBOL_NOT_FOUND")
