@@ -11,7 +11,7 @@ from gateway.api import dispatch, health, internal, older, openapi
 from gateway.api.parts import Parts
 from gateway.gate import Gate
 from gateway.web import pages
-from gateway.web.access import Csrf, OneTimeCode, WebSessions, cookie_settings
+from gateway.web.access import Csrf, OneTimeCode, WebSessions, cookie_settings, over_tls
 from gateway.web.live import Live
 from gateway.web.pages import Web
 
@@ -65,6 +65,9 @@ class PageSessions(SecureCookieSessionInterface):
         if request.path.startswith(KEYED_PREFIXES):
             return None
         return super().open_session(app, request)
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return over_tls()
 
 
 def _security_headers(response: Response) -> Response:

@@ -125,10 +125,9 @@ class Csrf:
     away from its requests, and an ``Origin`` that is not ours is refused before anything is compared.
     """
 
-    def __init__(self, cookie: str, key: Secret, secure: bool = False) -> None:
+    def __init__(self, cookie: str, key: Secret) -> None:
         self._cookie = cookie
         self._key = hashlib.sha256(b"csrf:" + key.reveal().encode()).digest()
-        self._secure = secure
 
     def token(self) -> str:
         """For the form of the page being rendered; ``plant`` puts the cookie beside it."""
@@ -138,7 +137,7 @@ class Csrf:
         seed = request.environ.get("algo.csrf_seed")
         if seed is not None and request.cookies.get(self._cookie) != seed:
             response.set_cookie(
-                self._cookie, seed, httponly=True, samesite="Strict", secure=self._secure, path="/"
+                self._cookie, seed, httponly=True, samesite="Strict", secure=over_tls(), path="/"
             )
         return response
 
@@ -162,6 +161,15 @@ class Csrf:
 
     def _sign(self, seed: str) -> str:
         return hmac.new(self._key, seed.encode(), hashlib.sha256).hexdigest()
+
+
+def over_tls() -> bool:
+    """Whether the browser says that its page came over TLS (a proxy in front of us took it off).
+
+    A form always carries its ``Origin``, so the cookie of a sign-in behind such a proxy is ``Secure``; over
+    plain loopback a browser may drop a ``Secure`` cookie, and nobody could sign in.
+    """
+    return request.headers.get("Origin", "").startswith("https://")
 
 
 def cookie_settings(app: Flask, name: str, key: Secret) -> None:

@@ -70,6 +70,16 @@ def test_a_well_signed_cookie_of_the_wrong_shape_is_nobody(rig, changes):
     assert client.get("/").status_code == 303
 
 
+@pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False)])
+def test_behind_a_tls_proxy_the_cookies_travel_over_tls_only(rig, scheme, secure):
+    make_owner(rig)
+    answer = post(rig.app.test_client(), "/sign-in", OWNER, Origin=f"{scheme}://localhost")
+    cookies = answer.headers.getlist("Set-Cookie")
+    assert len(cookies) == 2
+    assert ["; Secure" in text for text in cookies] == [secure, secure]
+    assert all("; HttpOnly" in text and "; SameSite=" in text and "Domain" not in text for text in cookies)
+
+
 def test_a_sign_out_outlives_a_restart(rig):
     make_owner(rig)
     client = sign_in(rig)
