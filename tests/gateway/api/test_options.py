@@ -483,7 +483,7 @@ def test_legs_repeated_with_their_id_send_nothing(some):
     assert len(some.placed) == 4
 
 
-@pytest.mark.parametrize("legs", [[], LEGS * 6, [LEGS[0] | {"quantity": 201, "splitsize": 2}]])
+@pytest.mark.parametrize("legs", [[], LEGS * 6, [LEGS[1], LEGS[0] | {"quantity": 201, "splitsize": 2}]])
 def test_too_many_or_no_legs_send_nothing(some, legs):
     answer = some.rig.post("optionsmultiorder", strategy="t", legs=legs, **about(some))
     assert answer.status_code == 400
