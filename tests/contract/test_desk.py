@@ -36,10 +36,10 @@ from gateway.trading.limiter import Limiter
 from tests.contract.conftest import Bench, ist_today
 
 pytestmark = pytest.mark.timeout(60)
-TRANSIT_S = 0.25
-"""How long the simulated exchange takes to answer to an order here; 5 ms would often be over in time."""
+TRANSIT_S = 1.5
+"""How long the simulated exchange takes to answer to an order here; its own 5 ms would be over before the change."""
 RULES = TradingRules(
-    order_deadline_s=3.0, broker_timeout_s=3.0, reconcile_positions_s=3600, reconcile_orders_s=3600
+    order_deadline_s=15.0, broker_timeout_s=3.0, reconcile_positions_s=3600, reconcile_orders_s=3600
 )
 
 

@@ -25,7 +25,7 @@ BOTH = ("kotak", "dhan")
 BROKER_TIMEOUT_S = 1
 LATE_S = 3.5
 """Beyond the timeout and beyond the caller's patience: the order arrives after the answer was given."""
-SETTLE_S = 30.0
+SETTLE_S = 45.0
 SETTINGS = {
     "BROKER_TIMEOUT_SECONDS": BROKER_TIMEOUT_S,
     "ORDER_RATE_LIMIT": "100 per second",
@@ -159,7 +159,7 @@ def outage(fleet: Fleet, days: dict[str, Day]) -> None:
             day.told["connection_refused"] = day.trader.place("bad-connection_refused", day.price)
     finally:
         supervisor.resume()
-    until(lambda: all(fleet.instance(name)["state"] == "ready" for name in BOTH), 20, "both ready again")
+    until(lambda: all(fleet.instance(name)["state"] == "ready" for name in BOTH), 30, "both ready again")
     for day in days.values():
         day.after["connection_refused"] = day.trader.place("after-connection_refused", day.price)
 
@@ -283,7 +283,7 @@ def test_a_gateway_killed_with_orders_in_flight_loses_and_doubles_nothing(
     def kill(day: Day) -> None:
         trader = day.trader
         answers[trader.name] = in_flight(day, pids[trader.name])
-        until(lambda: trader.ready().get("ready"), 20, f"{trader.name} is back")
+        until(lambda: trader.ready().get("ready"), 30, f"{trader.name} is back")
         until(lambda: is_settled(trader), SETTLE_S, f"{trader.name} settles")
 
     each(kill, days)
