@@ -37,7 +37,7 @@ from tests.contract.conftest import Bench, ist_today
 
 pytestmark = pytest.mark.timeout(60)
 TRANSIT_S = 1.5
-"""How long the simulated exchange takes to answer to an order here; its own 5 ms would be over before the change."""
+"""How long the simulated exchange takes to answer to an order here; its own 5 ms would often be over."""
 RULES = TradingRules(
     order_deadline_s=15.0, broker_timeout_s=3.0, reconcile_positions_s=3600, reconcile_orders_s=3600
 )
