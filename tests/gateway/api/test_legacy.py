@@ -130,7 +130,7 @@ def test_a_limit_buffer_puts_the_limit_beyond_the_trigger_on_tick(rig, action, t
         ({"limit_buffer": "-2"}, "limit_buffer: Expected points"),
         ({"limit_buffer": "1.5 ticks"}, "limit_buffer: Expected points"),
         ({"limit_buffer": True}, "limit_buffer: Expected points"),
-        ({"limit_buffer": "2", "trigger_price": "0"}, "needs a trigger_price"),
+        ({"limit_buffer": "2", "trigger_price": "0"}, "limit_buffer needs a trigger_price"),
         ({"limit_buffer": "900", "action": "SELL", "trigger_price": "790"}, "below zero"),
         ({"quantity": "0"}, "quantity: Quantity must be a positive number."),
         ({"pricetype": "SL"}, "pricetype: Unknown field."),
