@@ -109,7 +109,8 @@ def test_from_the_one_time_code_to_live_numbers_and_out(
     row = page.locator("#orders tr", has_text=order_id)
     row.get_by_text(SCRIPT).wait_for()
     page.locator("#positions tr", has_text="SBIN").wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    boxes = "[document.documentElement, ...document.querySelectorAll('.card')]"
+    assert page.evaluate(f"{boxes}.every(b => b.scrollWidth <= b.clientWidth)"), "something scrolls sideways"
     digits = "getComputedStyle(document.querySelector('td.number')).fontVariantNumeric"
     assert page.evaluate(digits) == "tabular-nums"
 
