@@ -51,7 +51,7 @@ class Buffer(fields.Field[tuple[Decimal, bool]]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[Decimal, bool]:
         given = str(value).strip() if isinstance(value, str | int | Decimal) else ""
-        found = _BUFFER.fullmatch(given) if not isinstance(value, bool) else None
+        found = _BUFFER.fullmatch(given)
         in_ticks = found is not None and (found[2] or "").lower().startswith("tick")
         number = Decimal(found[1]) if found else Decimal(0)
         if found is None or (in_ticks and number != number.to_integral_value()):

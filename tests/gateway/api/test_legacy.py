@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -9,7 +10,8 @@ import pytest
 
 from brokers.errors import BrokerDown, InvalidRequest, OrderRejected, OutcomeUnknown
 from brokers.model import Action, Funds, OrderStatus, PriceType
-from gateway.api.legacy import limit_price, status_word
+from gateway.api.errors import Problem
+from gateway.api.legacy import limit_price, problem, status_word
 from gateway.api.smart import MATCHED
 from tests.gateway.api.rig import FREE, SBIN, Rig, foreign_order, position, running
 from tests.gateway.api.simrig import until
@@ -168,6 +170,13 @@ def test_a_refusal_of_the_desk_and_of_the_broker_use_the_older_words(rig):
     assert (answer.status_code, answer.json["code"]) == (504, "OUTCOME_UNKNOWN")
     assert answer.json["journal_id"]
     assert "message" not in answer.json
+
+
+def test_an_order_the_broker_named_and_refused_is_called_order_id():
+    found = Problem(400, "ORDER_REJECTED", "circuit limit", {"orderid": "7"})
+    body = json.loads(problem(found, "dhan").get_data())
+    assert (body["order_id"], body["error"]) == ("7", "circuit limit")
+    assert "orderid" not in body
 
 
 def test_a_position_size_leads_to_the_position(rig):
