@@ -24,3 +24,9 @@ def chromium() -> str:
     if in_ci():
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def worker_number() -> int:
+    """Which of pytest-xdist's parallel workers this is; 0 without it."""
+    digits = "".join(c for c in os.environ.get("PYTEST_XDIST_WORKER", "gw0") if c.isdigit())
+    return int(digits or 0)
