@@ -22,6 +22,7 @@ COMMANDS = {
     "login": ("login", "Log in to the broker."),
     "key": ("key", "API keys: create, list, revoke."),
     "ticks": ("ticks", "Live ticks in the terminal."),
+    "panic": ("panic", "Block entries and cancel open orders on every instance; --resume."),
     "instruments": ("instruments", "Refresh an instance's instrument table."),
     "sim": ("sim", "Simulated brokers alone, for other programs."),
 }

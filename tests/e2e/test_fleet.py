@@ -282,6 +282,26 @@ def test_a_lot_violation_is_refused(fleet: Fleet) -> None:
     assert "lot" in answer["message"].lower()
 
 
+def test_panic_cancels_and_blocks_everywhere_until_resumed(fleet: Fleet) -> None:
+    keys = {name: fleet.key(name) for name in BOTH}
+    for name, key in keys.items():
+        ltp = post(fleet, name, "quotes", {"apikey": key, "symbol": "SBIN", "exchange": "NSE"})[1]["data"][
+            "ltp"
+        ]
+        assert (
+            place(fleet, name, key, pricetype="LIMIT", price=str(round(ltp * 0.97, 1)))["status"] == "success"
+        )
+    said = fleet.ok("panic")
+    for name, key in keys.items():
+        assert f"{name}: entries blocked, 1 orders cancelled" in said
+        assert place(fleet, name, key)["code"] == "ENTRIES_BLOCKED"
+        book = post(fleet, name, "orderbook", {"apikey": key})[1]["data"]["statistics"]
+        assert book["total_open_orders"] == 0
+    fleet.ok("panic", "--resume")
+    for name, key in keys.items():
+        assert place(fleet, name, key)["status"] == "success"
+
+
 def test_everything_a_simulated_run_wrote_lies_under_db_sim(fleet: Fleet) -> None:
     written = {p.relative_to(fleet.home).parts[:2] for p in fleet.home.rglob("*") if p.is_file()}
     assert {parts for parts in written if parts[0] != "instances"} == {("db", "sim")}
