@@ -28,7 +28,13 @@ def home(tmp_path: Path) -> Iterator[Fleet]:
 def foreground(home: Fleet, *words: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "supervisor", "--home", str(home.home), "up", "dhan", "--sim", *words]
     return subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # a suite started in the background of a script has SIGINT ignored, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

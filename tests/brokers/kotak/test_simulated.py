@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import urllib3
 
 from brokers.clock import IST, SystemClock
 from brokers.contract import BrokerContext, BrokerSession, Rest
-from brokers.errors import IpNotAllowed, LoginRequired, OrderRejected, OutcomeUnknown
+from brokers.errors import IpNotAllowed, LoginRequired, OrderRejected, OutcomeUnknown, RateLimited
 from brokers.feedloop import LoopRules
 from brokers.kotak import SPEC
 from brokers.kotak.auth import KotakAuth
@@ -110,6 +110,28 @@ def eventually(what: Callable[[], Any], why: str, timeout_s: float = 20.0) -> An
     return found
 
 
+class InTurn:
+    """A ``Rest`` that waits when the broker says it comes too soon; the gateway's limiter is not here."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._rest, name)
+
+        def patient(*words: Any, **terms: Any) -> Any:
+            deadline = time.monotonic() + 5
+            while True:
+                try:
+                    return call(*words, **terms)
+                except RateLimited:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.25)
+
+        return patient
+
+
 @dataclass
 class Desk:
     """One account logged in: everything a test needs."""
@@ -163,7 +185,7 @@ def desk(simulated: Sim, request: pytest.FixtureRequest) -> Desk:
         simulated,
         context,
         session,
-        KotakRest(context, lambda: session, Transport(read_timeout_s=5)),
+        cast(Rest, InTurn(KotakRest(context, lambda: session, Transport(read_timeout_s=5)))),
         share=rows[InstrumentKey("NSE", "RELIANCE")],
         option=next(i for i in parsed.rows if i.instrument_type == "CE" and not i.expired),
         index=rows[InstrumentKey("NSE_INDEX", "NIFTY")],
