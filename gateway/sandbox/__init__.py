@@ -1,1 +1,1 @@
-
+"""Paper trading on live prices. Not built yet."""
