@@ -46,7 +46,8 @@ from brokers.secret import Secret
 from brokers.sim import settings as sim
 from tests.contract.conftest import Bench, ist_today
 
-pytestmark = pytest.mark.timeout(120)
+# one worker, so that what one broker said can be compared with the other
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("contract")]
 T = TypeVar("T")
 TAGS = itertools.count(int(time.time() * 1000) % 10**9)
 ORDER_PATHS = {"dhan": "/v2/orders.*", "kotak": "/quick/order/.*"}

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from brokers.model import Venue
 from gateway import settings as gateway_settings
-from tests.e2e.browser import OWNER, Complaints, live, make_owner, opened, sign_in
+from tests.e2e.browser import OWNER, Complaints, enter, live, opened, sign_in
 from tests.e2e.fleet import Fleet, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.xdist_group("pages")]
@@ -92,7 +92,7 @@ def test_from_the_one_time_code_to_live_numbers_and_out(
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
 
-    make_owner(page, fleet.url(name), codes[name])
+    enter(page, fleet.url(name), codes[name])
     header = page.inner_text("header")
     assert name in header
     assert title in header
@@ -135,8 +135,8 @@ def test_two_instances_in_one_browser_know_their_own_sign_out(
 ) -> None:
     context = browser.new_context()
     kotak, dhan, second = context.new_page(), context.new_page(), context.new_page()
-    sign_in(kotak, fleet.url("kotak"))
-    sign_in(dhan, fleet.url("dhan"))
+    enter(kotak, fleet.url("kotak"), codes["kotak"])
+    enter(dhan, fleet.url("dhan"), codes["dhan"])
     kotak.reload()
     live(kotak)
     colour = "getComputedStyle(document.querySelector('.instance')).backgroundColor"
@@ -156,7 +156,7 @@ def test_two_instances_in_one_browser_know_their_own_sign_out(
 def test_old_numbers_look_old(browser: Browser, fleet: Fleet, codes: dict[str, str]) -> None:
     context = browser.new_context()
     page = context.new_page()
-    sign_in(page, fleet.url("dhan"))
+    enter(page, fleet.url("dhan"), codes["dhan"])
     stale = page.evaluate(
         "newest.serverMs += 34000, showAges(), "
         "[document.querySelectorAll('#ticks tr.stale').length, document.querySelector('td.age').textContent]"
@@ -199,7 +199,7 @@ def test_a_hostile_tab_reads_nothing_and_signs_nobody_out(
     context = browser.new_context()
     mine, theirs = context.new_page(), context.new_page()
     url = fleet.url("kotak")
-    sign_in(mine, url)
+    enter(mine, url, codes["kotak"])
     theirs.goto(hostile)
     places = {"web": url, "feed": f"http://127.0.0.1:{fleet.ports['kotak']['WEBSOCKET_PORT']}"}
     for attack in theirs.evaluate("Object.keys(attacks)"):
