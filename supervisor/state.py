@@ -118,6 +118,11 @@ class RunFolder:
             return None
         return int(plain["port"]), str(plain["token"])
 
+    def supervisor(self) -> psutil.Process | None:
+        """The process behind the control file, None when it is gone."""
+        plain = _read(self.control_path)
+        return Identity(**plain["identity"]).process() if plain else None
+
     def clear_control(self) -> None:
         self.control_path.unlink(missing_ok=True)
 

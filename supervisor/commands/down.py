@@ -9,7 +9,6 @@ import click
 import psutil
 
 from supervisor.client import CommandFailed, ask, current_folder, ensure_supervisor
-from supervisor.state import RunFolder
 
 STOP_DEADLINE_S = 15.0
 
@@ -30,24 +29,32 @@ def down(home: Path, names: tuple[str, ...]) -> None:
     unknown = [n for n in names if n not in known]
     if unknown:
         raise click.UsageError(f"not running: {', '.join(unknown)} (running: {', '.join(known) or 'none'})")
-    before = folder.live_children()
+    before = [process for _, process in folder.live_children()]
+    # it takes its control file away before it ends; "leaves no process" includes it
+    supervisor = folder.supervisor()
     reply = ask(folder, "down", {"names": list(names)})
     if not reply["left"]:
-        _wait_gone(folder, [process for _, process in before])
+        _wait_gone([*before, *([supervisor] if supervisor else [])])
     click.echo(f"stopped: {', '.join(reply['stopped']) or 'nothing'}")
     if reply["left"]:
         click.echo(f"still running: {', '.join(reply['left'])}")
 
 
-def _wait_gone(folder: RunFolder, processes: list[psutil.Process]) -> None:
+def _wait_gone(processes: list[psutil.Process]) -> None:
     deadline = time.monotonic() + STOP_DEADLINE_S
-    while folder.read_control() is not None or any(p.is_running() for p in processes):
+    while left := [p for p in processes if _lives(p)]:
         if time.monotonic() > deadline:
-            left = ", ".join(str(p.pid) for p in processes if p.is_running())
-            raise CommandFailed(
-                f"still there after {STOP_DEADLINE_S:.0f} s: pid {left or 'of the supervisor'}"
-            )
-        time.sleep(0.05)
+            pids = ", ".join(str(p.pid) for p in left)
+            raise CommandFailed(f"still there after {STOP_DEADLINE_S:.0f} s: pid {pids}")
+        time.sleep(0.02)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it still runs; a zombie (in a container without an init nobody may reap it) has ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @click.command()
