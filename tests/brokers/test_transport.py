@@ -58,6 +58,7 @@ def server(behave: Callable[[socket.socket, int], None]) -> Iterator[tuple[str, 
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/x", seen
     finally:
         stop.set()
+        listener.shutdown(socket.SHUT_RDWR)  # wakes accept(); close alone does not
         listener.close()
         thread.join(5)
 
