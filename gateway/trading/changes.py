@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -22,7 +20,7 @@ from brokers.errors import (
 )
 from brokers.model import Instrument, Order, OrderChange, OrderStatus, Placement
 from gateway.store.journal import Change, JournalRow, Times
-from gateway.trading import background, checks, machine, replies, transit
+from gateway.trading import checks, machine, replies, transit
 from gateway.trading.answers import OrderAnswer
 from gateway.trading.limiter import Grant, Lane
 from gateway.trading.machine import State
@@ -30,6 +28,7 @@ from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader
 from gateway.trading.reconcile import terms_of
 from gateway.trading.settle import Settler
+from gateway.trading.tasks import Lock
 from gateway.trading.transit import RECENT_S, Next, after_refusal
 from gateway.trading.writes import Done, Failed, Lost, Outcome, broker_code, send_once
 
@@ -65,7 +64,7 @@ class Changes:
         self._reader = reader
         self._settler = settler
         self._soon = soon
-        self._order_locks = [threading.Lock() for _ in range(64)]
+        self._order_locks = [parts.tasks.lock() for _ in range(64)]
 
     def modify(self, change: OrderChange, received_ns: int) -> OrderAnswer:
         """Change a working order. ``OUTCOME_UNKNOWN`` when no answer came and its terms cannot be read."""
@@ -149,7 +148,7 @@ class Changes:
             if verdict is not Next.WAIT or self._clock.monotonic() + pause_s >= ends:
                 return _Seen(verdict, shown)
             doubt = True
-            time.sleep(pause_s)
+            self._parts.tasks.sleep(pause_s)
 
     def _refused(
         self, row: JournalRow, answer: OrderAnswer, error: OrderRejected, seen: _Seen
@@ -253,7 +252,8 @@ class Changes:
     def _read(self, row: JournalRow, wait_s: float) -> Order | None:
         """The order in a fresh reading of the book; None when there was none in time or it is not there."""
         try:
-            book = background.run("re-read", self._reader.orders).result(max(0.0, wait_s))
+            tasks = self._parts.tasks
+            book = tasks.result(tasks.start("re-read", self._reader.orders), max(0.0, wait_s))
         except (BrokerError, TimeoutError) as exc:
             log.warning("re-reading %s: %r", row.known.order_id, exc)
             return None
@@ -318,7 +318,7 @@ class Changes:
             row = self._settler.wait(row, self._parts.patience_s)
         return row
 
-    def _one_at_a_time(self, row: JournalRow) -> threading.Lock:
+    def _one_at_a_time(self, row: JournalRow) -> Lock:
         """Changes of one order follow each other (some orders share a lock, which only costs time)."""
         return self._order_locks[row.id % len(self._order_locks)]
 

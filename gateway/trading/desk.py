@@ -42,7 +42,7 @@ from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader, day_start_ns
 from gateway.trading.reconciler import Reconciler
 from gateway.trading.settle import Settler
-from gateway.trading.tags import TAG_LENGTH, new_tag
+from gateway.trading.tags import TAG_LENGTH
 from gateway.trading.turns import Turns
 from gateway.trading.writes import Done, Failed, Lost, Outcome, broker_code, send_once
 
@@ -68,11 +68,12 @@ class OrderDesk:
         self._reader = Reader(parts)
         self._settler = Settler(parts, self._reader)
         self._reconciler = Reconciler(parts, self._reader, self._settler)
-        self._once = Once(self._stored_answer, parts.rules.broker_timeout_s + parts.patience_s)
+        longest_s = parts.rules.broker_timeout_s + parts.patience_s
+        self._once = Once(self._stored_answer, longest_s, parts.tasks)
         self._changes = Changes(parts, self._reader, self._settler, self._reconciler.soon)
-        self._exits = exits.Exits(self)
+        self._exits = exits.Exits(self, parts.tasks)
         self._blocked = parts.journal.blocked()
-        self.turns = Turns()
+        self.turns = Turns(parts.tasks)
 
     def start(self) -> None:
         """Settle what the last run left open and start the reconciler; returns at once."""
@@ -300,7 +301,9 @@ class OrderDesk:
         checked_ns = self._clock.time_ns()
         left_s = deadline_s - (self._clock.monotonic() - begun)
         grant = self._parts.limiter.acquire(Lane.EXIT if is_exit else Lane.ENTRY, max(0.0, left_s))
-        intent = Intent(request, new_tag(), strategy, client_order_id, fingerprint(request), is_exit)
+        intent = Intent(
+            request, self._parts.new_tag(), strategy, client_order_id, fingerprint(request), is_exit
+        )
         try:
             journal_id = self._journal.add(intent, Times(received_ns=received_ns, checked_ns=checked_ns))
         except BaseException:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from brokers.errors import AlgoError
 from brokers.model import Action, OrderRequest, OrderStatus, Position, PriceType, Product
 from gateway.trading.answers import CancelReport, CloseReport, Exit, Failure
+from gateway.trading.tasks import Tasks, each
 
 if TYPE_CHECKING:
     from gateway.trading.desk import OrderDesk
 
-T = TypeVar("T")
-R = TypeVar("R")
 WORKING = (OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.UNKNOWN)
 DEADLINE_S = 20.0
 """A person or a panic asked for all of it: each may wait its turn at the limiter this long."""
@@ -25,17 +22,20 @@ AT_ONCE = 8
 class Exits:
     """``cancel_all`` and ``close_all`` of one desk."""
 
-    def __init__(self, desk: OrderDesk) -> None:
+    def __init__(self, desk: OrderDesk, tasks: Tasks) -> None:
         self._desk = desk
+        self._tasks = tasks
         # two closings at once would each send an exit for the same position, and the second would open one
-        self._closing = threading.Lock()
+        self._closing = tasks.lock()
 
     def cancel_all(self, strategy: str) -> CancelReport:
         """Raises the broker's errors when its book cannot be read: nothing was done then."""
         working = [o.order_id for o in self._desk.orders() if o.status in WORKING]
         cancelled: list[str] = []
         failed: list[Failure] = []
-        for order_id, problem in self._each(lambda order_id: self._cancel(order_id, strategy), working):
+        for order_id, problem in each(
+            self._tasks, lambda order_id: self._cancel(order_id, strategy), working, AT_ONCE
+        ):
             if problem is None:
                 cancelled.append(order_id)
             else:
@@ -56,7 +56,9 @@ class Exits:
                     code = exc.code if isinstance(exc, AlgoError) else "NOT_TRADABLE"
                     failed.append(Failure(f"{position.key} {position.product}", code, str(exc)))
             closed: list[Exit] = []
-            for _, result in self._each(lambda request: self._exit(request, strategy), requests):
+            for _, result in each(
+                self._tasks, lambda request: self._exit(request, strategy), requests, AT_ONCE
+            ):
                 if isinstance(result, Exit):
                     closed.append(result)
                 else:
@@ -99,14 +101,6 @@ class Exits:
         if not answer.ok:
             return Failure(what, answer.code, answer.message)
         return Exit(request.key, request.product, request.quantity, answer.order_id, answer.status)
-
-    @staticmethod
-    def _each(work: Callable[[T], R], items: list[T]) -> list[tuple[T, R]]:
-        """Several at once, answers in the order of the items."""
-        if not items:
-            return []
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="exit") as pool:
-            return list(zip(items, pool.map(work, items), strict=True))
 
 
 def reducing(quantity: int) -> Action:

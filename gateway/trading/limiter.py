@@ -9,7 +9,6 @@ sending. So a slow commit between the two cannot push more requests into a broke
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from types import TracebackType
 from brokers.clock import Clock
 from brokers.contract import BrokerSpec, RateWindow
 from brokers.errors import RateLimited
+from gateway.trading.tasks import THREADS, Tasks
 
 SHORT_RESERVE = 2
 LONG_RESERVE = 0.05
@@ -139,7 +139,7 @@ class Limiter:
     Order, data and quote requests have windows of their own, so an order never waits behind market data.
     """
 
-    def __init__(self, spec: BrokerSpec, clock: Clock) -> None:
+    def __init__(self, spec: BrokerSpec, clock: Clock, tasks: Tasks = THREADS) -> None:
         self._clock = clock
         orders = Gate(spec.order_windows)
         self._gates = {
@@ -149,7 +149,7 @@ class Limiter:
             Lane.QUOTE: Gate(spec.quote_windows),
         }
         self._title = spec.title
-        self._changed = threading.Condition()
+        self._changed = tasks.condition()
 
     def acquire(self, lane: Lane, deadline_s: float) -> Grant:
         """Wait for a slot, at most ``deadline_s``.

@@ -11,6 +11,7 @@ from brokers.errors import InvalidRequest, OutcomeUnknown
 from brokers.model import OrderRequest
 from gateway.trading.answers import OrderAnswer
 from gateway.trading.replies import repeat
+from gateway.trading.tasks import THREADS, Tasks
 
 
 def fingerprint(request: OrderRequest) -> str:
@@ -39,8 +40,14 @@ class Once:
         patience_s: How long a repeat waits for a first request that is still in flight.
     """
 
-    def __init__(self, stored: Callable[[str, str], OrderAnswer | None], patience_s: float) -> None:
+    def __init__(
+        self,
+        stored: Callable[[str, str], OrderAnswer | None],
+        patience_s: float,
+        tasks: Tasks = THREADS,
+    ) -> None:
         self._stored = stored
+        self._tasks = tasks
         self._patience_s = patience_s
         self._lock = threading.Lock()
         self._flying: dict[str, tuple[str, Future[OrderAnswer]]] = {}
@@ -76,7 +83,7 @@ class Once:
 
     def _wait(self, client_order_id: str, first: Future[OrderAnswer]) -> OrderAnswer:
         try:
-            return repeat(first.result(timeout=self._patience_s))
+            return repeat(self._tasks.result(first, self._patience_s))
         except FutureTimeout as exc:
             if first.done():
                 raise

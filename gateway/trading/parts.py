@@ -14,6 +14,8 @@ from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.trading.limiter import Limiter
 from gateway.trading.reconcile import SettleRules
+from gateway.trading.tags import new_tag
+from gateway.trading.tasks import THREADS, Tasks
 
 LEAST_HORIZON_S = 10.0
 
@@ -27,6 +29,8 @@ class DeskParts:
         on_login_required: Called (from any thread, must not block) when the broker refused the session.
         patience_s: How long the caller of an order of unknown outcome waits for a first look at the broker.
         settle: When "not found" counts; None: after the broker timeout or 10 s, three readings 2 s apart.
+        tasks: How this desk waits and runs things at the same time.
+        new_tag: Our mark for the next order; never the same twice.
     """
 
     rest: Rest
@@ -41,6 +45,8 @@ class DeskParts:
     on_login_required: Callable[[], None] = lambda: None
     patience_s: float = 1.0
     settle: SettleRules | None = None
+    tasks: Tasks = THREADS
+    new_tag: Callable[[], str] = new_tag
 
     @property
     def settle_rules(self) -> SettleRules:

@@ -15,6 +15,7 @@ from brokers.model import Funds, Holding, Order, Position, Trade
 from gateway.trading.limiter import Lane
 from gateway.trading.parts import DeskParts
 from gateway.trading.reconcile import lacks_average, with_averages
+from gateway.trading.tasks import THREADS, Tasks
 
 READ_DEADLINE_S = 5.0
 T = TypeVar("T")
@@ -27,10 +28,11 @@ class Shared(Generic[T]):
     polling an order cost the broker what one does.
     """
 
-    def __init__(self, call: Callable[[], T]) -> None:
+    def __init__(self, call: Callable[[], T], tasks: Tasks = THREADS) -> None:
         self._call = call
+        self._tasks = tasks
         self._lock = threading.Lock()
-        self._one = threading.Lock()
+        self._one = tasks.lock()
         self._next: Future[T] | None = None
 
     def get(self) -> T:
@@ -47,7 +49,7 @@ class Shared(Generic[T]):
                     future.set_result(self._call())
                 except BaseException as exc:  # noqa: BLE001 - every caller gets it below
                     future.set_exception(exc)
-        return future.result()
+        return self._tasks.result(future)
 
 
 class Reader:
@@ -55,12 +57,12 @@ class Reader:
 
     def __init__(self, parts: DeskParts) -> None:
         self._parts = parts
-        rest = parts.rest
-        self._orders: Shared[list[Order]] = Shared(lambda: self._limited(rest.orders))
-        self._trades: Shared[list[Trade]] = Shared(lambda: self._limited(rest.trades))
-        self._positions: Shared[list[Position]] = Shared(lambda: self._limited(rest.positions))
-        self._holdings: Shared[list[Holding]] = Shared(lambda: self._limited(rest.holdings))
-        self._funds: Shared[Funds] = Shared(lambda: self._limited(rest.funds))
+        rest, tasks = parts.rest, parts.tasks
+        self._orders: Shared[list[Order]] = Shared(lambda: self._limited(rest.orders), tasks)
+        self._trades: Shared[list[Trade]] = Shared(lambda: self._limited(rest.trades), tasks)
+        self._positions: Shared[list[Position]] = Shared(lambda: self._limited(rest.positions), tasks)
+        self._holdings: Shared[list[Holding]] = Shared(lambda: self._limited(rest.holdings), tasks)
+        self._funds: Shared[Funds] = Shared(lambda: self._limited(rest.funds), tasks)
 
     def orders(self) -> list[Order]:
         """The broker's book, with average prices from the trades where the book has none yet."""

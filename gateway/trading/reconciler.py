@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import threading
+from concurrent.futures import Future
 from datetime import datetime
 
 from brokers.errors import AlgoError, LoginRequired
@@ -27,7 +28,7 @@ class Reconciler:
     """Compares orders and positions with the broker. Drift is shown, never traded away."""
 
     def __init__(self, parts: DeskParts, reader: Reader, settler: Settler) -> None:
-        self.ready = threading.Event()
+        self.ready = parts.tasks.event()
         self.error: AlgoError | None = None
         self.orders_at: datetime | None = None
         self.positions_at: datetime | None = None
@@ -40,9 +41,9 @@ class Reconciler:
         self._baseline: tuple[int, dict[reconcile.Holder, int]] | None = None
         self._before: dict[reconcile.Holder, int] = {}
         self._next_orders = self._next_positions = float("-inf")
-        self._wake = threading.Event()
+        self._wake = parts.tasks.event()
         self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._running: Future[None] | None = None
 
     def start(self) -> None:
         """Adopt what the last run left open, then reconcile in the background."""
@@ -52,14 +53,14 @@ class Reconciler:
                 self._parts.journal.apply(Change(row.id, "recovered", machine.AnswerLost(), detail=detail))
             if row.known.state in (State.SENDING, State.UNKNOWN):
                 self._settler.adopt(row.id)
-        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
-        self._thread.start()
+        self._running = self._parts.tasks.start("reconciler", self._run)
 
     def stop(self, timeout_s: float) -> None:
         self._stopping = True
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        if self._running is not None:
+            with contextlib.suppress(TimeoutError):
+                self._parts.tasks.result(self._running, timeout_s)
 
     def soon(self) -> None:
         """Reconcile orders and positions now instead of at the next period. Does not block."""

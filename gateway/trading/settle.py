@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from brokers.errors import AlgoError
 from brokers.model import Order
 from gateway.store.journal import Change, JournalRow
-from gateway.trading import background, machine
+from gateway.trading import machine
 from gateway.trading.machine import State
 from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader, day_start_ns
 from gateway.trading.reconcile import Evidence, weigh
+from gateway.trading.tasks import Event
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +34,9 @@ AT_ONCE = 4
 class _Case:
     evidence: Evidence
     next_at: float
+    closed: Event
     looks: int = 0
     reading: Future[None] | None = None
-    closed: threading.Event = field(default_factory=threading.Event)
 
 
 class Settler:
@@ -45,25 +47,27 @@ class Settler:
         self._reader = reader
         self._cases: dict[int, _Case] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._tasks = parts.tasks
+        self._wake = self._tasks.event()
         self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._running: Future[None] | None = None
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
-        self._thread.start()
+        self._running = self._tasks.start("settler", self._run)
 
     def stop(self, timeout_s: float) -> None:
         self._stopping = True
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        if self._running is not None:
+            with contextlib.suppress(TimeoutError):
+                self._tasks.result(self._running, timeout_s)
 
     def adopt(self, journal_id: int) -> None:
         """Take charge of an order whose answer was lost now (or before this process began)."""
         now = self._parts.clock.monotonic()
         with self._lock:
-            self._cases.setdefault(journal_id, _Case(Evidence(now), now + FIRST_LOOKS_S[0]))
+            case = _Case(Evidence(now), now + FIRST_LOOKS_S[0], self._tasks.event())
+            self._cases.setdefault(journal_id, case)
         self._wake.set()
 
     def wait(self, row: JournalRow, patience_s: float) -> JournalRow:
@@ -108,7 +112,7 @@ class Settler:
                 waits.append(case.next_at - now)
             elif free > 0:
                 free -= 1
-                case.reading = background.run("settle", partial(self._look, journal_id, case))
+                case.reading = self._tasks.start("settle", partial(self._look, journal_id, case))
         return max(0.01, min(waits))
 
     def _look(self, journal_id: int, case: _Case) -> None:

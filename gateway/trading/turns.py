@@ -5,23 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from brokers.errors import RateLimited
+from gateway.trading.tasks import THREADS, Lock, Tasks
 
 RETRY_S = 1.0
 
 
 @dataclass(slots=True)
 class _Line:
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: Lock
     waiting: int = 0
 
 
 class Turns:
     """A lock per key, kept only while somebody holds or wants it. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: Tasks = THREADS) -> None:
+        self._tasks = tasks
         self._guard = threading.Lock()
         self._lines: dict[Hashable, _Line] = {}
 
@@ -33,7 +35,9 @@ class Turns:
             RateLimited: It did not come within ``patience_s``; nothing was done.
         """
         with self._guard:
-            line = self._lines.setdefault(key, _Line())
+            line = self._lines.get(key)
+            if line is None:
+                line = self._lines[key] = _Line(self._tasks.lock())
             line.waiting += 1
         try:
             if not line.lock.acquire(timeout=patience_s):
