@@ -180,13 +180,15 @@ class Data:
 
     async def _compact(self, request: web.Request) -> web.StreamResponse:
         universe = self._desk.exchange.universe
-        rows = instruments.compact(universe.listings, self._desk.directory, universe.today)
+        listings = universe.listings + self._desk.extra
+        rows = instruments.compact(listings, self._desk.directory, universe.today)
         return await _csv(request, rows)
 
     async def _detailed(self, request: web.Request) -> web.StreamResponse:
         universe = self._desk.exchange.universe
         segment = request.match_info.get("segment")
-        rows = instruments.detailed(universe.listings, self._desk.directory, universe.today, segment)
+        listings = universe.listings + self._desk.extra
+        rows = instruments.detailed(listings, self._desk.directory, universe.today, segment)
         return await _csv(request, rows)
 
     def _now(self) -> datetime:

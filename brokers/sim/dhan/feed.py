@@ -18,6 +18,7 @@ from aiohttp import web
 
 from brokers.sim.dhan import ids, wire
 from brokers.sim.dhan.gate import Desk
+from brokers.sim.dhan.load import LoadLane
 from brokers.sim.dhan.packets import Packets
 from brokers.sim.dhan.sockets import Keepalive, Socket, admit
 from brokers.sim.exchange.types import Kind, Listing, Snapshot
@@ -88,6 +89,7 @@ class Feed:
         self._packets = Packets(desk.directory)
         self._lines: dict[tuple[str, FeedKind], list[Line]] = {}
         self._readers: dict[Key, dict[Line, set[int]]] = {}
+        self.load = LoadLane(desk)
 
     def routes(self) -> Iterator[web.RouteDef]:
         yield web.get("/feed", self._live)
@@ -158,6 +160,7 @@ class Feed:
                 lines.remove(line)
             for key in list(line.modes):
                 self._drop(line, key)
+            self.load.drop(line.socket)
 
     async def _obey(self, line: Line, text: str) -> bool:
         """Carry out one message; False when it ended the connection."""
@@ -171,6 +174,7 @@ class Feed:
         if code in _UNSUBSCRIBE:
             for listing in self._listings(line.kind, wanted):
                 self._forget(line, listing, _UNSUBSCRIBE[code])
+            self.load.unsubscribe(line.socket, _UNSUBSCRIBE[code], wanted)
             return True
         if code not in line.kind.modes:
             return await self._refuse(line, _BAD_REQUEST)
@@ -180,6 +184,8 @@ class Feed:
             return await self._refuse(line, _TOO_MANY_INSTRUMENTS)
         for listing in listings:
             self._add(line, listing, code)
+        if not line.kind.rows:
+            self.load.subscribe(line.socket, code, wanted)
         return True
 
     async def _refuse(self, line: Line, reason: int) -> bool:

@@ -21,7 +21,7 @@ from brokers.sim.dhan.ids import Directory
 from brokers.sim.dhan.limits import Lane, Limits
 from brokers.sim.dhan.tokens import Tokens, Verdict
 from brokers.sim.exchange.engine import Exchange
-from brokers.sim.exchange.types import Refusal
+from brokers.sim.exchange.types import Listing, Refusal
 from brokers.sim.faults import Faults
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class Desk:
     Attributes:
         killed: Accounts whose kill switch is on.
         addresses: Account -> flag (``PRIMARY``, ``SECONDARY``) -> (address, date set).
+        extra: Listings shown in the instrument files beside the universe's.
     """
 
     exchange: Exchange
@@ -44,6 +45,7 @@ class Desk:
     limits: Limits = field(default_factory=Limits)
     killed: set[str] = field(default_factory=set)
     addresses: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+    extra: tuple[Listing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,10 @@ class Directory:
         self._listings[SEGMENTS[listing.exchange], security_id] = listing
         self._ids[listing.exchange, listing.symbol] = security_id
 
+    def name(self, listing: Listing) -> None:
+        """Give a listing beside the universe its id, for the files; ``find`` does not know it."""
+        self._ids[listing.exchange, listing.symbol] = listing.token
+
     def find(self, segment: str, security_id: int) -> Listing | None:
         return self._listings.get((segment, security_id))
 

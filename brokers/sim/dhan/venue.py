@@ -20,6 +20,7 @@ from brokers.sim.dhan.tokens import Tokens
 from brokers.sim.dhan.updates import Updates
 from brokers.sim.exchange.engine import Exchange
 from brokers.sim.faults import Faults
+from brokers.sim.load import Load
 
 
 class DhanVenue:
@@ -33,6 +34,7 @@ class DhanVenue:
         self.accounts = Accounts(desk)
         self.feed = Feed(desk)
         self.updates = Updates(desk)
+        self.load = Load(self.feed.load)
         self._parts = (Rest(desk), Data(desk), self.accounts)
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -42,6 +44,7 @@ class DhanVenue:
             yield from part.routes(gate)
         yield from self.feed.routes()
         yield from self.updates.routes()
+        yield from self.load.routes()
         yield web.get("/", self._root)
         for tail in ("/v2/{tail:.*}", "/app/{tail:.*}"):  # last: whatever nobody above took
             yield web.route("*", tail, self._unknown)
@@ -51,6 +54,7 @@ class DhanVenue:
         self.desk.exchange.on_market(self.feed.on_market)
 
     async def stop(self) -> None:
+        await self.load.stop()
         await self.feed.stop()
         await self.updates.stop()
 
