@@ -13,6 +13,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 
+from brokers.venue import Venue as Venue
+
 
 class Exchange(StrEnum):
     """OpenAlgo's exchange codes, in the order its error text lists them."""
@@ -87,13 +89,6 @@ class Mode(IntEnum):
     LTP = 1
     QUOTE = 2
     DEPTH = 3
-
-
-class Venue(StrEnum):
-    """Where the bytes of a process go. The two never share a database."""
-
-    LIVE = "live"
-    SIM = "sim"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -269,6 +264,85 @@ class Order:
     in_transit: bool = False
 
 
+class GttState(StrEnum):
+    """What is known about a good-till-triggered order. Values are OpenAlgo's words (``unknown`` is ours)."""
+
+    ACTIVE = "active"
+    TRIGGERED = "triggered"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class GttLeg:
+    """One trigger and the price of the order it sends.
+
+    Attributes:
+        price: Limit in rupees; unused (and not sent) with price type MARKET.
+        rises: Fires when the last price rises to the trigger; False: when it falls to it.
+    """
+
+    trigger_price: Decimal
+    price: Decimal
+    rises: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GttRequest:
+    """An order that waits for a price, for days. One leg, or two of which one fires (OCO): the falling
+    one (stop) first, then the rising one (target)."""
+
+    key: InstrumentKey
+    action: Action
+    quantity: int
+    price_type: PriceType
+    product: Product
+    legs: tuple[GttLeg, ...]
+
+    def order(self, leg: int) -> OrderRequest:
+        """The order a leg sends when it fires."""
+        market = self.price_type is PriceType.MARKET
+        price = Decimal(0) if market else self.legs[leg].price
+        return OrderRequest(self.key, self.action, self.quantity, self.price_type, self.product, price)
+
+
+@dataclass(frozen=True, slots=True)
+class Gtt:
+    """One good-till-triggered order as the broker that keeps it shows it.
+
+    Attributes:
+        legs: Lowest trigger first. Where the broker does not say which way a leg fires, one that stands
+            alone counts as falling.
+        price_type: None where the broker's list does not say.
+        tag: Our mark as the broker shows it; empty when it shows none.
+    """
+
+    trigger_id: str
+    key: InstrumentKey
+    action: Action
+    quantity: int
+    price_type: PriceType | None
+    product: str
+    legs: tuple[GttLeg, ...]
+    state: GttState
+    tag: str = ""
+    raw_status: str = ""
+    reason: str = ""
+    placed_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GttPlacement:
+    """A broker's acknowledgement of a new one. Wall nanoseconds."""
+
+    trigger_id: str
+    sent_ns: int
+    acknowledged_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Trade:
     trade_id: str
@@ -386,7 +460,10 @@ class FeedState(StrEnum):
 
 @dataclass(slots=True)
 class FeedCounters:
-    """Counts since the feed started; read by status and metrics, written only on the feed's loop."""
+    """Counts since the feed started; read by status and metrics, written only on the feed's loop.
+
+    ``order_connects``: how often the order socket was accepted; each one after the first had a gap before it.
+    """
 
     frames: int = 0
     packets: int = 0
@@ -395,6 +472,7 @@ class FeedCounters:
     reconnects: int = 0
     unknown_instruments: int = 0
     last_frame_ns: int = 0
+    order_connects: int = 0
     by_packet: dict[str, int] = field(default_factory=dict)
 
 

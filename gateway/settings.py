@@ -240,18 +240,6 @@ class EnvFile:
         return Secret(value)
 
 
-def find_home(given: str | None, start: Path | None = None) -> Path:
-    """``--home``, else ``ALGO_HOME``, else the nearest folder upward with ``instances/``, else ``~/algo``."""
-    named = given or os.environ.get("ALGO_HOME")
-    if named:
-        return Path(named).expanduser().resolve()
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / "instances").is_dir():
-            return folder
-    return Path.home() / "algo"
-
-
 def instance_names(home: Path) -> list[str]:
     """Instances that have an env file, kotak and dhan first, then by name."""
     found = [p.stem for p in (home / "instances").glob("*.env") if NAME.match(p.stem)]

@@ -10,7 +10,7 @@ import click
 
 import gateway
 from brokers.errors import AlgoError, SettingsError
-from gateway.settings import find_home
+from gateway.home import find_home
 
 COMMANDS = {
     "init": ("init", "Write an instance's env file, or take over an OpenAlgo one."),

@@ -1,81 +1,21 @@
-"""What commands share: find or start the supervisor, ask it, and ask an instance's api."""
+"""What commands share that speak to an instance: its settings, and its api over loopback."""
 
 from __future__ import annotations
 
 import json
-import secrets
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from brokers.errors import AlgoError, SettingsError
-from brokers.model import Venue
+from brokers.errors import SettingsError
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
-from supervisor import control, probe
-from supervisor.lock import FolderLock
-from supervisor.state import RunFolder, nonce_option, running_venue
-
-SPAWN_DEADLINE_S = 10.0
-
-
-class CommandFailed(AlgoError):
-    """A command did what it could and it was not enough. Exit code 1."""
-
-    code = "FAILED"
-
-
-def ask(folder: RunFolder, command: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
-    """One question to the running supervisor.
-
-    Raises:
-        SettingsError: It says the request or the settings are wrong.
-        CommandFailed: It does not run, or says no.
-    """
-    where = folder.read_control()
-    if where is None:
-        raise CommandFailed("nothing is running here; start with: algo up")
-    try:
-        reply = control.request(*where, command, arguments)
-    except OSError as exc:
-        raise CommandFailed(f"the supervisor does not answer ({type(exc).__name__})") from exc
-    if "error" in reply:
-        if reply.get("exit") == 2:
-            raise SettingsError(str(reply["error"]))
-        raise CommandFailed(str(reply["error"]))
-    return reply
-
-
-def ensure_supervisor(folder: RunFolder) -> bool:
-    """Start the supervisor unless it runs. Returns whether it was started. Safe to call ten times at once."""
-    with FolderLock(folder.path / "up.lock", wait=True):
-        if folder.read_control() is not None:
-            return False
-        nonce = secrets.token_hex(8)
-        log_path = folder.path.parent / "log" / "supervisor.log"
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        argv = [sys.executable, "-X", nonce_option(nonce), "-m", "supervisor.loop"]
-        argv += ["--home", str(folder.home), "--venue", folder.venue.value]
-        with log_path.open("ab") as log:
-            process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + SPAWN_DEADLINE_S
-        while folder.read_control() is None:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise CommandFailed(f"the supervisor did not start; see {log_path}")
-            time.sleep(0.02)
-        return True
-
-
-def current_folder(home: Path, *, sim: bool = False) -> RunFolder:
-    """The run folder of what runs under this home; live (or ``sim``) when nothing does."""
-    venue = running_venue(home) or (Venue.SIM if sim else Venue.LIVE)
-    return RunFolder(home, venue)
+from supervisor import probe
+from supervisor.running import CommandFailed as CommandFailed
+from supervisor.running import current_folder
 
 
 def load_running(home: Path, name: str) -> Settings:

@@ -1,4 +1,4 @@
-"""How commands talk to the running supervisor: one JSON line each way over loopback, with a token.
+"""The supervisor's answers to commands: one JSON line each way over loopback with a token (``running`` asks).
 
 A loopback socket rather than a Unix one: homes have long paths, and Windows has no other choice.
 """
@@ -9,14 +9,13 @@ import asyncio
 import hmac
 import json
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from brokers.errors import AlgoError, SettingsError
+from supervisor.running import LINE_LIMIT
 
 log = logging.getLogger(__name__)
-LINE_LIMIT = 1 << 20
 Handler = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -48,22 +47,3 @@ async def _answer(handler: Handler, token: str, request: Any) -> dict[str, Any]:
         return {"error": str(exc), "exit": 2}
     except AlgoError as exc:
         return {"error": str(exc), "exit": 1}
-
-
-def request(
-    port: int, token: str, command: str, arguments: dict[str, Any] | None = None, timeout_s: float = 30.0
-) -> dict[str, Any]:
-    """Ask the supervisor.
-
-    Raises:
-        OSError: It does not answer.
-    """
-    line = json.dumps({"token": token, "command": command, "arguments": arguments or {}}).encode() + b"\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
-        connection.sendall(line)
-        with connection.makefile("rb") as stream:
-            raw = stream.readline(LINE_LIMIT)
-    if not raw:
-        raise ConnectionError("the supervisor closed the connection")
-    reply = json.loads(raw)
-    return reply if isinstance(reply, dict) else {"error": "unreadable reply", "exit": 1}

@@ -23,7 +23,7 @@ import psutil
 
 from brokers.errors import SettingsError
 from brokers.jsonlog import JsonLines
-from brokers.model import Venue
+from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
 from supervisor import child as processes

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from brokers.model import Venue
+from brokers.venue import Venue
 
 
 @dataclass(frozen=True, slots=True)

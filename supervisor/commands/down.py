@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import psutil
 
-from supervisor.client import CommandFailed, ask, current_folder, ensure_supervisor
+from supervisor.running import CommandFailed, ask, current_folder, ensure_supervisor
 
 STOP_DEADLINE_S = 15.0
 

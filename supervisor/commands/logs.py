@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from supervisor.client import current_folder
 from supervisor.logfile import Follower, Line, merged
+from supervisor.running import current_folder
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_black")
 

@@ -9,7 +9,8 @@ import click
 
 from brokers.errors import AlgoError
 from gateway.settings import Settings
-from supervisor.client import CommandFailed, ask_api, current_folder, load_running, message_of
+from supervisor.client import CommandFailed, ask_api, load_running, message_of
+from supervisor.running import current_folder
 
 
 @click.command()

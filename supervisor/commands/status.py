@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from pathlib import Path
@@ -11,9 +12,8 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from gateway import settings as gateway_settings
-from supervisor.client import ask, current_folder
 from supervisor.render import status_table
+from supervisor.running import ask, current_folder
 from supervisor.state import RunFolder
 
 
@@ -51,7 +51,9 @@ def _status(folder: RunFolder, names: tuple[str, ...]) -> dict[str, Any]:
     rows = [row for row in found["instances"] if row["name"] in names]
     for name in names:
         if name not in known:
-            one = gateway_settings.load(folder.home, name, folder.venue)  # raises for an unknown instance
+            # loaded here: the usual call needs no settings, and reading them doubles its time
+            settings = importlib.import_module("gateway.settings")
+            one = settings.load(folder.home, name, folder.venue)  # raises for an unknown instance
             rows.append(
                 {"name": one.name, "broker": one.broker, "venue": one.venue.value, "state": "stopped"}
             )

@@ -16,9 +16,10 @@ from brokers.errors import AlgoError, SettingsError
 from brokers.model import Venue
 from gateway import settings as gateway_settings
 from supervisor import envfile, plan, preflight
-from supervisor.client import CommandFailed, ask, ask_api, chosen, ensure_supervisor
+from supervisor.client import ask_api, chosen
 from supervisor.logfile import last_lines
 from supervisor.render import status_table
+from supervisor.running import CommandFailed, ask, ensure_supervisor
 from supervisor.state import RunFolder, running_venue
 
 READY_DEADLINE_S = 90.0

@@ -10,7 +10,8 @@ import pytest
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from gateway import settings
-from gateway.settings import find_home, instance_names, load
+from gateway.home import find_home
+from gateway.settings import instance_names, load
 
 GOOD = """BROKER=dhan
 DHAN_CLIENT_ID=1100000001

@@ -8,7 +8,7 @@ from typing import Any
 
 from brokers.errors import SettingsError
 from supervisor import control
-from supervisor.client import CommandFailed
+from supervisor.running import CommandFailed, request
 
 TOKEN = "t0ken"
 
@@ -29,7 +29,7 @@ def ask(*requests: tuple[str, str]) -> list[dict[str, Any]]:
         port = server.sockets[0].getsockname()[1]
         async with server:
             return [
-                await asyncio.to_thread(control.request, port, token, command, {"names": ["a"]}, 5.0)
+                await asyncio.to_thread(request, port, token, command, {"names": ["a"]}, 5.0)
                 for token, command in requests
             ]
 
@@ -63,7 +63,7 @@ def test_garbage_is_refused_and_the_next_command_still_works() -> None:
 
         async with server:
             said = await asyncio.to_thread(garbage)
-            return said, await asyncio.to_thread(control.request, port, TOKEN, "status", None, 5.0)
+            return said, await asyncio.to_thread(request, port, TOKEN, "status", None, 5.0)
 
     said, reply = asyncio.run(run())
     assert b"unreadable request" in said
