@@ -19,6 +19,9 @@ from brokers.model import (
     FeedCounters,
     FeedState,
     Funds,
+    Gtt,
+    GttPlacement,
+    GttRequest,
     Holding,
     Instrument,
     InstrumentKey,
@@ -74,6 +77,7 @@ class Capabilities:
         quote_batch: Largest number of instruments of one quote call.
         margin_batch: Largest number of orders of one margin call; 1 where orders are summed one by one.
         tag_length: Characters of an order's tag the broker keeps.
+        native_gtt: The broker keeps and triggers GTT orders itself (``Broker.gtt`` works).
     """
 
     exchanges: frozenset[str]
@@ -84,6 +88,7 @@ class Capabilities:
     tag_length: int
     modifications_per_order: int | None = None
     margin_batch: int = 1
+    native_gtt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +294,25 @@ class Rest(Protocol):
         ...
 
 
+class GttRest(Protocol):
+    """GTT orders the broker keeps and triggers. Thread-safe; raises as ``Rest``, writes are sent once.
+
+    Only brokers with ``Capabilities.native_gtt`` have it.
+    """
+
+    def place_gtt(self, gtt: GttRequest, instrument: Instrument, tag: str) -> GttPlacement: ...
+
+    def modify_gtt(self, trigger_id: str, gtt: GttRequest, leg: int, instrument: Instrument) -> None:
+        """Replace the terms of one leg (brokers take them one at a time)."""
+        ...
+
+    def cancel_gtt(self, trigger_id: str) -> None: ...
+
+    def gtts(self) -> list[Gtt]:
+        """Every one the broker still shows, ended ones too; empty only when it says there is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedInstruments:
     """Rows fit for the table, and what was left out and why (reason -> count)."""
@@ -372,6 +396,10 @@ class Broker(Protocol):
     def auth(self, context: BrokerContext) -> Auth: ...
 
     def rest(self, context: BrokerContext, session: SessionSource) -> Rest: ...
+
+    def gtt(self, context: BrokerContext, session: SessionSource) -> GttRest:
+        """Raises ``NotSupported`` where the broker keeps no GTT orders (``native_gtt`` is False)."""
+        ...
 
     def instruments(self, context: BrokerContext, session: SessionSource) -> InstrumentSource: ...
 

@@ -45,6 +45,7 @@ SPEC = BrokerSpec(
         tag_length=25,
         modifications_per_order=25,
         margin_batch=50,
+        native_gtt=True,
     ),
     order_windows=(
         RateWindow(9, 1.1),

@@ -9,6 +9,7 @@ from brokers.contract import (
     BrokerSpec,
     Feed,
     FeedSink,
+    GttRest,
     InstrumentSource,
     Rest,
     SessionSource,
@@ -16,6 +17,7 @@ from brokers.contract import (
 from brokers.dhan import SPEC
 from brokers.dhan.auth import DhanAuth
 from brokers.dhan.feed import DhanFeed
+from brokers.dhan.forever import DhanForever
 from brokers.dhan.instruments import DhanInstruments
 from brokers.dhan.rest import DhanRest
 from brokers.transport import Transport
@@ -31,6 +33,9 @@ class DhanBroker:
 
     def rest(self, context: BrokerContext, session: SessionSource) -> Rest:
         return DhanRest(context, session, Transport())
+
+    def gtt(self, context: BrokerContext, session: SessionSource) -> GttRest:
+        return DhanForever(context, session, Transport())
 
     def instruments(self, context: BrokerContext, session: SessionSource) -> InstrumentSource:
         return DhanInstruments(context, Transport())

@@ -249,7 +249,7 @@ def key_of(segment: str, security_id: str, symbol: str, lookup: InstrumentLookup
     return instrument.key if instrument else InstrumentKey(segment, symbol or security_id)
 
 
-def _row_key(row: Row, lookup: InstrumentLookup) -> InstrumentKey:
+def row_key(row: Row, lookup: InstrumentLookup) -> InstrumentKey:
     names = ("exchangeSegment", "securityId", "tradingSymbol")
     segment, security_id, symbol = (text(row.get(name)) for name in names)
     return key_of(segment, security_id, symbol, lookup)
@@ -269,7 +269,7 @@ def _price_type(word: object) -> PriceType:
         raise WireError(f"unknown order type {word!r}") from None
 
 
-def _product(word: object) -> str:
+def product_of(word: object) -> str:
     found = text(word).upper()
     return _OUR_PRODUCT.get(found, found)
 
@@ -294,7 +294,7 @@ def order(row: Row, lookup: InstrumentLookup) -> Order:
         action=_action(row.get("transactionType")),
         quantity=count(row.get("quantity")),
         price_type=price_type,
-        product=_product(row.get("productType")),
+        product=product_of(row.get("productType")),
         price=money(row.get("price")),
         trigger_price=money(row.get("triggerPrice")),
         status=state,
@@ -349,7 +349,7 @@ def update(data: Row, lookup: InstrumentLookup, seen_ns: int) -> OrderUpdate:
         action=_action(row.get("txntype")),
         quantity=quantity,
         price_type=price_type,
-        product=_product(row.get("product")),
+        product=product_of(row.get("product")),
         price=money(row.get("price")),
         trigger_price=money(row.get("triggerprice")),
         status=state,
@@ -378,7 +378,7 @@ def trade(row: Row, lookup: InstrumentLookup) -> Trade:
             lookup,
         ),
         action=_action(row.get("transactionType")),
-        product=_product(row.get("productType")),
+        product=product_of(row.get("productType")),
         quantity=count(row.get("tradedQuantity")),
         price=money(row.get("tradedPrice")),
         traded_at=ist_time(row.get("exchangeTime")) or ist_time(row.get("updateTime")),
@@ -395,7 +395,7 @@ def position(row: Row, lookup: InstrumentLookup) -> Position:
             text(row.get("tradingSymbol")),
             lookup,
         ),
-        product=_product(row.get("productType")),
+        product=product_of(row.get("productType")),
         quantity=count(row.get("netQty")),
         average_price=money(row.get("costPrice")),
         ltp=None,

@@ -9,10 +9,12 @@ from brokers.contract import (
     BrokerContext,
     Feed,
     FeedSink,
+    GttRest,
     InstrumentSource,
     Rest,
     SessionSource,
 )
+from brokers.errors import NotSupported
 from brokers.kotak import SPEC
 from brokers.kotak.auth import KotakAuth
 from brokers.kotak.feed import KotakFeed
@@ -31,6 +33,9 @@ class KotakBroker:
 
     def rest(self, context: BrokerContext, session: SessionSource) -> Rest:
         return KotakRest(context, session, Transport())
+
+    def gtt(self, context: BrokerContext, session: SessionSource) -> GttRest:
+        raise NotSupported("Kotak keeps no GTT orders; the gateway keeps and triggers them")
 
     def instruments(self, context: BrokerContext, session: SessionSource) -> InstrumentSource:
         return KotakInstruments(context, session, Transport(read_timeout_s=60.0))
