@@ -392,6 +392,7 @@ class OrderSocket:
     async def opened(self, socket: ClientConnection, session: BrokerSession) -> None:
         self._session, self._heard = session, False
         await socket.send(wire.order_login(session.account, session.secrets["token"].reveal()))
+        self._feed.counters.order_connects += 1
         self._feed.report(self.name, FeedState.LIVE, "")
 
     async def resubscribe(self, socket: ClientConnection) -> None:

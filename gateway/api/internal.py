@@ -120,6 +120,12 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
             parts.on_update(update)
         return Response(status=204)
 
+    @internal.post("/reconcile")
+    def reconcile() -> Response:
+        """The feed may have missed a push: read the books now."""
+        parts.desk.nudge()
+        return Response(status=204)
+
     @internal.get("/positions-and-orders")
     def positions_and_orders() -> Response:
         keys = {p.key for p in parts.desk.positions() if p.quantity}

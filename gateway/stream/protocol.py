@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from brokers.errors import InvalidRequest
-from brokers.model import Exchange, Mode, OrderStatus, OrderUpdate
+from brokers.model import Exchange, Mode, Order, OrderStatus, OrderUpdate
+from gateway.store.orderlog import OrderEvent
 from gateway.stream.encode import LABELS, text_frame
 from gateway.stream.topics import DEPTH_LEVELS, pin
 
@@ -36,6 +37,8 @@ ACTIONS = frozenset(
         "ping",
     }
 )
+ORDERS = "orders"
+"""The one channel that is not a market-data subscription."""
 NEED_NO_KEY = frozenset({"authenticate", "ping", "get_supported_brokers"})
 Reply = dict[str, Any]
 
@@ -117,6 +120,35 @@ def _item(entry: object, mode: Mode) -> Item:
     )
 
 
+def channel_of(fields: Mapping[str, Any]) -> str | None:
+    """``orders``, or None for market data.
+
+    Raises:
+        InvalidRequest: Code ``INVALID_PARAMETERS``.
+    """
+    channel = fields.get("channel")
+    if channel is None or channel == ORDERS:
+        return channel
+    raise InvalidRequest(
+        f"Unknown channel: {str(channel)[:40]}. Known: {ORDERS}; market data needs no channel",
+        code="INVALID_PARAMETERS",
+    )
+
+
+def from_seq(fields: Mapping[str, Any]) -> int | None:
+    """First number wanted of the ``orders`` channel; None: only what comes from now on.
+
+    Raises:
+        InvalidRequest: Code ``INVALID_PARAMETERS``.
+    """
+    value = fields.get("from_seq")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
+        raise InvalidRequest("from_seq is the first number wanted, 1 or more", code="INVALID_PARAMETERS")
+    return value
+
+
 def error(code: str, message: str, *, auth: bool = False) -> Reply:
     """``type`` only for authentication failures, so that the SDK shows the reason (section 8 row 24)."""
     head = {"type": "auth"} if auth else {}
@@ -190,11 +222,57 @@ def pong(fields: Mapping[str, Any], now_ms: int) -> Reply:
 
 
 def order_update(update: OrderUpdate, *, broker: str, user: str) -> Reply:
-    """Section 4, "Order updates". Prices leave as numbers; nothing is computed with them after this."""
-    order = update.order
+    """Section 4, "Order updates": what ``subscribe_orders`` and the ZeroMQ order topic carry."""
+    return {"type": "order_update", **_order(update.order, broker, user)}
+
+
+def order_event(event: OrderEvent, *, broker: str, user: str) -> Reply:
+    """One message of the ``orders`` channel: OpenAlgo's order update and where it stands in the journal.
+
+    ``event`` is the journal's word for what happened (``intent``, ``acknowledged``, ``update``,
+    ``reconciled``, ``cancel`` …); terms and order id are those known when the message is made.
+    """
+    reply = {
+        "type": "order_update",
+        "channel": ORDERS,
+        "seq": event.seq,
+        "event": event.kind,
+        "timestamp": event.at_ns // 1_000_000,
+        "journal_id": event.journal_id,
+        "client_order_id": event.client_order_id,
+        "strategy": event.strategy,
+        **_order(event.order, broker, user),
+    }
+    price = event.detail.get("trade_price")
+    if price is not None:
+        reply["trade_price"] = float(price)
+    return reply
+
+
+def orders_followed(seq: int) -> Reply:
+    """``seq``: the number before the first one that will come."""
+    return {
+        "type": "subscribe",
+        "channel": ORDERS,
+        "status": "success",
+        "seq": seq,
+        "message": "Subscribed to the orders channel",
+    }
+
+
+def orders_left() -> Reply:
+    return {
+        "type": "unsubscribe",
+        "channel": ORDERS,
+        "status": "success",
+        "message": "Unsubscribed from the orders channel",
+    }
+
+
+def _order(order: Order, broker: str, user: str) -> Reply:
+    """Prices leave as numbers; nothing is computed with them after this."""
     pending = 0 if order.status.is_final else max(0, order.quantity - order.filled_quantity)
     return {
-        "type": "order_update",
         "user_id": user,
         "mode": "live",
         "broker": broker,

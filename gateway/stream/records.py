@@ -17,6 +17,7 @@ from gateway.session import StoredSession
 from gateway.settings import Settings
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
+from gateway.store.orderlog import OrderEvent, OrderLog
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class _Open:
     keys: Keys
     session: StoredSession
     table: InstrumentStore
+    orders: OrderLog
 
 
 class Records:
@@ -61,6 +63,7 @@ class Records:
             Keys(database, settings.pepper, self._clock),
             StoredSession(database, settings.pepper, settings.fernet_salt, self._clock),
             InstrumentStore(database, self._clock),
+            OrderLog(database),
         )
         self.problem = ""
         return True
@@ -106,6 +109,21 @@ class Records:
             return self._open.table.synced_at() if self._open else None
         except StoreError:
             return None
+
+    # the order journal, for the orders channel
+
+    def last(self) -> int:
+        """Number of the newest order event. Raises ``StoreError``."""
+        return self._log().last()
+
+    def after(self, seq: int, limit: int) -> list[OrderEvent]:
+        """As ``OrderLog.after``."""
+        return self._log().after(seq, limit)
+
+    def _log(self) -> OrderLog:
+        if self._open is None:
+            raise StoreError(self.problem)
+        return self._open.orders
 
     # InstrumentLookup, for the broker's feed
 

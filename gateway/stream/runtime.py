@@ -29,6 +29,7 @@ from gateway.stream.bus import Bus
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout
 from gateway.stream.hub import Hub
+from gateway.stream.orders import OrderChannel
 from gateway.stream.records import Records
 from gateway.stream.relay import OrderRelay
 from gateway.stream.server import Facts, StreamServer
@@ -96,7 +97,8 @@ class FeedProcess:
         self.records = Records(settings, self._clock)
         self._link = ApiLink(settings)
         self._bad_frames = BadFrames(settings.log_dir / f"{settings.name}.bad-frames.jsonl", self._clock.now)
-        self.relay = OrderRelay(self._link)
+        self.orders = OrderChannel(self.records, broker=settings.broker, user=settings.name)
+        self.relay = OrderRelay(self._link, delivered=self.orders.nudge)
         self.upstream = Upstream(
             on_order=self._order, on_new_order=self._new_order, bad_frames=self._bad_frames
         )
@@ -126,7 +128,9 @@ class FeedProcess:
         )
         facts = Facts(settings.broker, settings.name, self.status.adapter_status, self.status.pages())
         gate = Gate(settings.allowed_hosts, (settings.port, settings.ws_port))
-        self.server = StreamServer(self.fanout, self.records, gate, facts, self._clock, settings.stream)
+        self.server = StreamServer(
+            self.fanout, self.records, gate, facts, self._clock, settings.stream, orders=self.orders
+        )
         self.status.watch(self.server)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -148,7 +152,9 @@ class FeedProcess:
             raise _binding(settings, "ZMQ_PORT", settings.zmq_host, settings.zmq_port, exc) from exc
         self.records.open()
         await self.server.start(sock)
+        self.relay.missed("the feed process has started")
         self._begin(self.relay.run())
+        self._begin(self.orders.run())
         self._begin(self._topics.run())
         self._begin(self._feed())
         self._begin(self._measure())
@@ -187,7 +193,8 @@ class FeedProcess:
                 await self.server.stop()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
         if len(self.relay):
-            log.warning("%d order updates not delivered; the api process reads the books", len(self.relay))
+            left = len(self.relay)
+            log.warning("%d order updates not delivered; the next feed process asks for the books", left)
         self.bus.close()
         self.records.close()
 
@@ -238,7 +245,14 @@ class FeedProcess:
             self._redactor.add(secret)
 
     async def _measure(self) -> None:
+        order_connects = 0
         while True:
+            feed = self.upstream.feed
+            if feed is not None and feed.counters.order_connects != order_connects:
+                # there is no replay: what was pushed while the socket was away is only in the books
+                if order_connects:
+                    self.relay.missed("the broker's order feed was connected again")
+                order_connects = feed.counters.order_connects
             self.status.rate.look(self.fanout.counts.ticks, self._clock.monotonic())
             await asyncio.sleep(1.0)
 

@@ -24,6 +24,7 @@ from gateway.stream.door import Gate, json_page
 from gateway.stream.encode import LABELS
 from gateway.stream.fanout import Fanout, Holder
 from gateway.stream.hub import Channel
+from gateway.stream.orders import Follower, OrderChannel
 from gateway.stream.outbox import Connection, Outbox, Turns
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Client:
         self.key_id: int | None = None
         self.wrong_keys = 0
         self.wants_orders = False
+        self.follower: Follower | None = None
         self.gone = False
 
     def push(self, channel: Channel[Holder], frame: bytes) -> None:
@@ -110,6 +112,7 @@ class StreamServer:
 
     Args:
         gate: Which ``Host`` and ``Origin`` may come in.
+        orders: The ``orders`` channel; None where there is no journal to follow.
     """
 
     def __init__(
@@ -121,8 +124,11 @@ class StreamServer:
         clock: Clock,
         limits: StreamRules,
         rules: ServerRules | None = None,
+        *,
+        orders: OrderChannel | None = None,
     ) -> None:
         self._fanout = fanout
+        self._orders = orders
         self._keys = keys
         self._gate = gate
         self._facts = facts
@@ -229,6 +235,7 @@ class StreamServer:
             self.counts.closed_sent += client.outbox.sent
             self.counts.closed_replaced += client.outbox.replaced
             self._fanout.drop(client)
+            self._leave_orders(client)
 
     def _grace_over(self, client: Client) -> None:
         if client.key_id is None:
@@ -280,6 +287,9 @@ class StreamServer:
         return protocol.authenticated(self._facts.broker, self._facts.user)
 
     async def _subscribe(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply | None:
+        if protocol.channel_of(fields) is not None:
+            await self._follow_orders(client, fields)
+            return None
         items = protocol.items(fields)
         outcomes = await self._fanout.subscribe(client, items, still=lambda: not client.gone)
         broker, results, joined = self._facts.broker, [], []
@@ -302,6 +312,9 @@ class StreamServer:
         return None
 
     async def _unsubscribe(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
+        if protocol.channel_of(fields) is not None:
+            self._leave_orders(client)
+            return protocol.orders_left()
         outcomes = await self._fanout.unsubscribe(client, protocol.items(fields))
         broker, done, failed = self._facts.broker, [], []
         for outcome in outcomes:
@@ -325,6 +338,23 @@ class StreamServer:
             "mode": LABELS[name.mode],
             "broker": self._facts.broker,
         }
+
+    async def _follow_orders(self, client: Client, fields: Mapping[str, Any]) -> None:
+        """Replay from ``from_seq``, then live; a second subscription starts anew from where it says."""
+        if self._orders is None:
+            raise InvalidRequest("There is no order journal here", code="INVALID_PARAMETERS")
+        follower = await self._orders.follow(client.outbox, protocol.from_seq(fields))
+        self._leave_orders(client)
+        await self._reply(client, fields, protocol.orders_followed(follower.seq))
+        if not client.gone and client.key_id is not None:
+            self._leave_orders(client)
+            client.follower = follower
+            self._orders.begin(follower)
+
+    def _leave_orders(self, client: Client) -> None:
+        if client.follower is not None and self._orders is not None:
+            self._orders.stop(client.follower)
+            client.follower = None
 
     async def _orders_on(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
         client.wants_orders = True
@@ -397,6 +427,7 @@ class StreamServer:
             if client.key_id is not None and client.key_id not in live:
                 client.key_id = None
                 client.wants_orders = False
+                self._leave_orders(client)
                 self._fanout.drop(client)
                 self.counts.revoked += 1
                 self._spawn(client.connection.close(AUTH_TIMEOUT, "API key revoked"))

@@ -254,6 +254,8 @@ class OrderDesk:
                 self._journal.import_foreign(order)
             return
         detail = {"raw_status": order.raw_status, "seen_ns": update.seen_ns}
+        if update.trade_price is not None:
+            detail["trade_price"] = str(update.trade_price)
         after = self._journal.apply(
             Change(row.id, "update", machine.BrokerSays(order), detail=detail, quiet=True)
         )

@@ -91,6 +91,7 @@ class KotakFeed:
             context.clock,
             greeting_timeout_s=self._rules.login_timeout_s,
             heartbeat_s=self._rules.heartbeat_s,
+            connected=self._orders_connected,
         )
 
     def want(self, instrument: Instrument, mode: Mode | None) -> None:
@@ -199,6 +200,9 @@ class KotakFeed:
             expects_data=lambda: False,
             rules=self._rules.loop,
         )
+
+    def _orders_connected(self) -> None:
+        self.counters.order_connects += 1
 
     def _order_state(self, state: FeedState, reason: str) -> None:
         """Trouble of the order socket shows beside the market feed's state, not instead of it."""

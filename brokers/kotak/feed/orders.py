@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -36,7 +36,9 @@ class OrderSocket:
         *,
         greeting_timeout_s: float = 10.0,
         heartbeat_s: float = wire.HEARTBEAT_EVERY_S,
+        connected: Callable[[], None] = lambda: None,
     ) -> None:
+        self._connected = connected
         self._sink = sink
         self._lookup = lookup
         self._counters = counters
@@ -67,6 +69,7 @@ class OrderSocket:
             greeting = None
         if greeting is not None and greeting.accepted:
             self._refusals = 0
+            self._connected()
             self._heart = asyncio.create_task(self._beat(socket))
             return
         self._form = 1 - self._form

@@ -41,6 +41,7 @@ from gateway.stream.bus import Bus
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout
 from gateway.stream.hub import Hub
+from gateway.stream.orders import OrderChannel
 from gateway.stream.server import Facts, ServerRules, StreamServer
 from gateway.stream.standing import Standing, Topics
 from gateway.stream.upstream import Upstream
@@ -189,6 +190,7 @@ async def running(
     rules: ServerRules | None = None,
     extra: Iterable[Instrument] = (),
     high_water: int = 50_000,
+    orders: OrderChannel | None = None,
 ) -> AsyncIterator[Rig]:
     """Everything but the broker and the api process."""
     clock = SystemClock()
@@ -212,7 +214,7 @@ async def running(
     ws_port = sock.getsockname()[1]
     facts = Facts("dhan", "dhan", lambda: "connected", {"/health/live": lambda: (200, {"status": "ok"})})
     gate = Gate(("127.0.0.1", "localhost"), (5001, ws_port))
-    server = StreamServer(fanout, DatabaseKeys(keys), gate, facts, clock, limits, rules)
+    server = StreamServer(fanout, DatabaseKeys(keys), gate, facts, clock, limits, rules, orders=orders)
     bus.bind("127.0.0.1", zmq_port)
     await server.start(sock)
     tasks = [asyncio.create_task(upstream.run(HandFeed)), asyncio.create_task(topics.run())]

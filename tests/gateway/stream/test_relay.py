@@ -127,3 +127,38 @@ def test_an_order_frame_is_the_contracts():
         "rejection_reason": "no funds",
     }
     assert order_update(update("52", filled=10), broker="dhan", user="a")["pending_quantity"] == 15
+
+
+class Nudged(Api):
+    """Counts the requests to read the books; the first fails, as while it restarts."""
+
+    reconciles = 0
+    down = 1
+
+    async def post(self, path, body, *, timeout_s=10.0):
+        if path != "/internal/reconcile":
+            return await super().post(path, body, timeout_s=timeout_s)
+        if self.down:
+            self.down -= 1
+            raise BrokerDown("restarting")
+        self.reconciles += 1
+        return 204, None
+
+
+@on_loop
+async def test_what_may_have_been_missed_is_read_from_the_books_once_the_api_answers():
+    api = Nudged()
+    relay = OrderRelay(api, first_wait_s=0.001, most_wait_s=0.002, most=2)
+    relay.missed("started")
+    task = asyncio.create_task(relay.run())
+    await until(lambda: api.reconciles == 1)
+    for n in range(5):
+        relay.add(update(f"o{n}"))  # the queue holds two: three are gone
+    await until(lambda: api.reconciles == 2 and len(api.taken) == 2)
+    api.answers = [400]
+    relay.add(update("bad"))
+    await until(lambda: api.reconciles == 3)
+    assert relay.counts.reconciles == 3
+    await asyncio.sleep(0.02)
+    assert api.reconciles == 3  # asked once each time, not again and again
+    task.cancel()
