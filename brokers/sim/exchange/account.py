@@ -87,7 +87,11 @@ class Account:
         """Money now. ``available`` = opening + realized - utilised; unrealized profit is not money."""
         realized = sum((p.realized for p in self._positions.values()), Decimal(0))
         unrealized = sum(
-            (p.unrealized(rupees(self._mark(p.listing))) for p in self._positions.values() if p.net),
+            (
+                p.unrealized(p.listing.rupees(self._mark(p.listing)))
+                for p in self._positions.values()
+                if p.net
+            ),
             Decimal(0),
         )
         utilised = self.blocked(self.working.values())
@@ -126,7 +130,7 @@ class Account:
         """The price at which an order is margined: its limit, its trigger, or the last price."""
         if new.type in (Type.LIMIT, Type.STOP_LIMIT):
             return new.price
-        return new.trigger if new.type is Type.STOP_MARKET else rupees(self._mark(new.listing))
+        return new.trigger if new.type is Type.STOP_MARKET else new.listing.rupees(self._mark(new.listing))
 
     def check_risk(self, order: SimOrder, new: NewOrder | None = None) -> None:
         """Raise ``Refusal`` (HOLDING, MARGIN) if the account cannot carry the order (with ``new`` terms,
@@ -200,7 +204,7 @@ class Account:
         for position in self._positions.values():
             listing, net = position.listing, position.net
             if listing.expiry is not None and listing.expiry < today:
-                opening += position.total(rupees(settle(listing))).quantize(PAISA)
+                opening += position.total(listing.rupees(settle(listing))).quantize(PAISA)
                 continue
             opening += position.realized
             if not net:

@@ -18,7 +18,7 @@ class Entry:
     order: SimOrder
     priority: int
     limit: int
-    """Limit in paise; for a market order a price beyond any other."""
+    """Limit in the listing's smallest unit; for a market order a price beyond any other."""
 
     @property
     def is_market(self) -> bool:
@@ -33,7 +33,7 @@ def entry_of(order: SimOrder, priority: int) -> Entry:
     if order.new.type in (Type.MARKET, Type.STOP_MARKET):
         limit = _ANY if order.new.side is Side.BUY else -_ANY
     else:
-        limit = int(order.new.price.scaleb(2))
+        limit = order.new.listing.units(order.new.price)
     return Entry(order, priority, limit)
 
 

@@ -15,7 +15,6 @@ from brokers.sim.exchange.types import (
     SimOrder,
     SimTrade,
     Status,
-    rupees,
 )
 
 _AVERAGE = Decimal("0.0001")
@@ -102,7 +101,7 @@ class Ledger:
             new.side,
             new.product,
             quantity,
-            rupees(price_paise),
+            new.listing.rupees(price_paise),
             at,
         )
         order.trades.append(trade)

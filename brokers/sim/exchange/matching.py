@@ -9,21 +9,52 @@ Rules, in one place:
   orders of one side together get no more than the step traded.
 * What the book could not fill of a market order goes on taking the book of every later step that trades.
 * A stop waits for a trade at its trigger, then arrives as a limit or a market order.
+
+Prices come from a path that is asked step by step (``step``) or from quotes heard elsewhere (``quoted``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from brokers.sim.exchange.book import Book, Entry
-from brokers.sim.exchange.prices import Prices
 from brokers.sim.exchange.session import STEP_MS, from_ms
-from brokers.sim.exchange.types import Listing, Side, SimOrder, Snapshot, Type
+from brokers.sim.exchange.types import BookLevel, Listing, Side, SimOrder, Type
 
 Fill = Callable[[SimOrder, int, int, datetime], None]
 """Order, quantity, price in paise, time."""
 Triggered = Callable[[Entry, datetime], None]
+_UNLIMITED = 1 << 60
+
+
+class Market(Protocol):
+    """What an order meets at one instant. ``seq`` changes when the levels are new ones."""
+
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def ltp_paise(self) -> int: ...
+
+    @property
+    def bids(self) -> tuple[BookLevel, ...]: ...
+
+    @property
+    def asks(self) -> tuple[BookLevel, ...]: ...
+
+
+class Prices(Protocol):
+    """Where the market comes from."""
+
+    def snapshot(self, listing: Listing, at: datetime) -> Market | None:
+        """None: there is no price now; nothing trades."""
+        ...
+
+    def trade_at(self, listing: Listing, number: int) -> tuple[int, int] | None:
+        """Price and quantity traded in one step."""
+        ...
 
 
 class Matching:
@@ -32,10 +63,12 @@ class Matching:
     Args:
         fill: Books one side of a trade; called once for a synthetic counterparty, twice between users.
         triggered: Turns a stop into what it becomes, before it arrives.
+        alone: There is one account only, which never trades with itself: nobody else's orders are looked for.
     """
 
-    def __init__(self, prices: Prices, fill: Fill, triggered: Triggered) -> None:
+    def __init__(self, prices: Prices, fill: Fill, triggered: Triggered, *, alone: bool = False) -> None:
         self._prices = prices
+        self._alone = alone
         self._fill = fill
         self._triggered = triggered
         self._books: dict[tuple[str, str], Book] = {}
@@ -65,10 +98,29 @@ class Matching:
             if printed is not None:
                 self._print(book, printed, from_ms(number * STEP_MS))
 
+    def quoted(self, listing: Listing, market: Market, at: datetime) -> None:
+        """A quote from outside. How much traded between two quotes nobody knows, so a resting order the
+        market has reached is filled whole: by the last price, or by a book that crosses its limit."""
+        key = (listing.exchange, listing.symbol)
+        book = self._books.get(key)
+        if book is None:
+            return
+        if book.empty:
+            del self._books[key]
+            return
+        low = min([market.ltp_paise, *(level.price_paise for level in market.asks[:1])])
+        high = max([market.ltp_paise, *(level.price_paise for level in market.bids[:1])])
+        self._fill_resting(book, Side.BUY, low, _UNLIMITED, at)
+        self._fill_resting(book, Side.SELL, high, _UNLIMITED, at)
+        self._trigger(book, market.ltp_paise, at)
+
     def _print(self, book: Book, printed: tuple[int, int], at: datetime) -> None:
         price, quantity = printed
         for side in (Side.BUY, Side.SELL):
             self._fill_resting(book, side, price, quantity, at)
+        self._trigger(book, price, at)
+
+    def _trigger(self, book: Book, price: int, at: datetime) -> None:
         for entry in [e for e in book.stops if _hit(e.order, price)]:
             book.stops.remove(entry)
             self._triggered(entry, at)
@@ -88,9 +140,11 @@ class Matching:
 
     def _sweep(self, book: Book, entry: Entry, at: datetime) -> None:
         market = self._prices.snapshot(book.listing, at)
+        if market is None:
+            return
         order = entry.order
         while order.remaining:
-            resting = next(book.against(order), None)
+            resting = None if self._alone else next(book.against(order), None)
             level = self._best_level(book, order, market)
             if resting is not None:
                 # two market orders meet at the last price
@@ -114,7 +168,7 @@ class Matching:
         if not resting.order.remaining:
             book.remove(resting.order)
 
-    def _best_level(self, book: Book, order: SimOrder, market: Snapshot) -> tuple[int, int] | None:
+    def _best_level(self, book: Book, order: SimOrder, market: Market) -> tuple[int, int] | None:
         """Best synthetic level that still has something: price in paise, quantity."""
         taken = book.levels_at(market.seq)
         for level in market.asks if order.new.side is Side.BUY else market.bids:
@@ -132,5 +186,5 @@ def _better(order: SimOrder, price: int, than: int) -> bool:
 def _hit(order: SimOrder, price: int) -> bool:
     if order.new.type not in (Type.STOP_LIMIT, Type.STOP_MARKET):
         return False
-    trigger = int(order.new.trigger.scaleb(2))
+    trigger = order.new.listing.units(order.new.trigger)
     return price >= trigger if order.new.side is Side.BUY else price <= trigger

@@ -38,6 +38,8 @@ class Listing:
         root: Underlying root for derivatives (``NIFTY``), else the symbol.
         tick_paise: Price step; indices have 5 for display but cannot be traded.
         base_paise: Yesterday's close on the price path's anchor date.
+        decimals: Of the smallest price unit: 2 is a paisa, which every field and price named ``paise``
+            counts; an exchange with finer prices (currencies) has more, and counts those instead.
     """
 
     exchange: str
@@ -54,10 +56,19 @@ class Listing:
     expiry: date | None = None
     strike_paise: int = 0
     weekly: bool = False
+    decimals: int = 2
 
     @property
     def tradable(self) -> bool:
         return self.kind is not Kind.INDEX
+
+    def rupees(self, units: int) -> Decimal:
+        """A price in the smallest unit, as rupees."""
+        return Decimal(units).scaleb(-self.decimals)
+
+    def units(self, price: Decimal) -> int:
+        """Rupees as a price in the smallest unit."""
+        return int(price.scaleb(self.decimals))
 
 
 @dataclass(frozen=True, slots=True)
