@@ -13,7 +13,7 @@ import logging
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -46,7 +46,13 @@ class TickCache:
         self._wake.setblocking(False)
         self._stop = False
         self._thread = threading.Thread(target=self._run, name="ticks", daemon=True)
+        self._listener: Callable[[bytes, bytes], None] | None = None
         self.heard = 0
+
+    def listen(self, listener: Callable[[bytes, bytes], None]) -> None:
+        """Tell one listener every tick heard, as topic and payload, on the cache's own thread: it must not
+        block. Before ``start``."""
+        self._listener = listener
 
     def start(self) -> None:
         self._thread.start()
@@ -134,8 +140,12 @@ class TickCache:
                 break
         return rows
 
+    def raw(self, key: InstrumentKey, mode: Mode) -> bytes | None:
+        """The newest payload of one channel as it came, any age."""
+        return self._newest.get(_prefix(key) + mode.name.encode())
+
     def _payload(self, key: InstrumentKey, mode: Mode) -> dict[str, Any] | None:
-        raw = self._newest.get(_prefix(key) + mode.name.encode())
+        raw = self.raw(key, mode)
         if raw is None:
             return None
         data = msgspec.json.decode(raw)
@@ -186,6 +196,8 @@ class TickCache:
             if len(parts) == 2:
                 self._newest[parts[0]] = parts[1]
                 self.heard += 1
+                if self._listener is not None:
+                    self._listener(parts[0], parts[1])
 
     def _release(self) -> None:
         """Cancel what nobody asked about for a while."""

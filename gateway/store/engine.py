@@ -84,6 +84,15 @@ class Database:
                 (nothing of this write is on disk then).
             Exception: Whatever ``work`` raised; its changes are rolled back.
         """
+        result: T = self.submit(work).result()
+        return result
+
+    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+        """As ``write``, without waiting: the future is done after the durable commit.
+
+        Writes are committed in the order in which they were handed in, so a later ``write`` that returned
+        means that this one has ended too.
+        """
         if self.read_only or self._closed:
             raise StoreError(f"{self.path.name} is {'read-only here' if self.read_only else 'closed'}")
         job = _Job(work)
@@ -94,8 +103,7 @@ class Database:
             raise StoreError(
                 f"{self.path.name}: {QUEUE} writes are waiting; the disk does not keep up"
             ) from exc
-        result: T = job.done.result()
-        return result
+        return job.done
 
     def close(self) -> None:
         """Finish what is queued, then let go of the file. Safe to call twice."""
