@@ -5,7 +5,6 @@ Source: openalgo-api, section 2.1, the table of placesmartorder.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,15 +15,11 @@ from brokers.model import Action, InstrumentKey, OrderRequest, PriceType
 from gateway.api import errors, orders, reply
 from gateway.api.parts import Call, Parts
 from gateway.store.journal import JournalRow
+from gateway.trading import moving
 from gateway.trading.answers import OrderAnswer
-from gateway.trading.machine import State
 
 NOTHING_OPEN = "No OpenPosition Found. Not placing Exit order."
 MATCHED = "Positions Already Matched. No Action needed."
-FILL_WAIT_S = 2.0
-"""How long an order sent for the same position may take to show in it before the next one is worked out."""
-PAUSES_S = (0.02, 0.08, 0.2, 0.3)
-"""Between looks at such orders; the last one repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,38 +121,11 @@ def _settled(parts: Parts, key: InstrumentKey, product: str) -> list[JournalRow]
         NotReady: One of them has an unknown outcome.
         BrokerError: The order book cannot be read.
     """
-    monotonic = parts.clock.monotonic
-    deadline = monotonic() + FILL_WAIT_S
-    ended: frozenset[str] = frozenset()
-    looks = 0
-    while True:
-        rows = [r for r in parts.desk.unfinished(key, product) if r.known.order_id not in ended]
-        moving = [row for row in rows if _is_moving(row, parts.clock.time_ns())]
-        if not moving:
-            return rows
-        if monotonic() >= deadline:
-            break
-        time.sleep(PAUSES_S[min(looks, len(PAUSES_S) - 1)])
-        looks += 1
-        if any(_is_moving(r, parts.clock.time_ns()) for r in parts.desk.unfinished(key, product)):
-            # the feed has not told; the book may know
-            ended = frozenset(o.order_id for o in parts.desk.orders() if o.status.is_final)
-    doubtful = [row.shown_id for row in moving if _is_doubtful(row)]
+    left = parts.desk.settled(key, product)
+    doubtful = [row.shown_id for row in left.moving if moving.is_doubtful(row)]
     if doubtful:
         raise NotReady(
             f"the outcome of {', '.join(doubtful)} on {key} {product} is not known yet; nothing was sent, "
             "because another order could double it"
         )
-    return rows
-
-
-def _is_doubtful(row: JournalRow) -> bool:
-    return row.known.state in (State.JOURNALED, State.SENDING, State.UNKNOWN)
-
-
-def _is_moving(row: JournalRow, now_ns: int) -> bool:
-    """On its way, or a market order so young that its fill may be."""
-    if _is_doubtful(row):
-        return True
-    young = now_ns - row.created_ns < FILL_WAIT_S * 1e9
-    return row.price_type is PriceType.MARKET and young
+    return left.rows

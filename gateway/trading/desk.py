@@ -33,7 +33,7 @@ from brokers.model import (
     Trade,
 )
 from gateway.store.journal import FOREIGN, Change, Intent, JournalRow, Times
-from gateway.trading import checks, exits, machine, reconcile, replies
+from gateway.trading import checks, exits, machine, moving, reconcile, replies
 from gateway.trading.answers import CancelReport, CloseReport, DeskStatus, OrderAnswer
 from gateway.trading.changes import Changes, heed
 from gateway.trading.limiter import Lane
@@ -203,6 +203,22 @@ class OrderDesk:
         rows = (row for row in self._journal.unfinished() if row.created_ns >= start_ns)
         return [row for row in rows if (row.key, row.product) == (key, product)]
 
+    def settled(self, key: InstrumentKey | None = None, product: str = "") -> moving.Standing:
+        """Wait a moment for today's orders about to change one position (None: any, by an entry).
+
+        Raises:
+            BrokerError: The order book cannot be read.
+        """
+
+        def rows() -> list[JournalRow]:
+            if key is not None:
+                return self.unfinished(key, product)
+            # what exits may still trade is subtracted; what the settler looks for may take long
+            young_ns = self._clock.time_ns() - int(moving.FILL_WAIT_S * 1e9)
+            return [r for r in self._journal.unfinished() if r.created_ns >= young_ns and not r.is_exit]
+
+        return moving.settle(rows, self._reader.orders, self._clock, self._parts.tasks)
+
     def first_answer(self, client_order_id: str, key: InstrumentKey, product: str) -> OrderAnswer | None:
         """The answer to an earlier order with this id, whatever its side and quantity; None without one.
 
@@ -267,6 +283,9 @@ class OrderDesk:
 
     def now_ns(self) -> int:
         return self._clock.time_ns()
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
 
     def place_exit(self, request: OrderRequest, strategy: str, deadline_s: float) -> OrderAnswer:
         """An exit of ``close_all``, with a deadline of its own."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from brokers.errors import AlgoError
+from brokers.errors import AlgoError, RateLimited
 from brokers.model import Action, OrderRequest, OrderStatus, Position, PriceType, Product
 from gateway.trading.answers import CancelReport, CloseReport, Exit, Failure
+from gateway.trading.reconcile import Holder
 from gateway.trading.tasks import Tasks, each
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 WORKING = (OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.UNKNOWN)
 DEADLINE_S = 20.0
-"""A person or a panic asked for all of it: each may wait its turn at the limiter this long."""
+"""How long the whole of it may wait for turns and slots; what has not left by then is reported as failed."""
 AT_ONCE = 8
 
 
@@ -30,11 +32,12 @@ class Exits:
 
     def cancel_all(self, strategy: str) -> CancelReport:
         """Raises the broker's errors when its book cannot be read: nothing was done then."""
+        ends = self._desk.monotonic() + DEADLINE_S
         working = [o.order_id for o in self._desk.orders() if o.status in WORKING]
         cancelled: list[str] = []
         failed: list[Failure] = []
         for order_id, problem in each(
-            self._tasks, lambda order_id: self._cancel(order_id, strategy), working, AT_ONCE
+            self._tasks, lambda order_id: self._cancel(order_id, strategy, ends), working, AT_ONCE
         ):
             if problem is None:
                 cancelled.append(order_id)
@@ -44,11 +47,11 @@ class Exits:
 
     def close_all(self, strategy: str) -> CloseReport:
         """Raises the broker's errors when its positions cannot be read: nothing was done then."""
-        with self._closing:
-            positions = [p for p in self._desk.positions() if p.quantity]
+        ends = self._desk.monotonic() + DEADLINE_S
+        with self._closing, ExitStack() as turns:
+            positions, failed = self._held(turns, ends)
             working = self._desk.working_exits()
             requests: list[OrderRequest] = []
-            failed: list[Failure] = []
             for position in positions:
                 try:
                     requests += self._requests(position, working.get((position.key, position.product), 0))
@@ -57,7 +60,7 @@ class Exits:
                     failed.append(Failure(f"{position.key} {position.product}", code, str(exc)))
             closed: list[Exit] = []
             for _, result in each(
-                self._tasks, lambda request: self._exit(request, strategy), requests, AT_ONCE
+                self._tasks, lambda request: self._exit(request, strategy, ends), requests, AT_ONCE
             ):
                 if isinstance(result, Exit):
                     closed.append(result)
@@ -65,10 +68,32 @@ class Exits:
                     failed.append(result)
         return CloseReport(tuple(closed), tuple(failed))
 
-    def _cancel(self, order_id: str, strategy: str) -> Failure | None:
+    def _held(self, turns: ExitStack, ends: float) -> tuple[list[Position], list[Failure]]:
+        """The open positions, each with its turn taken: a smart order on one of them has ended or waits.
+
+        They are read again after the last turn has come, because what held it may have changed them.
+        """
+        late: dict[Holder, Failure] = {}
+        taken: set[Holder] = set()
+        while True:
+            self._desk.settled()
+            positions = {(p.key, p.product): p for p in self._desk.positions() if p.quantity}
+            fresh = sorted(positions.keys() - taken - late.keys())
+            if not fresh:
+                return [p for holder, p in positions.items() if holder in taken], list(late.values())
+            for holder in fresh:
+                try:
+                    left_s = max(0.0, ends - self._desk.monotonic())
+                    turns.enter_context(self._desk.turns.take(holder, left_s))
+                    taken.add(holder)
+                except RateLimited as exc:
+                    late[holder] = Failure(f"{holder[0]} {holder[1]}", exc.code, str(exc))
+
+    def _cancel(self, order_id: str, strategy: str, ends: float) -> Failure | None:
+        left_s = max(0.0, ends - self._desk.monotonic())
         try:
             answer = self._desk.cancel(
-                order_id, strategy=strategy, received_ns=self._desk.now_ns(), deadline_s=DEADLINE_S
+                order_id, strategy=strategy, received_ns=self._desk.now_ns(), deadline_s=left_s
             )
         except AlgoError as exc:
             return Failure(order_id, exc.code, str(exc))
@@ -92,10 +117,10 @@ class Exits:
             yield OrderRequest(position.key, action, piece, PriceType.MARKET, product)
             left -= piece
 
-    def _exit(self, request: OrderRequest, strategy: str) -> Exit | Failure:
+    def _exit(self, request: OrderRequest, strategy: str, ends: float) -> Exit | Failure:
         what = f"{request.key} {request.product}"
         try:
-            answer = self._desk.place_exit(request, strategy, DEADLINE_S)
+            answer = self._desk.place_exit(request, strategy, max(0.0, ends - self._desk.monotonic()))
         except AlgoError as exc:
             return Failure(what, exc.code, str(exc))
         if not answer.ok:

@@ -10,11 +10,12 @@ from decimal import Decimal
 import pytest
 
 from brokers.errors import BrokerDown, OutcomeUnknown
-from brokers.model import Action, OrderStatus, PriceType
+from brokers.model import Action, InstrumentKey, OrderStatus, PriceType
 from gateway.api import smart
 from gateway.api.smart import MATCHED, NOTHING_OPEN, Trade, plan
+from gateway.trading import exits, moving
 from tests.gateway.api.rig import SBIN, Rig, position, running
-from tests.gateway.api.simrig import SimRig, sdk
+from tests.gateway.api.simrig import SimRig, sdk, until
 
 SMART = {"strategy": "tv", "symbol": "SBIN", "exchange": "NSE", "action": "BUY", "product": "MIS"}
 
@@ -188,7 +189,7 @@ def test_a_turn_that_does_not_come_is_refused_and_other_positions_do_not_wait(fi
 
 
 def test_an_unknown_outcome_on_the_position_blocks_the_next_smart_order(rig, monkeypatch):
-    monkeypatch.setattr(smart, "FILL_WAIT_S", 0.1)
+    monkeypatch.setattr(moving, "FILL_WAIT_S", 0.1)
     rig.rest.fail["place"] = [OutcomeUnknown("no answer")]
     rig.rest.fail["find_tag"] = [BrokerDown("down") for _ in range(50)]
     assert ask(rig, 10).status_code == 504
@@ -225,6 +226,54 @@ def test_a_market_exit_on_its_way_is_not_sent_again_by_close_all(rig):
     ask(rig, 0)
     assert rig.post("closeposition").json["closed_positions"] == []
     assert len(rig.rest.placed) == 1
+
+
+def test_close_all_waits_for_a_smart_order_on_the_same_position(filled):
+    """Each works its order out from the position; the second must see what the first one did to it."""
+    filled.rest.position_rows = [position(SBIN, 10)]
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(call: str) -> None:
+        if call == "place" and not inside.is_set():
+            inside.set()
+            assert go.wait(5)
+            filled.rest.position_rows = [position(SBIN, -5)]
+
+    filled.rest.before = slow
+    with ThreadPoolExecutor(2) as pool:
+        turned = pool.submit(ask, filled, -5)
+        assert inside.wait(5)
+        closing = pool.submit(filled.post, "closeposition")
+        until(lambda: filled.rest.calls.count("positions") >= 3)
+        go.set()
+        assert turned.result(10).status_code == 200
+        assert closing.result(10).json["status"] == "success"
+    assert [(o.action, o.quantity) for o, _, _ in filled.rest.placed] == [("SELL", 15), ("BUY", 5)]
+
+
+def test_close_all_says_of_a_position_whose_turn_does_not_come_that_it_is_open(rig, monkeypatch):
+    monkeypatch.setattr(exits, "DEADLINE_S", 0.2)
+    rig.rest.position_rows = [position(SBIN, 10), position(InstrumentKey("NSE", "TCS"), -5)]
+    with rig.parts.desk.turns.take((SBIN, "MIS"), 1):
+        answer = rig.post("closeposition").json
+    assert answer["status"] == "partial"
+    assert [row["symbol"] for row in answer["closed_positions"]] == ["TCS"]
+    assert [(row["position"], row["code"]) for row in answer["failed_closures"]] == [
+        ("NSE:SBIN MIS", "RATE_LIMITED")
+    ]
+
+
+def test_close_all_waits_for_the_fill_of_an_entry_sent_a_moment_ago(rig):
+    order_id = ask(rig, 10).json["orderid"]
+
+    def fill(call: str) -> None:
+        if call == "orders":
+            row = rig.rest.book[order_id]
+            rig.rest.book[order_id] = replace(row, status=OrderStatus.COMPLETE, filled_quantity=10)
+            rig.rest.position_rows = [position(SBIN, 10)]
+
+    rig.rest.before = fill
+    assert [row["quantity"] for row in rig.post("closeposition").json["closed_positions"]] == [10]
 
 
 def test_a_repeat_gets_the_first_answer_although_the_position_has_moved(filled):

@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import pytest
 
+from brokers.clock import SystemClock
+from brokers.contract import RateWindow
 from brokers.errors import (
     BrokerDown,
     EntriesBlocked,
@@ -30,8 +32,10 @@ from brokers.model import (
     Position,
     PriceType,
 )
+from gateway.trading import exits
 from gateway.trading.desk import OrderDesk
-from tests.gateway.trading.desks import SBIN, Bench, book_row
+from gateway.trading.limiter import Limiter
+from tests.gateway.trading.desks import SBIN, WIDE, Bench, book_row
 
 OPTION = InstrumentKey("NFO", "NIFTY24NOV2624000CE")
 
@@ -230,6 +234,18 @@ def test_cancel_all_reports_each_order(bench):
     report = bench.desk.cancel_all("s")
     assert set(report.cancelled) == {ids[2], ids[3], "77"}
     assert [(f.what, f.code) for f in report.failed] == [(ids[1], "ORDER_REJECTED")]
+
+
+def test_cancel_all_has_one_deadline_for_all_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(exits, "DEADLINE_S", 0.4)
+    narrow = Limiter(replace(WIDE, order_windows=(RateWindow(3, 30.0),)), SystemClock())
+    bench = Bench(tmp_path / "one.db", limiter=narrow)
+    desk = bench.open()
+    bench.rest.book = {str(n): book_row(str(n)) for n in range(7)}
+    report = desk.cancel_all()
+    assert len(report.cancelled) == bench.rest.count("cancel") == 3
+    assert [f.code for f in report.failed] == ["RATE_LIMITED"] * 4
+    bench.close()
 
 
 def test_close_all_sends_the_opposite_in_pieces_the_exchange_takes(bench):
