@@ -28,6 +28,8 @@ BUDGET_S = 900.0
 REFUSALS = 2
 REFUSALS_S = 3600.0
 """Logins nobody typed: at most 3 in 15 minutes, and none after 2 refusals within an hour."""
+REFUSED_FOR_S = 2.0
+"""How long a refused session is not shown to the broker again by requests; then one may find it cured."""
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
 TICK_S = 0.5
@@ -72,6 +74,7 @@ class SessionManager:
         self._on_session = on_session
         self._session: BrokerSession | None = None
         self._refused = 0  # the generation the broker no longer takes
+        self._refused_at = float("-inf")
         self._used = threading.local()  # .generation: the session this thread's last call went out with
         self._login_refused = False
         self._message = "not started"
@@ -101,6 +104,20 @@ class SessionManager:
             raise LoginRequired(f"no valid broker session: {self.status().message}")
         self._used.generation = session.generation
         return session
+
+    def check(self) -> None:
+        """As ``current``, for a request that has not begun: what the broker refused a moment ago is not tried
+        with every request anew, which would use up the slots an exit needs after the login.
+
+        Raises:
+            LoginRequired: At once, without asking the broker.
+        """
+        session = self.current()
+        age_s = self._clock.monotonic() - self._refused_at
+        if self._refused == session.generation and age_s < REFUSED_FOR_S:
+            raise LoginRequired(
+                f"the broker no longer accepts the session: {self._message or 'log in again'}"
+            )
 
     def login(self, totp: str | None = None) -> BrokerSession:
         """Log in now (a person asked). Raises as ``Auth.login``."""
@@ -136,6 +153,7 @@ class SessionManager:
             and getattr(self._used, "generation", session.generation) >= session.generation
         ):
             self._refused = session.generation
+            self._refused_at = self._clock.monotonic()
         self._wake.set()
 
     def status(self) -> SessionStatus:

@@ -13,7 +13,7 @@ from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from brokers.errors import InvalidRequest
-from gateway.api import errors, reply
+from gateway.api import errors, reply, semiauto
 from gateway.api.names import in_openalgos_words
 from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.surface import ENDPOINTS, WEBHOOKS
@@ -36,6 +36,8 @@ class Dispatcher:
             return self._serve(endpoint, schema)
         except ValidationError as exc:
             return self._problem(errors.invalid_fields(exc.messages, endpoint.style))
+        except semiauto.NotInSemiAuto as exc:
+            return self._problem(errors.Problem(403, "SEMI_AUTO", str(exc)))
         except HTTPException:
             raise
         except Exception as exc:  # noqa: BLE001 (top of a request; of_exception logs what is not ours)
@@ -48,8 +50,10 @@ class Dispatcher:
         wait_s = parts.limits.hit(endpoint.limit, name, caller(request.environ))
         if wait_s is not None:
             return self._problem(errors.rate_limited(wait_s))
+        given: Any = {}
         if endpoint.auth != "none":
-            data = schema.load(self._fields(endpoint, schema))
+            given = self._fields(endpoint, schema)
+            data = schema.load(given)
             if parts.keys.verify(data["apikey"]) is None:
                 refused = errors.invalid_key()
                 message = endpoint.bad_key_message or refused.message
@@ -59,9 +63,11 @@ class Dispatcher:
         if endpoint.handler is None:
             return self._problem(not_yet(f"{PREFIX}/{endpoint.path}"))
         if endpoint.auth == "session":
-            parts.session.current()
-        spelt = in_openalgos_words(parts, data)
-        answer = endpoint.handler(parts, Call(spelt, received_ns, request.headers))
+            parts.session.check()
+        call = Call(data, received_ns, request.headers)
+        answer: dict[str, Any] | Response | None = semiauto.held_back(parts, endpoint, given, call)
+        if answer is None:
+            answer = perform(parts, endpoint, call)
         return answer if isinstance(answer, Response) else reply.json(answer)
 
     def _fields(self, endpoint: Endpoint, schema: Schema) -> Any:
@@ -92,6 +98,13 @@ def body_of(raw: bytes) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         what = f"is not valid JSON: {exc}" if raw else "is empty, expected a JSON object"
         raise InvalidRequest(f"Request body {what}") from exc
+
+
+def perform(parts: Parts, endpoint: Endpoint, call: Call) -> dict[str, Any] | Response:
+    """A checked request to its handler: one that came now, or one that has waited."""
+    assert endpoint.handler is not None
+    spelt = in_openalgos_words(parts, call.data)
+    return endpoint.handler(parts, Call(spelt, call.received_ns, call.headers))
 
 
 def not_yet(path: str) -> errors.Problem:
