@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from aiohttp import web
@@ -17,26 +18,40 @@ from brokers.sim.exchange.types import BookLevel, SimOrder, Snapshot, rupees
 from brokers.sim.faults import CONTROL, Faults
 from brokers.sim.venue import Venue
 
+MOST_TIMES = 20_000
+
 
 class Calls:
-    """Every request of the broker's protocol by ``METHOD path-template``: refused and dropped ones too."""
+    """Every request of the broker's protocol by ``METHOD path-template``: refused and dropped ones too.
+
+    Attributes:
+        times: (call, nanoseconds) of the newest ones, oldest first: how long this broker had each in hand,
+            faults included. Reading the request's head and writing the answer are not in it.
+    """
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self.times: deque[tuple[str, int]] = deque(maxlen=MOST_TIMES)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(CONTROL):
-            resource = request.match_info.route.resource
-            template = resource.canonical if resource is not None else request.path
-            self._counts[f"{request.method} {template}"] += 1
-        return await handler(request)
+        if request.path.startswith(CONTROL):
+            return await handler(request)
+        resource = request.match_info.route.resource
+        call = f"{request.method} {resource.canonical if resource is not None else request.path}"
+        self._counts[call] += 1
+        began = time.perf_counter_ns()
+        try:
+            return await handler(request)
+        finally:
+            self.times.append((call, time.perf_counter_ns() - began))
 
     def view(self) -> dict[str, int]:
         return dict(sorted(self._counts.items()))
 
     def clear(self) -> None:
         self._counts.clear()
+        self.times.clear()
 
 
 class Control:
@@ -60,6 +75,7 @@ class Control:
             web.get("/_sim/orders", self.orders),
             web.get("/_sim/calls", self.calls),
             web.delete("/_sim/calls", self.clear_calls),
+            web.get("/_sim/times", self.times),
             web.post("/_sim/tokens", self.tokens),
             web.post("/_sim/expire", self.expire),
             web.get("/_sim/snapshot", self.snapshot),
@@ -106,6 +122,10 @@ class Control:
     async def clear_calls(self, request: web.Request) -> web.Response:
         self._calls.clear()
         return web.json_response({})
+
+    async def times(self, request: web.Request) -> web.Response:
+        """The broker's own time per call since the counts were cleared, for benchmarks that subtract it."""
+        return web.json_response([{"call": call, "ns": ns} for call, ns in self._calls.times])
 
     async def tokens(self, request: web.Request) -> web.Response:
         return web.json_response(dict(self._venue.issue(await _account(request))))
