@@ -13,7 +13,9 @@ from brokers.contract import Broker, BrokerContext, BrokerSession, Rest
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from brokers.redact import Redactor
+from brokers.secret import Secret
 from gateway import app as web_app
+from gateway.api import carrier
 from gateway.api.limits import Limits
 from gateway.api.parts import Parts
 from gateway.keys import Keys
@@ -24,7 +26,10 @@ from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.store.preferences import Preferences
+from gateway.store.queued import QueuedOrders
+from gateway.store.strategies import Strategies
 from gateway.store.users import Users
+from gateway.strategies.queue import Queue
 from gateway.sync import InstrumentKeeper
 from gateway.ticks import TickCache
 from gateway.trading.desk import DeskParts, OrderDesk
@@ -43,6 +48,7 @@ class Composed:
     ticks: TickCache
     desk: OrderDesk
     live: Live
+    queue: Queue
     code: OneTimeCode
     parts: Parts
     app: Flask
@@ -89,6 +95,15 @@ def _wire(
     code = OneTimeCode(needed=not users.exists())
     sessions = WebSessions(clock, database)
     live = Live(sessions)
+    queue = Queue(
+        QueuedOrders(database, clock),
+        Strategies(database, clock),
+        clock,
+        mode=settings.order_mode,
+        announce=lambda row: live.tell("pending_order_created", carrier.pending(row)),
+    )
+    for strategy in queue.strategies.all():
+        redactor.add(Secret(strategy.webhook_id))
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -104,9 +119,11 @@ def _wire(
         owner_code=code,
         preferences=Preferences(database),
         on_update=live.on_update,
+        queue=queue,
+        hide=redactor.add,
     )
     app = web_app.create(parts, code, sessions, live)
-    return Composed(database, session, keeper, ticks, desk, live, code, parts, app)
+    return Composed(database, session, keeper, ticks, desk, live, queue, code, parts, app)
 
 
 def _context(settings: Settings, clock: Clock, instruments: InstrumentStore) -> BrokerContext:

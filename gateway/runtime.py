@@ -15,6 +15,7 @@ from brokers.clock import Clock, SystemClock
 from brokers.errors import SettingsError, StoreError
 from brokers.redact import Redactor
 from gateway import log as logs
+from gateway.api.carrier import Carrier
 from gateway.compose import Composed, compose
 from gateway.server import Server
 from gateway.settings import Settings
@@ -48,6 +49,7 @@ class Process:
         self.made.session.start()
         self.made.keeper.start()
         self.made.desk.start()
+        self.made.queue.start(Carrier(self.made.parts))
         self.made.live.start()
         if self.made.code.current() is not None:
             # the code itself stays out of the log: whoever reads it could take the instance over
@@ -60,6 +62,7 @@ class Process:
             self.made.live.stop,
             lambda: self.server.stop(STOP_WITHIN_S),
             self.made.keeper.stop,
+            self.made.queue.stop,
             self.made.desk.stop,
             self.made.session.stop,
             self.made.ticks.stop,

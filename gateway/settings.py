@@ -65,6 +65,7 @@ class RateLimits:
     login_minute: str
     login_hour: str
     webhook: str
+    strategy: str = "200 per minute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class StreamRules:
     ping_interval_s: float
     ping_timeout_s: float
     max_symbols: int
+    stale_after_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,8 @@ class Settings:
     sim_hours: str
     sim_universe: str
     sim_seed: int
+    order_mode: str
+    public_url: str
     warnings: tuple[str, ...]
     source: Mapping[str, str]
 
@@ -296,6 +300,8 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         sim_hours=env.choice("SIM_HOURS", "always", ("always", "nse")),
         sim_universe=env.choice("SIM_UNIVERSE", "small", ("small", "full")),
         sim_seed=int(env.number("SIM_SEED", 1, 0, 2**31)),
+        order_mode=env.choice("ORDER_MODE", "auto", ("auto", "semi_auto")),
+        public_url=env.text("HOST_SERVER", f"http://{host}:{ports['FLASK_PORT']}").rstrip("/"),
         warnings=tuple(warnings),
         source={key: env.where(key) for key in env.values},
     )
@@ -309,6 +315,7 @@ def _rate_limits(env: EnvFile) -> RateLimits:
         login_minute=env.text("LOGIN_RATE_LIMIT_MIN", "5 per minute"),
         login_hour=env.text("LOGIN_RATE_LIMIT_HOUR", "25 per hour"),
         webhook=env.text("WEBHOOK_RATE_LIMIT", "100 per minute"),
+        strategy=env.text("STRATEGY_RATE_LIMIT", "200 per minute"),
     )
 
 
@@ -328,6 +335,7 @@ def _stream(env: EnvFile, spec: BrokerSpec) -> StreamRules:
         ping_interval_s=env.number("WS_PING_INTERVAL", 20.0, 1.0, 600.0),
         ping_timeout_s=env.number("WS_PING_TIMEOUT", 20.0, 1.0, 600.0),
         max_symbols=int(env.number("MAX_SYMBOLS", spec.capabilities.feed_instruments, 1, 1_000_000)),
+        stale_after_s=env.number("STALE_AFTER_SECONDS", 60.0, 1.0, 86_400.0),
     )
 
 

@@ -16,7 +16,7 @@ from brokers.errors import InvalidRequest
 from gateway.api import errors, reply, semiauto
 from gateway.api.names import in_openalgos_words
 from gateway.api.parts import Call, Endpoint, Parts
-from gateway.api.surface import ENDPOINTS, WEBHOOKS
+from gateway.api.surface import ENDPOINTS
 from gateway.gate import caller
 
 PREFIX = "/api/v1"
@@ -123,13 +123,6 @@ def blueprint(parts: Parts) -> Blueprint:
         for form in forms:
             api.add_url_rule(form, name, view, methods=[endpoint.method], strict_slashes=True)
 
-    def webhook(**_: str) -> Response:
-        wait_s = parts.limits.hit("WEBHOOK_RATE_LIMIT", "webhook", caller(request.environ))
-        found = not_yet(request.path) if wait_s is None else errors.rate_limited(wait_s)
-        return reply.problem(found, parts.settings.name)
-
-    for rule in WEBHOOKS:
-        api.add_url_rule(rule, "webhook", webhook, methods=["POST"])
     return api
 
 

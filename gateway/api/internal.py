@@ -15,8 +15,8 @@ from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError
 
 from brokers.errors import InvalidRequest, LoginRequired
-from brokers.model import OrderUpdate
-from gateway.api import errors, reply
+from brokers.model import InstrumentKey, OrderUpdate
+from gateway.api import errors, reply, waiting
 from gateway.api.dispatch import body_of
 from gateway.api.health import readiness
 from gateway.api.parts import Parts
@@ -45,6 +45,7 @@ def blueprint(parts: Parts) -> Blueprint:
     _session_routes(internal, parts)
     _key_routes(internal, parts)
     _desk_routes(internal, parts)
+    waiting.add_routes(internal, parts)
     return internal
 
 
@@ -128,9 +129,14 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
 
     @internal.get("/positions-and-orders")
     def positions_and_orders() -> Response:
-        keys = {p.key for p in parts.desk.positions() if p.quantity}
-        keys |= {o.key for o in parts.desk.orders() if not o.status.is_final}
-        return reply.json({"keys": [{"exchange": k.exchange, "symbol": k.symbol} for k in sorted(keys)]})
+        held = {p.key for p in parts.desk.positions() if p.quantity}
+        working = {o.key for o in parts.desk.orders() if not o.status.is_final}
+
+        def shown(keys: set[InstrumentKey]) -> list[dict[str, str]]:
+            return [{"exchange": k.exchange, "symbol": k.symbol} for k in sorted(keys)]
+
+        both = {"positions": shown(held), "orders": shown(working)}
+        return reply.json({"keys": shown(held | working), **both})
 
     @internal.post("/panic")
     def panic() -> Response:

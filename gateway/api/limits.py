@@ -28,6 +28,7 @@ def classes_of(rates: RateLimits) -> Mapping[str, str]:
         "ORDER_RATE_LIMIT": rates.order,
         "SMART_ORDER_RATE_LIMIT": rates.smart_order,
         "WEBHOOK_RATE_LIMIT": rates.webhook,
+        "STRATEGY_RATE_LIMIT": rates.strategy,
         "GREEKS_RATE_LIMIT": GREEKS,
         "TELEGRAM_RATE_LIMIT": MESSAGING,
         "WHATSAPP_RATE_LIMIT": MESSAGING,

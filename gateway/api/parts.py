@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 from brokers.calendar import FileCalendar
 from brokers.clock import Clock
 from brokers.model import OrderUpdate
+from brokers.secret import Secret
 from gateway.api.limits import Limits
 from gateway.api.schemas import AnyBody
 from gateway.keys import Keys
@@ -22,6 +23,7 @@ from gateway.settings import Settings
 from gateway.store.instruments import InstrumentStore, SyncReport
 from gateway.store.preferences import Preferences
 from gateway.store.users import Users
+from gateway.strategies.queue import Queue
 from gateway.trading.desk import OrderDesk
 
 
@@ -43,7 +45,13 @@ class InstrumentSync(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything the HTTP side of one api process is built from."""
+    """Everything the HTTP side of one api process is built from.
+
+    Attributes:
+        queue: Orders that wait, and the strategies whose alerts make them; None where there are none.
+        analyzing: Whether orders go to the sandbox now.
+        hide: Keeps a secret out of every log from now on.
+    """
 
     settings: Settings
     clock: Clock
@@ -60,6 +68,9 @@ class Parts:
     preferences: Preferences
     calendar: FileCalendar = field(default_factory=FileCalendar)
     on_update: Callable[[OrderUpdate], None] = lambda update: None  # noqa: ARG005
+    queue: Queue | None = None
+    analyzing: Callable[[], bool] = lambda: False
+    hide: Callable[[Secret], None] = lambda secret: None  # noqa: ARG005
 
 
 class OwnerCode(Protocol):

@@ -76,6 +76,11 @@ class Live:
             self._io.emit("order_update", present.order_row(update.order, ""), to=ROOM)
         self._orders_changed.set()
 
+    def tell(self, event: str, body: dict[str, Any]) -> None:
+        """Anything else an open page should hear of at once."""
+        if self._tabs and self._io is not None:
+            self._io.emit(event, body, to=ROOM)
+
     def disconnect(self, web_sid: str) -> None:
         """Close every tab of one web session (it signed out)."""
         for tab, (owner, _) in list(self._tabs.items()):

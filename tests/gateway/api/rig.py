@@ -39,6 +39,7 @@ from brokers.model import (
 from brokers.secret import Secret
 from gateway import app as web_app
 from gateway import settings as gateway_settings
+from gateway.api.carrier import Carrier
 from gateway.api.limits import Limits
 from gateway.api.parts import Parts
 from gateway.keys import Keys
@@ -49,7 +50,10 @@ from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.store.preferences import Preferences
+from gateway.store.queued import QueuedOrders
+from gateway.store.strategies import Strategies
 from gateway.store.users import Users
+from gateway.strategies.queue import Queue
 from gateway.sync import InstrumentKeeper
 from gateway.ticks import TickCache
 from gateway.trading.desk import DeskParts, OrderDesk
@@ -400,6 +404,7 @@ def running(
     users, sessions = Users(database, clock), WebSessions(clock, database)
     code, live = OneTimeCode(needed=not users.exists()), Live(sessions, tick_s=0.05)
     keys = Keys(database, settings.pepper, clock)
+    queue = Queue(QueuedOrders(database, clock), Strategies(database, clock), clock)
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -415,6 +420,7 @@ def running(
         owner_code=code,
         preferences=Preferences(database),
         on_update=live.on_update,
+        queue=queue,
     )
     app = web_app.create(parts, code, sessions, live)
     if logged_in:
@@ -423,6 +429,7 @@ def running(
         keeper.sync()
     if reconciled:
         desk.start()
+        queue.start(Carrier(parts))
         end = time.monotonic() + 10
         while not desk.status().ready:
             assert time.monotonic() < end, desk.status()
@@ -431,6 +438,7 @@ def running(
     try:
         yield rig
     finally:
+        queue.stop()
         live.stop()
         desk.stop()
         session.stop()

@@ -187,9 +187,18 @@ def test_options_is_200_with_cors_for_the_own_origin_only(rig):
     assert "Access-Control-Allow-Origin" not in other.headers
 
 
-def test_webhooks_answer_501_for_now(rig):
-    answer = rig.app.test_client().post("/strategy/webhook/abc", json={})
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/flow/webhook/abc", "workflow"),
+        ("/flow/webhook/abc/SBIN/", "workflow"),
+        ("/postback/dhan", "order feed"),
+    ],
+)
+def test_webhooks_there_is_no_use_for_say_why(rig, path, words):
+    answer = rig.app.test_client().post(path, json={})
     assert (answer.status_code, answer.json["code"]) == (501, "NOT_SUPPORTED")
+    assert words in answer.json["error"] == answer.json["message"]
 
 
 def test_without_a_broker_session_the_session_endpoints_say_log_in(tmp_path):

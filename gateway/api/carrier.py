@@ -1,0 +1,71 @@
+"""Sends what waited: a queued order's request goes to its handler as if it came now, under its row's id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from marshmallow import ValidationError
+from werkzeug.datastructures import Headers
+
+from gateway.api import dispatch, errors, older, surface
+from gateway.api.parts import Call, Parts
+from gateway.store.queued import Outcome, QueuedOrder, Step
+from gateway.strategies.queue import TryAgain
+
+RETRIED = frozenset({"NOT_READY", "RATE_LIMITED", "STORE", "AUTH_EXPIRED", "BROKER_DISCONNECTED"})
+"""Worth another try as long as nothing reached the journal."""
+
+
+class Carrier:
+    """Carries queued orders out. What an earlier run journaled under a row's id is answered, not resent."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._table = {
+            endpoint.path: (endpoint, endpoint.schema())
+            for endpoint in (*surface.ENDPOINTS, *older.ENDPOINTS)
+            if endpoint.method == "POST" and endpoint.handler is not None
+        }
+
+    def __call__(self, row: QueuedOrder) -> Outcome | TryAgain:
+        """Never raises: whatever goes wrong is the row's outcome."""
+        try:
+            status, body = self._send(row)
+        except ValidationError as exc:
+            status, body = self._told(errors.invalid_fields(exc.messages, "V3"))
+        except Exception as exc:  # noqa: BLE001 (top of one order; of_exception logs what is not ours)
+            status, body = self._told(errors.of_exception(exc))
+        return judged(status, body)
+
+    def _told(self, found: errors.Problem) -> tuple[int, dict[str, Any]]:
+        return found.status, found.body(self._parts.settings.name)
+
+    def _send(self, row: QueuedOrder) -> tuple[int, dict[str, Any]]:
+        endpoint, schema = self._table[row.kind]
+        data = schema.load({**row.body, "apikey": "-"})
+        if endpoint.auth == "session":
+            self._parts.session.current()
+        # an id in the body is the row's id too, and stands in the header alone
+        data.pop("client_order_id", None)
+        call = Call(data, row.received_ns, Headers({"Idempotency-Key": row.client_id}))
+        answer = dispatch.perform(self._parts, endpoint, call)
+        if isinstance(answer, Response):
+            return answer.status_code, answer.get_json()
+        return 200, answer
+
+
+def judged(status: int, body: dict[str, Any]) -> Outcome | TryAgain:
+    """What an answer means for the row that asked for it."""
+    code = body.get("code")
+    if code == "OUTCOME_UNKNOWN":
+        return Outcome(Step.UNKNOWN, status, body)
+    if status == 200 and body.get("status") != "error":
+        return Outcome(Step.DONE, status, body)
+    failed = Outcome(Step.FAILED, status, body)
+    return TryAgain(failed) if code in RETRIED and "journal_id" not in body else failed
+
+
+def pending(row: QueuedOrder) -> dict[str, Any]:
+    """What the pages are told of an order that begins to wait for approval."""
+    return {"pending_order_id": row.id, "strategy": row.strategy, "api_type": row.kind, "order": row.body}
