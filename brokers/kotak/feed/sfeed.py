@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from websockets.asyncio.client import ClientConnection
 
@@ -15,18 +14,10 @@ from brokers.kotak.feed.socket import MarketSocket, Shared
 from brokers.kotak.feed.state import Merged
 from brokers.kotak.mapping.market import wire_key
 from brokers.kotak.wire import sfeed
-from brokers.model import Depth, Level, Mode
+from brokers.model import Mode
 
 BATCH = 100
 LEVELS: Mapping[Mode, str] = {Mode.LTP: "lite", Mode.QUOTE: "touch", Mode.DEPTH: "depth"}
-
-
-def _levels(picture: sfeed.Picture) -> Depth:
-    bids, asks = picture.rows()
-    return Depth(
-        tuple(Level(r.price, r.quantity, r.orders) for r in bids),
-        tuple(Level(r.price, r.quantity, r.orders) for r in asks),
-    )
 
 
 def apply_picture(merged: Merged, picture: sfeed.Picture) -> None:
@@ -47,7 +38,7 @@ def apply_picture(merged: Merged, picture: sfeed.Picture) -> None:
     if ask is not None:
         merged.ask, merged.ask_quantity = ask.price, ask.quantity
     if picture.level >= sfeed.DEPTH:
-        merged.depth = partial(_levels, picture)
+        merged.depth = picture.depth
 
 
 def apply_mini(merged: Merged, mini: sfeed.Mini) -> None:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from brokers.errors import WireError
 
@@ -43,6 +45,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
+_UPDATE = struct.Struct(">BIB")  # kind, topic id, number of integers
 _INTS = tuple(struct.Struct(f">{count}i") for count in range(256))
 _STRINGS = {52: "token", 53: "segment", 54: "trading_symbol"}
 
@@ -147,14 +150,16 @@ class Status:
     accepted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+_NO_STRINGS: Mapping[int, str] = MappingProxyType({})
+
+
+class Packet(NamedTuple):
     """One record of a data frame, raw. ``name`` is set in snapshots only, e.g. ``sf|nse_cm|11536``."""
 
     topic_id: int
     ints: tuple[int, ...]
     name: str = ""
-    strings: Mapping[int, str] = field(default_factory=dict)
+    strings: Mapping[int, str] = _NO_STRINGS
 
     @property
     def is_snapshot(self) -> bool:
@@ -262,25 +267,40 @@ def split(frame: bytes, *, numbered: bool, skipped: Counter[str] | None = None) 
         (size,) = _U16.unpack(_take(frame, at, 2))
         at += 2
         kind = _byte(frame, at)
-        if kind not in (_S_KIND, _U_KIND):
+        if kind == _U_KIND:
+            packet, at = _update(frame, at)
+            yield packet
+            continue
+        if kind != _S_KIND:
             _take(frame, at, size)
             at += size
             if skipped is not None:
                 skipped["unknown_kind"] += 1
             continue
-        packet, at = _packet(frame, at, snapshot=kind == _S_KIND)
+        packet, at = _snapshot(frame, at)
         yield packet
 
 
-def _packet(frame: bytes, at: int, *, snapshot: bool) -> tuple[Packet, int]:
-    """One packet starting at its kind byte; also returns where it ends."""
+def _update(frame: bytes, at: int) -> tuple[Packet, int]:
+    """One update starting at its kind byte; also returns where it ends. The packet of the hot path."""
+    if at + _UPDATE.size > len(frame):
+        raise WireError(f"cut short at byte {at}", frame)
+    _, topic_id, count = _UPDATE.unpack_from(frame, at)
+    at += _UPDATE.size
+    layout = _INTS[count]
+    end = at + layout.size
+    if end > len(frame):
+        raise WireError(f"cut short at byte {at}", frame)
+    return Packet(topic_id, layout.unpack_from(frame, at)), end
+
+
+def _snapshot(frame: bytes, at: int) -> tuple[Packet, int]:
+    """One snapshot starting at its kind byte; also returns where it ends."""
     (topic_id,) = _U32.unpack(_take(frame, at + 1, 4))
     at += 5
-    name = ""
-    if snapshot:
-        size = _byte(frame, at)
-        name = _take(frame, at + 1, size).decode("latin-1")
-        at += 1 + size
+    size = _byte(frame, at)
+    name = _take(frame, at + 1, size).decode("latin-1")
+    at += 1 + size
     count = _byte(frame, at)
     at += 1
     layout = _INTS[count]
@@ -288,8 +308,6 @@ def _packet(frame: bytes, at: int, *, snapshot: bool) -> tuple[Packet, int]:
         raise WireError(f"cut short at byte {at}", frame)
     ints = layout.unpack_from(frame, at)
     at += layout.size
-    if not snapshot:
-        return Packet(topic_id, ints), at
     strings: dict[int, str] = {}
     many = _byte(frame, at)
     at += 1
@@ -373,7 +391,6 @@ class Decoder:
         topic.snapshot = False
         raw = topic.raw
         # the two last slots are the scale, which belongs to the snapshot
-        for index, value in enumerate(packet.ints[: len(raw) - 2]):
-            if value != NO_VALUE:
-                raw[index] = value
+        ints = packet.ints[: len(raw) - 2]
+        raw[: len(ints)] = [old if new == NO_VALUE else new for new, old in zip(ints, raw, strict=False)]
         return topic

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from brokers.errors import WireError
+from brokers.model import Depth, Level
 
 SEGMENT_IDS: Mapping[str, int] = {
     "nse_cm": 1,
@@ -202,8 +203,7 @@ class Mini:
     multiplier: int
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     quantity: int
     price: float
     orders: int
@@ -250,23 +250,33 @@ class Picture(NamedTuple):
 
     def rows(self) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         """Bids and asks, best first; as many as really came, whatever the counts say."""
+        divider = self.divider
         rows = [
-            Row(quantity, price / self.divider, orders)
+            Row(quantity, price / divider, orders)
             for quantity, price, orders in _ROW.iter_unpack(self.packed_rows)
         ]
         return tuple(rows[: self.bid_rows]), tuple(rows[self.bid_rows : self.bid_rows + self.ask_rows])
 
+    def depth(self) -> Depth:
+        """The same rows as levels."""
+        divider, bids = self.divider, self.bid_rows
+        levels = [
+            Level(price / divider, quantity, orders)
+            for quantity, price, orders in _ROW.iter_unpack(self.packed_rows)
+        ]
+        return Depth(tuple(levels[:bids]), tuple(levels[bids : bids + self.ask_rows]))
+
     def best(self) -> tuple[Row | None, Row | None]:
         """First bid and first ask without decoding the rest; None for a side without rows."""
-        bid = self._row(0) if self.bid_rows else None
-        return bid, self._row(self.bid_rows) if self.ask_rows else None
-
-    def _row(self, number: int) -> Row | None:
-        at = number * _ROW.size
-        if at + _ROW.size > len(self.packed_rows):
-            return None
-        quantity, price, orders = _ROW.unpack_from(self.packed_rows, at)
-        return Row(quantity, price / self.divider, orders)
+        packed, bids, divider = self.packed_rows, self.bid_rows, self.divider
+        bid = ask = None
+        if bids and len(packed) >= _ROW.size:
+            quantity, price, orders = _ROW.unpack_from(packed)
+            bid = Row(quantity, price / divider, orders)
+        if self.ask_rows and len(packed) >= (bids + 1) * _ROW.size:
+            quantity, price, orders = _ROW.unpack_from(packed, bids * _ROW.size)
+            ask = Row(quantity, price / divider, orders)
+        return bid, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +306,10 @@ def split(frame: bytes) -> Iterator[bytes]:
         WireError: A length below the header's, or a torn tail. Packets before it were already yielded.
     """
     at, end = 0, len(frame)
+    if end >= HEADER.size and frame[0] | frame[1] << 8 == end:
+        # a message is one packet, most of the time
+        yield frame
+        return
     while at < end:
         size = int.from_bytes(frame[at : at + 2], "little")
         if end - at < HEADER.size or at + size > end:
@@ -386,39 +400,40 @@ def _picture(packet: bytes, segment: str, divider: int, level: int, auction: boo
         # a touch line carries one row a side whatever its counts say
         bid_rows = ask_rows = 1
     whole = (len(packet) - _ROWS_AT) // _ROW.size
+    # by position: 31 keywords cost a microsecond more
     return Picture(
-        segment=segment,
-        token=str(token),
-        level=level,
-        auction=auction,
-        ltp=ltp / divider,
-        open=opened / divider,
-        high=high / divider,
-        low=low / divider,
-        close=close / divider,
-        average_price=average / divider,
-        last_quantity=quantity,
-        volume=volume,
-        total_buy_quantity=buy,
-        total_sell_quantity=sell,
-        oi=oi,
-        turnover=turnover / divider,
-        change=change / divider,
-        change_percent=percent / 100,
-        upper_circuit=upper / divider,
-        lower_circuit=lower / divider,
-        year_high=year_high / divider,
-        year_low=year_low / divider,
-        lot_size=lot,
+        segment,
+        str(token),
+        level,
+        auction,
+        ltp / divider,
+        opened / divider,
+        high / divider,
+        low / divider,
+        close / divider,
+        average / divider,
+        quantity,
+        volume,
+        buy,
+        sell,
+        oi,
+        turnover / divider,
+        change / divider,
+        percent / 100,
+        upper / divider,
+        lower / divider,
+        year_high / divider,
+        year_low / divider,
+        lot,
         # an instrument never updated carries 1900-01-01 as a negative number
-        time_s=max(0, time_s),
-        updated_s=max(0, updated_s),
-        precision=precision,
-        multiplier=multiplier,
-        bid_rows=bid_rows,
-        ask_rows=ask_rows,
-        divider=divider,
-        packed_rows=packet[_ROWS_AT : _ROWS_AT + min(whole, bid_rows + ask_rows) * _ROW.size],
+        time_s if time_s > 0 else 0,
+        updated_s if updated_s > 0 else 0,
+        precision,
+        multiplier,
+        bid_rows,
+        ask_rows,
+        divider,
+        packet[_ROWS_AT : _ROWS_AT + min(whole, bid_rows + ask_rows) * _ROW.size],
     )
 
 
