@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import os
 import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import psutil
 
+from supervisor.identity import TREE_VARIABLE, Identity, identify, nonce_option
+from supervisor.lock import FolderLock
 from supervisor.plan import ChildSpec
-from supervisor.state import Identity, nonce_option
 
 GONE_POLL_S = 0.25
+PR_SET_CHILD_SUBREAPER = 36
 
 
 class Handle:
@@ -105,21 +109,31 @@ class Handle:
 def spawn(spec: ChildSpec) -> Handle:
     """Start one child in its own session, its output appended to its own file.
 
+    It inherits a locked descriptor, which lives as long as any process of its tree that keeps it: while the
+    lock is held no second copy is started.
+
     Raises:
-        OSError: The program or its log file cannot be opened.
+        OSError: The program, its log or its lock file cannot be opened, or an earlier copy still runs.
     """
     nonce = secrets.token_hex(8)
     argv = [spec.argv[0], "-X", nonce_option(nonce), *spec.argv[1:]]
     spec.log_path.parent.mkdir(parents=True, exist_ok=True)
-    with open(spec.log_path, "ab", opener=_for_the_owner_only) as log:
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(open(spec.log_path, "ab", opener=_for_the_owner_only))
+        lock = stack.enter_context(FolderLock(spec.lock_path))
+        if not lock.held:
+            raise BlockingIOError(f"an earlier {spec.key} still runs: {spec.lock_path} is locked")
         popen = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=spec.cwd,
+            # the one variable added is how everything the child starts is found again
+            env={**os.environ, TREE_VARIABLE: nonce},
             start_new_session=True,
             close_fds=True,
+            pass_fds=(lock.fileno(),) if os.name == "posix" else (),
         )
     return Handle(identify(popen.pid, nonce), popen)
 
@@ -129,11 +143,25 @@ def _for_the_owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def identify(pid: int, nonce: str) -> Identity:
-    return Identity(pid, psutil.Process(pid).create_time(), psutil.boot_time(), nonce)
-
-
 def own_identity() -> Identity:
     """This process, found again by the option it was started with."""
     nonce = str(getattr(sys, "_xoptions", {}).get("algo", ""))
     return identify(os.getpid(), nonce)
+
+
+def become_subreaper() -> bool:
+    """Orphaned grandchildren come to this process instead of init (Linux). Returns whether that holds."""
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+def reap_strangers(ours: Container[int]) -> None:
+    """Collect ended orphans that came to this process; its own children are left to their handles."""
+    for process in psutil.Process().children():
+        if process.pid in ours:
+            continue
+        with contextlib.suppress(ChildProcessError, psutil.Error):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(process.pid, os.WNOHANG)

@@ -40,6 +40,11 @@ class FolderLock:
             self.held = False
         return self
 
+    def fileno(self) -> int:
+        """For a child that is to go on holding it."""
+        assert self._file is not None, "used outside its with block"
+        return self._file.fileno()
+
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:

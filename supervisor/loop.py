@@ -28,15 +28,24 @@ from gateway import settings as gateway_settings
 from gateway.settings import Settings
 from supervisor import child as processes
 from supervisor import control, plan, policy, preflight, probe
+from supervisor.identity import kill_tree
 from supervisor.lock import FolderLock
 from supervisor.policy import Child, Effect, Event, State
+from supervisor.prober import Prober
 from supervisor.state import Record, RunFolder
-from supervisor.status import instance_row
+from supervisor.status import instance_row, need_of
 
 log = logging.getLogger("supervisor")
-STARTING_PROBE_S = 0.1
-RUNNING_PROBE_S = 2.0
+STARTING_PROBE_S = 0.05
+RUNNING_PROBE_S = 4.5
+AGAIN_S = 0.5
+"""After an unanswered probe."""
 PROBE_TIMEOUT_S = 2.0
+FRESH_S = 1.0
+"""``algo status`` asks the children again when their last answer is older."""
+STATUS_WAIT_S = 0.5
+ADOPTED_SERVING_S = 15.0
+"""An adopted process of this age has surely served before; a mute one is hung, not starting."""
 
 
 @dataclass(slots=True)
@@ -48,7 +57,9 @@ class Slot:
     handle: processes.Handle | None = None
     body: dict[str, Any] = field(default_factory=dict)
     timer: asyncio.TimerHandle | None = None
-    prober: asyncio.Task[None] | None = None
+    probing: asyncio.Task[None] | None = None
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    asked_at: float = 0.0
     started_wall: str = ""
 
 
@@ -62,6 +73,7 @@ class Supervisor:
         self._instances: dict[str, Settings] = {}
         self._options = plan.UpOptions()
         self._changed = asyncio.Event()
+        self._answered = asyncio.Event()
         self._done = asyncio.Event()
         self._started_at = datetime.now(UTC)
 
@@ -78,6 +90,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # Windows
                 loop.add_signal_handler(number, self._done.set)
+        if processes.become_subreaper():
+            loop.add_signal_handler(signal.SIGCHLD, self._reap)
         await self._done.wait()
         server.close()
         self._folder.clear_control()
@@ -107,6 +121,10 @@ class Supervisor:
             log.info("adopted %s, pid %s", spec.key, record.identity.pid)
         self._start_what_may()
 
+    def _reap(self) -> None:
+        ours = {slot.handle.pid for slot in self._slots.values() if slot.handle is not None}
+        processes.reap_strangers(ours)
+
     def _load(self, name: str) -> Settings:
         return gateway_settings.load(self._folder.home, name, self._folder.venue)
 
@@ -115,6 +133,7 @@ class Supervisor:
     async def _command(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         names = [str(n) for n in arguments.get("names") or []]
         if command == "status":
+            await self._refresh()
             return self._status()
         if command == "up":
             return self._up(names, plan.UpOptions.from_plain(arguments.get("options") or {}))
@@ -153,7 +172,7 @@ class Supervisor:
         staying = [n for n in self._instances if n not in leaving]
         needed = {key for name in staying for key in self._keys_of(name)}
         keys = [key for name in leaving for key in self._keys_of(name)]
-        await self._stop([k for k in dict.fromkeys(keys) if k not in needed])
+        await self.stop([k for k in dict.fromkeys(keys) if k not in needed])
         for name in leaving:
             del self._instances[name]
         for key in [k for k in self._slots if k not in needed]:
@@ -173,7 +192,7 @@ class Supervisor:
         fresh = {n: self._load(n) for n in chosen}
         plan.check_clashes([fresh.get(n, one) for n, one in self._instances.items()])
         keys = [k for n in chosen for k in self._keys_of(n) if not k.startswith("sim.")]
-        await self._stop(keys)
+        await self.stop(keys)
         self._instances.update(fresh)
         for spec in plan.children(list(fresh.values()), self._options):
             if spec.key in keys:
@@ -182,7 +201,7 @@ class Supervisor:
         self._start_what_may()
         return {"restarted": chosen}
 
-    async def _stop(self, keys: list[str]) -> None:
+    async def stop(self, keys: list[str]) -> None:
         """Dependants first, each level together."""
         while left := [k for k in keys if self._slots[k].child.state is not State.STOPPED]:
             needed = {a for k in left for a in self._slots[k].spec.after}
@@ -214,6 +233,12 @@ class Supervisor:
             ],
         }
 
+    def start(self, spec: plan.ChildSpec) -> Slot:
+        """Take one process into care, outside any instance."""
+        slot = self._slots.setdefault(spec.key, Slot(spec))
+        self._start_what_may()
+        return slot
+
     # -- carrying out -------------------------------------------------------------------------------------
 
     def _start_what_may(self) -> None:
@@ -229,9 +254,8 @@ class Supervisor:
         slot = self._slots.get(key)
         if slot is None:
             return True
-        alive = slot.child.state in (State.READY, State.DEGRADED) or (
-            slot.child.state is State.STARTING and slot.child.answered
-        )
+        starting = slot.child.state is State.STARTING and slot.child.answered
+        alive = slot.child.state.is_serving or starting
         return slot.child.state is State.READY or (alive and slot.spec.role == "api")
 
     def _apply(self, key: str, event: Event) -> None:
@@ -258,6 +282,7 @@ class Supervisor:
                 log.warning("%s: killed, %s", key, why)
                 if slot.handle is not None:
                     slot.handle.kill()
+                    kill_tree(slot.handle.identity.nonce)
 
     def _spawn(self, key: str, slot: Slot) -> None:
         slot.body = {}
@@ -283,29 +308,55 @@ class Supervisor:
                 return
             slot.handle = None
             slot.body = {}
-            if slot.prober is not None:
-                slot.prober.cancel()
-            self._apply(key, policy.Exited(code))
+            if slot.probing is not None:
+                slot.probing.cancel()
+            left = kill_tree(handle.identity.nonce)
+            if left:
+                log.warning("%s: ended, and left pids %s behind; killed", key, left)
+            self._apply(key, policy.Exited(code, random.random()))
             self._save()
 
         handle.watch(gone)
-        slot.prober = asyncio.get_running_loop().create_task(self._probe(key, handle))
+        slot.probing = asyncio.get_running_loop().create_task(self._probe(key, handle))
 
     async def _probe(self, key: str, handle: processes.Handle) -> None:
         slot = self._slots[key]
-        while slot.handle is handle:
-            try:
-                answer = await asyncio.to_thread(probe.ask, slot.spec.health_url, PROBE_TIMEOUT_S)
-            except OSError as exc:
-                self._apply(key, policy.Missed(f"no answer: {type(exc).__name__}"))
-            else:
-                slot.body = answer.body
-                if answer.body.get("pid") in (None, handle.pid):
-                    self._apply(key, policy.Probed(answer.ready, answer.reason))
+        prober = Prober(slot.spec.health_url)
+        try:
+            while slot.handle is handle:
+                slot.hurry.clear()
+                try:
+                    answer = await prober.ask(PROBE_TIMEOUT_S)
+                except OSError as exc:
+                    self._apply(key, policy.Missed(f"no answer: {type(exc).__name__}"))
                 else:
-                    self._apply(key, policy.Missed("another process answers on its port"))
-            pause = STARTING_PROBE_S if slot.child.state is State.STARTING else RUNNING_PROBE_S
-            await asyncio.sleep(pause * random.uniform(0.9, 1.1))
+                    self._heard(key, slot, handle, answer)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(slot.hurry.wait(), _pause_s(slot.child))
+        finally:
+            prober.close()
+
+    def _heard(self, key: str, slot: Slot, handle: processes.Handle, answer: probe.Answer) -> None:
+        slot.body = answer.body
+        slot.asked_at = time.monotonic()
+        if answer.body.get("pid") in (None, handle.pid):
+            self._apply(key, policy.Probed(answer.ready, answer.reason, need_of(answer.body)))
+        else:
+            self._apply(key, policy.Missed("another process answers on its port"))
+        self._answered.set()
+
+    async def _refresh(self) -> None:
+        """Ask every child whose last answer is old, at once; none is waited for long."""
+        asked = time.monotonic()
+        serving = [s for s in self._slots.values() if s.child.state.is_serving]
+        stale = [s for s in serving if asked - s.asked_at > FRESH_S]
+        for slot in stale:
+            slot.hurry.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STATUS_WAIT_S):
+                while any(s.asked_at < asked and s.handle is not None for s in stale):
+                    self._answered.clear()
+                    await self._answered.wait()
 
     def _arm(self, key: str, slot: Slot) -> None:
         """One timer per child, for the moment at which time alone changes something."""
@@ -332,10 +383,20 @@ class Supervisor:
         self._folder.write_state(list(self._instances), self._options.to_plain(), rows)
 
 
+def _pause_s(child: Child) -> float:
+    """Until the next probe."""
+    if child.state is State.STARTING:
+        return STARTING_PROBE_S
+    return AGAIN_S if child.missed else RUNNING_PROBE_S * random.uniform(0.9, 1.1)
+
+
 def _older(child: Child, record: Record) -> Child:
     """An adopted child keeps its age and its count of restarts."""
-    age_s = time.time() - record.identity.create_time
-    return replace(child, started_at=time.monotonic() - max(0.0, age_s), restarts=record.restarts)
+    process = record.identity.process()
+    age_s = max(0.0, time.time() - process.create_time()) if process is not None else 0.0
+    began = time.monotonic() - age_s
+    answered = child.answered or age_s > ADOPTED_SERVING_S
+    return replace(child, started_at=began, restarts=record.restarts, answered=answered)
 
 
 def main(argv: list[str]) -> int:

@@ -31,6 +31,7 @@ class ChildSpec:
         instance: Owner; empty for a simulated broker, which several instances may share.
         after: Keys that must be ready first.
         health_url: Answers 200 once ready, JSON with what it waits for before that.
+        lock_path: Held by the process and what it starts, as long as one of them lives.
     """
 
     key: str
@@ -41,6 +42,7 @@ class ChildSpec:
     ports: tuple[PortClaim, ...]
     after: tuple[str, ...]
     log_path: Path
+    lock_path: Path
     cwd: Path
 
 
@@ -169,6 +171,7 @@ def _sim_child(one: Settings, options: UpOptions) -> ChildSpec:
         ports=(PortClaim("127.0.0.1", one.sim_port, "SIM_PORT", one.where("SIM_PORT")),),
         after=(),
         log_path=one.log_dir / f"sim.{one.broker}.log",
+        lock_path=one.log_dir.parent / "run" / f"sim.{one.broker}.lock",
         cwd=one.home,
     )
 
@@ -183,6 +186,7 @@ def _api_child(one: Settings, options: UpOptions, after: tuple[str, ...]) -> Chi
         ports=(PortClaim(one.host, one.port, "FLASK_PORT", one.where("FLASK_PORT")),),
         after=after,
         log_path=one.log_dir / f"{one.name}.api.log",
+        lock_path=one.log_dir.parent / "run" / f"{one.name}.api.lock",
         cwd=one.home,
     )
 
@@ -203,6 +207,7 @@ def _feed_child(one: Settings, options: UpOptions, after: tuple[str, ...]) -> Ch
         ),
         after=after,
         log_path=one.log_dir / f"{one.name}.feed.log",
+        lock_path=one.log_dir.parent / "run" / f"{one.name}.feed.lock",
         cwd=one.home,
     )
 

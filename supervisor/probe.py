@@ -34,13 +34,18 @@ def ask(url: str, timeout_s: float) -> Answer:
         raise ConnectionError(f"unreadable answer: {type(exc).__name__}") from exc
     finally:
         connection.close()
+    return read_answer(reply.status, raw)
+
+
+def read_answer(status: int, raw: bytes) -> Answer:
+    """What a health page says. Anything that is not a JSON object counts as an empty one."""
     try:
         body = json.loads(raw)
     except ValueError:
         body = {}
     if not isinstance(body, dict):
         body = {}
-    return Answer(reply.status == 200, _reason(body, reply.status), body)
+    return Answer(status == 200, _reason(body, status), body)
 
 
 def _reason(body: dict[str, Any], status: int) -> str:

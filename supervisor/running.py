@@ -13,8 +13,9 @@ from typing import Any
 
 from brokers.errors import AlgoError, SettingsError
 from brokers.venue import Venue
+from supervisor.identity import nonce_option
 from supervisor.lock import FolderLock
-from supervisor.state import RunFolder, nonce_option, running_venue
+from supervisor.state import RunFolder, running_venue
 
 SPAWN_DEADLINE_S = 10.0
 LINE_LIMIT = 1 << 20

@@ -17,37 +17,7 @@ from typing import Any
 import psutil
 
 from brokers.venue import Venue
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """One process, not merely a pid: a recycled pid has another start time, another boot or no nonce.
-
-    Attributes:
-        create_time: Seconds since the epoch as the kernel tells it.
-        nonce: A word only we put on its command line.
-    """
-
-    pid: int
-    create_time: float
-    boot_time: float
-    nonce: str
-
-    def process(self) -> psutil.Process | None:
-        """The live process, or None when it is gone or the pid belongs to somebody else."""
-        try:
-            found = psutil.Process(self.pid)
-            if abs(found.create_time() - self.create_time) > 0.05:
-                return None
-            # a zombie has no command line left
-            return found if nonce_option(self.nonce) in found.cmdline() else None
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            return None
-
-
-def nonce_option(nonce: str) -> str:
-    """How the nonce stands on the command line: an interpreter option Python itself ignores."""
-    return f"algo={nonce}"
+from supervisor.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +62,7 @@ class RunFolder:
     def read_state(self) -> tuple[list[str], dict[str, object], list[Record]]:
         """Instances asked for, options, children; empty when there is no (readable) file."""
         plain = _read(self.state_path)
-        rows = [
-            Record(
-                key=row["key"],
-                instance=row["instance"],
-                identity=Identity(**row["identity"]),
-                started_at=row["started_at"],
-                restarts=row["restarts"],
-            )
-            for row in plain.get("children", [])
-        ]
+        rows = [record for row in plain.get("children", []) if (record := _record(row)) is not None]
         return list(plain.get("instances", [])), dict(plain.get("options", {})), rows
 
     def live_children(self) -> list[tuple[Record, psutil.Process]]:
@@ -113,15 +74,15 @@ class RunFolder:
 
     def read_control(self) -> tuple[int, str] | None:
         """Port and token of a supervisor that is alive; None otherwise."""
-        plain = _read(self.control_path)
-        if not plain or Identity(**plain["identity"]).process() is None:
+        if self.supervisor() is None:
             return None
+        plain = _read(self.control_path)
         return int(plain["port"]), str(plain["token"])
 
     def supervisor(self) -> psutil.Process | None:
         """The process behind the control file, None when it is gone."""
-        plain = _read(self.control_path)
-        return Identity(**plain["identity"]).process() if plain else None
+        identity = Identity.from_plain(_read(self.control_path).get("identity"))
+        return identity.process() if identity else None
 
     def clear_control(self) -> None:
         self.control_path.unlink(missing_ok=True)
@@ -134,6 +95,19 @@ def running_venue(home: Path) -> Venue | None:
         if folder.read_control() is not None or folder.live_children():
             return venue
     return None
+
+
+def _record(row: Mapping[str, Any]) -> Record | None:
+    identity = Identity.from_plain(row.get("identity"))
+    if identity is None:
+        return None
+    return Record(
+        key=row["key"],
+        instance=row["instance"],
+        identity=identity,
+        started_at=row["started_at"],
+        restarts=row["restarts"],
+    )
 
 
 def _write_private(path: Path, plain: Mapping[str, Any]) -> None:

@@ -7,13 +7,16 @@ from typing import Any
 
 from gateway.settings import Settings
 from supervisor.plan import ChildSpec
-from supervisor.policy import Child, State
+from supervisor.policy import Child, Need, State
 
 _WORST_FIRST = (
     State.FAILED,
     State.BACKOFF,
+    State.WEDGED,
     State.STOPPING,
+    State.LOGIN_NEEDED,
     State.DEGRADED,
+    State.CLOSED,
     State.STARTING,
     State.PLANNED,
     State.STOPPED,
@@ -61,6 +64,14 @@ def instance_row(
         "subscribed": feed.get("subscribed"),
         "children": rows,
     }
+
+
+def need_of(body: Mapping[str, Any]) -> Need:
+    """What a child that is not ready waits for, as far as it changes its state."""
+    session = body.get("broker_session")
+    if isinstance(session, Mapping) and session.get("state") == "refused":
+        return Need.LOGIN
+    return Need.OPEN_MARKET if body.get("market_open") is False else Need.OTHER
 
 
 def _feed_state(body: Mapping[str, Any]) -> str | None:

@@ -68,6 +68,7 @@ def _spec(home: Path, broker: str, port: int, seed: int, universe: str, hours: s
         ports=(claim,),
         after=(),
         log_path=home / "db" / "sim" / "log" / f"sim.{broker}.log",
+        lock_path=home / "db" / "sim" / "run" / f"sim.{broker}.{port}.lock",
         cwd=home,
     )
 

@@ -31,6 +31,7 @@ def spec(folder: Path, code: str) -> ChildSpec:
         ports=(),
         after=(),
         log_path=folder / "t.api.log",
+        lock_path=folder / "t.api.lock",
         cwd=folder,
     )
 
@@ -63,7 +64,7 @@ def test_an_identity_is_not_a_pid(tmp_path: Path) -> None:
     try:
         identity = handle.identity
         assert identity.process() is not None
-        assert dataclasses.replace(identity, create_time=identity.create_time - 5).process() is None
+        assert dataclasses.replace(identity, birth=identity.birth + "0").process() is None
         assert dataclasses.replace(identity, nonce="other").process() is None
     finally:
         handle.kill()

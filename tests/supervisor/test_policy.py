@@ -14,6 +14,7 @@ from supervisor.policy import (
     Exited,
     Kill,
     Missed,
+    Need,
     Probed,
     Rules,
     Spawn,
@@ -155,20 +156,70 @@ def test_a_process_that_waits_for_a_login_is_left_alone() -> None:
     assert next_wake(child, RULES) is None
 
 
-def test_a_ready_process_that_goes_mute_is_killed() -> None:
-    mute = [(10.0 + i, Missed("timed out")) for i in range(RULES.missed_probes)]
-    child, effects = play((0, Start()), (0, Spawned(7)), (1, Probed(True)), *mute)
-    assert [type(e) for e in effects] == [Spawn, Kill]
-    assert child.state is State.DEGRADED
+READY = ((0, Start()), (0, Spawned(7)), (10, Probed(True)))
 
 
-def test_one_answer_forgives_missed_probes() -> None:
-    mute = [(10.0 + i, Missed("timed out")) for i in range(RULES.missed_probes - 1)]
-    child, effects = play(
-        (0, Start()), (0, Spawned(7)), (1, Probed(True)), *mute, (20, Probed(True)), (21, Missed("x"))
+def test_a_ready_process_that_goes_mute_is_wedged_then_killed() -> None:
+    child, effects = play(*READY, (13, Missed("timed out")), (16, Missed("timed out")))
+    assert (child.state, effects) == (State.WEDGED, [Spawn()])
+    at = next_wake(child, RULES)
+    assert at == 10 + RULES.wedged_most_s
+    child, effects = step(child, Tick(), at, RULES)
+    assert [type(e) for e in effects] == [Kill]
+    assert child.state is State.WEDGED
+
+
+def test_one_missed_probe_or_a_short_silence_is_not_a_hang() -> None:
+    assert play(*READY, (40, Missed("x")))[0].state is State.READY
+    assert play(*READY, (10.1, Missed("x")), (10.2, Missed("x")), (10.3, Missed("x")))[0].state is State.READY
+
+
+def test_a_wedged_process_that_answers_again_is_forgiven() -> None:
+    child, effects = play(*READY, (13, Missed("x")), (16, Missed("x")), (17, Probed(True)), (18, Missed("x")))
+    assert (child.state, child.missed, effects) == (State.READY, 1, [Spawn()])
+
+
+def test_a_kill_that_changed_nothing_is_repeated_later_not_at_once() -> None:
+    mute = [(13.0 + i, Missed("x")) for i in range(30)]
+    _, effects = play(*READY, *mute)
+    assert [type(e) for e in effects] == [Spawn, Kill, Kill]
+
+
+def test_a_mute_process_that_answered_while_starting_is_killed() -> None:
+    _, effects = play(
+        (0, Start()), (0, Spawned(7)), (1, Probed(False, "instruments")), (5, Missed("x")), (13, Missed("x"))
     )
-    assert effects == [Spawn()]
-    assert child.missed == 1
+    assert [type(e) for e in effects] == [Spawn, Kill]
+
+
+@pytest.mark.parametrize(
+    ("need", "state"),
+    [(Need.LOGIN, State.LOGIN_NEEDED), (Need.OPEN_MARKET, State.CLOSED), (Need.OTHER, State.DEGRADED)],
+)
+def test_what_it_waits_for_decides_its_state(need: Need, state: State) -> None:
+    child, effects = play(*READY, (20, Probed(False, "why", need)), (9999, Tick()))
+    assert (child.state, child.reason, effects) == (state, "why", [Spawn()])
+    assert step(child, Probed(True), 10000, RULES)[0].state is State.READY
+
+
+def test_restarts_of_children_that_died_together_are_spread() -> None:
+    waits = {luck: play((0, Start()), (1, Exited(1, luck)))[0].wake_at for luck in (0.0, 1.0)}
+    assert waits == {0.0: 1.25, 1.0: 1 + 0.25 * (1 + RULES.jitter)}
+
+
+@pytest.mark.parametrize("life_s", [0.0, 3.0])
+def test_a_crash_loop_ends_within_the_window(life_s: float) -> None:
+    child, now, spawns = Child(), 0.0, 1
+    child, _ = step(child, Start(), now, RULES)
+    while child.state is not State.FAILED:
+        now += life_s
+        child, _ = step(child, Exited(1, 1.0), now, RULES)
+        if child.state is State.BACKOFF:
+            now = child.wake_at or now
+            child, effects = step(child, Tick(), now, RULES)
+            spawns += len(effects)
+    assert now <= RULES.window_s
+    assert spawns == RULES.window_deaths + 1
 
 
 def test_an_adopted_process_needs_no_spawn() -> None:
@@ -187,8 +238,8 @@ EVENTS = st.one_of(
     st.just(Stop()),
     st.just(Tick()),
     st.builds(Spawned, st.integers(1, 99)),
-    st.builds(Exited, st.sampled_from([0, 1, 2, -9, None])),
-    st.builds(Probed, st.booleans()),
+    st.builds(Exited, st.sampled_from([0, 1, 2, -9, None]), st.floats(0, 1)),
+    st.builds(Probed, st.booleans(), st.just(""), st.sampled_from(Need)),
     st.builds(Missed, st.just("x")),
 )
 
@@ -212,4 +263,4 @@ def test_whatever_happens_a_stopped_child_is_not_started_by_time_or_death(
         running = running or spawned
         if child.state is State.BACKOFF:
             assert child.wake_at is not None
-            assert child.wake_at <= now + RULES.backoff_most_s
+            assert child.wake_at <= now + RULES.backoff_most_s * (1 + RULES.jitter)

@@ -1,0 +1,184 @@
+"""``algo strategy``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from gateway.strategies.words import MODES, PLATFORMS
+from supervisor.client import CommandFailed, ask_api, load_running, message_of
+
+SYMBOL = "EXCHANGE:SYMBOL:QUANTITY[:PRODUCT]"
+
+
+@click.group()
+def strategy() -> None:
+    """Strategies whose alerts (TradingView, Chartink, the SDK) become orders of an instance."""
+
+
+@strategy.command()
+@click.argument("name")
+@click.argument("strategy_name", metavar="STRATEGY")
+@click.option("--mode", type=click.Choice(MODES), default="LONG", show_default=True, help="What it may open.")
+@click.option("--platform", type=click.Choice(PLATFORMS), default="tradingview", show_default=True)
+@click.option("--symbol", "symbols", multiple=True, metavar=SYMBOL, help="May be given many times.")
+@click.option("--start", help="Intraday: first entry, HH:MM IST.")
+@click.option("--end", help="Intraday: last entry.")
+@click.option("--square-off", help="Intraday: every position of it is closed then.")
+@click.option("--quiet", is_flag=True, help="Print the webhook id alone.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_obj
+def create(
+    home: Path,
+    name: str,
+    strategy_name: str,
+    mode: str,
+    platform: str,
+    symbols: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    square_off: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Make a strategy and print where its alerts are posted. The address is its only secret."""
+    times = {"start": start, "end": end, "square_off": square_off}
+    if any(times.values()) and not all(times.values()):
+        raise click.UsageError("an intraday strategy needs --start, --end and --square-off")
+    body = {
+        "name": strategy_name,
+        "mode": mode,
+        "platform": platform,
+        "hours": times if all(times.values()) else None,
+        "symbols": [_symbol(text) for text in symbols],
+    }
+    made = _ask(home, name, "POST", "/internal/strategies", body)
+    if as_json:
+        click.echo(json.dumps(made))
+    elif quiet:
+        click.echo(made["webhook_id"])
+    else:
+        _show(made)
+
+
+@strategy.command(name="list")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_obj
+def list_strategies(home: Path, name: str, as_json: bool) -> None:
+    """Strategies of an instance with their addresses and symbols."""
+    rows = _ask(home, name, "GET", "/internal/strategies")["strategies"]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        _show(row)
+    if not rows:
+        click.echo(f"no strategies; make one: algo strategy create {name} NAME --symbol {SYMBOL}")
+
+
+@strategy.command()
+@click.argument("name")
+@click.argument("strategy_name", metavar="STRATEGY")
+@click.argument("symbol", metavar=SYMBOL)
+@click.pass_obj
+def add(home: Path, name: str, strategy_name: str, symbol: str) -> None:
+    """Let a strategy trade a symbol, or change its quantity and product."""
+    _show(_ask(home, name, "POST", f"{_path(strategy_name)}/symbols", _symbol(symbol)))
+
+
+@strategy.command()
+@click.argument("name")
+@click.argument("strategy_name", metavar="STRATEGY")
+@click.argument("symbol")
+@click.pass_obj
+def remove(home: Path, name: str, strategy_name: str, symbol: str) -> None:
+    """Take a symbol from a strategy. Its positions are left alone."""
+    _show(_ask(home, name, "DELETE", f"{_path(strategy_name)}/symbols/{quote(symbol, safe='')}"))
+
+
+@strategy.command()
+@click.argument("name")
+@click.argument("strategy_name", metavar="STRATEGY")
+@click.pass_obj
+def enable(home: Path, name: str, strategy_name: str) -> None:
+    """Take a strategy's alerts again."""
+    _show(_ask(home, name, "POST", f"{_path(strategy_name)}/switch", {"active": True}))
+
+
+@strategy.command()
+@click.argument("name")
+@click.argument("strategy_name", metavar="STRATEGY")
+@click.pass_obj
+def disable(home: Path, name: str, strategy_name: str) -> None:
+    """Refuse a strategy's alerts, and do not square it off. Its positions are left alone."""
+    _show(_ask(home, name, "POST", f"{_path(strategy_name)}/switch", {"active": False}))
+
+
+@strategy.command()
+@click.argument("name")
+@click.argument("strategy_name", metavar="STRATEGY")
+@click.pass_obj
+def delete(home: Path, name: str, strategy_name: str) -> None:
+    """End a strategy; its address answers 404 from now on. Its positions are left alone."""
+    _ask(home, name, "DELETE", _path(strategy_name))
+    click.echo(f"{name}: strategy {strategy_name} deleted")
+
+
+@strategy.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_obj
+def alerts(home: Path, name: str, as_json: bool) -> None:
+    """What became of the newest alerts and square-offs."""
+    rows = _ask(home, name, "GET", "/internal/alerts")["orders"]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in reversed(rows):
+        click.echo(line_of(row))
+    if not rows:
+        click.echo("no alerts yet")
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """One queued order in one line."""
+    asked, answer = row["request"], row["answer"]
+    what = f"{asked.get('action', '')} {asked.get('quantity', '')} {asked.get('symbol', '')}".strip()
+    if "position_size" in asked:
+        what = f"{asked.get('symbol', '')} to {asked['position_size']}"
+    end = answer.get("orderid") or answer.get("message") or ""
+    return f"{row['id']:>5}  {row['at'][:19]}  {row['state']:<8}  {row['strategy']}: {what or row['kind']}  {end}"
+
+
+def _show(row: dict[str, Any]) -> None:
+    hours = row["hours"]
+    times = f", {hours['start']}-{hours['end']}, square-off {hours['square_off']}" if hours else ""
+    state = "" if row["active"] else ", disabled"
+    click.echo(f"{row['name']} ({row['platform']}, {row['mode']}{times}{state})")
+    click.echo(f"  {row['webhook_url']}")
+    for one in row["symbols"]:
+        click.echo(f"  {one['exchange']}:{one['symbol']} x {one['quantity']} {one['product']}")
+
+
+def _symbol(text: str) -> dict[str, str]:
+    parts = text.split(":")
+    if len(parts) not in (3, 4) or not all(parts):
+        raise click.UsageError(f"'{text}' is not {SYMBOL}, for example NSE:SBIN:5:MIS")
+    return dict(zip(("exchange", "symbol", "quantity", "product"), parts, strict=False))
+
+
+def _path(strategy_name: str) -> str:
+    return f"/internal/strategies/{quote(strategy_name, safe='')}"
+
+
+def _ask(home: Path, name: str, method: str, path: str, body: object = None) -> dict[str, Any]:
+    status, answer = ask_api(load_running(home, name), method, path, body)
+    if status != 200:
+        raise CommandFailed(f"{name}: {message_of(answer, f'HTTP {status}')}")
+    assert isinstance(answer, dict)
+    return answer
