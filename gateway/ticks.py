@@ -45,14 +45,9 @@ class TickCache:
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._stop = False
+        self._listeners: tuple[Callable[[bytes, bytes], None], ...] = ()
         self._thread = threading.Thread(target=self._run, name="ticks", daemon=True)
-        self._listener: Callable[[bytes, bytes], None] | None = None
         self.heard = 0
-
-    def listen(self, listener: Callable[[bytes, bytes], None]) -> None:
-        """Tell one listener every tick heard, as topic and payload, on the cache's own thread: it must not
-        block. Before ``start``."""
-        self._listener = listener
 
     def start(self) -> None:
         self._thread.start()
@@ -62,6 +57,11 @@ class TickCache:
         self._knock()
         if self._thread.is_alive():
             self._thread.join(2.0)
+
+    def listen(self, listener: Callable[[bytes, bytes], None]) -> None:
+        """Tell one more listener every tick heard, as topic and payload, on the cache's own thread: it must
+        not block."""
+        self._listeners = (*self._listeners, listener)
 
     def want(self, keys: Iterable[InstrumentKey]) -> None:
         """Hear these from now on; the least recently wanted ones make room."""
@@ -196,8 +196,15 @@ class TickCache:
             if len(parts) == 2:
                 self._newest[parts[0]] = parts[1]
                 self.heard += 1
-                if self._listener is not None:
-                    self._listener(parts[0], parts[1])
+                self._tell(parts[0], parts[1])
+
+    def _tell(self, topic: bytes, payload: bytes) -> None:
+        for listener in self._listeners:
+            try:
+                listener(topic, payload)
+            except Exception:
+                # one listener's mistake must not make the others, and the quotes, deaf
+                log.exception("a listener of ticks failed")
 
     def _release(self) -> None:
         """Cancel what nobody asked about for a while."""
