@@ -11,12 +11,12 @@ import builtins
 import contextlib
 import logging
 import os
-import queue
 import sqlite3
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -39,17 +39,18 @@ VERSION = 1
 BUSY_MS = 5000
 GROUP = 64
 QUEUE = 10_000
-PUT_TIMEOUT_S = 5.0
+CLOSE_WITHIN_S = 10.0
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 class Database:
-    """One SQLite file of one instance. Reads from any thread; writes go through one writer thread.
+    """One SQLite file of one instance. Reads from any thread; writes share one connection and take turns.
 
-    Writes that wait at the same moment share one transaction (group commit); each runs in its own savepoint,
-    so that one that fails takes nothing with it. ``synchronous=FULL``: a write that returned is on disk.
+    Writes that wait at the same moment share one transaction (group commit): the first of them commits for
+    all, in its own thread, so that a lone write costs no handover. Each runs in its own savepoint, so that
+    one that fails takes nothing with it. ``synchronous=FULL``: a write that returned is on disk.
     """
 
     def __init__(self, path: Path, venue: Venue, *, read_only: bool, lock: IO[bytes] | None) -> None:
@@ -58,12 +59,21 @@ class Database:
         self.read_only = read_only
         self._lock = lock
         self._reader = _engine(path, writing=False)
-        self._queue: queue.Queue[_Job | None] = queue.Queue(QUEUE)
-        self._writer: threading.Thread | None = None
+        self._guard = threading.Lock()
+        self._waiting: deque[_Job] = deque()
+        self._leading = False
         self._closed = False
+        self._writer: Engine | None = None
+        self._connection: Connection | None = None
         if not read_only:
-            self._writer = threading.Thread(target=self._run, name=f"store-{path.stem}", daemon=True)
-            self._writer.start()
+            # our own transaction words, see _commit_group
+            self._writer = _engine(path, writing=True, begin=False)
+            self._connection = self._writer.connect()
+
+    @property
+    def closed(self) -> bool:
+        """True as soon as no new write is taken."""
+        return self._closed
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -71,119 +81,139 @@ class Database:
         try:
             with self._reader.connect() as connection, connection.begin():
                 yield connection
-        except OperationalError as exc:
-            raise StoreError(f"{self.path.name}: {exc.orig}") from exc
+        except (OperationalError, sqlite3.OperationalError) as exc:
+            raise StoreError(f"{self.path.name}: {getattr(exc, 'orig', exc)}") from exc
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` on the writer thread inside a transaction; returns after the durable commit.
+        """Run ``work`` inside a transaction; returns after the durable commit.
 
-        ``work`` must not call ``write`` itself, and must not keep the connection.
+        ``work`` may run in another caller's thread. It must not call ``write`` itself, and must not keep the
+        connection.
 
         Raises:
-            StoreError: Read-only, closed, the queue stayed full for 5 s, or SQLite could not commit
-                (nothing of this write is on disk then).
+            StoreError: Read-only, closed, 10,000 writes are waiting, or SQLite could not commit (nothing of
+                this write is on disk then).
             Exception: Whatever ``work`` raised; its changes are rolled back.
         """
-        result: T = self.submit(work).result()
+        if self.read_only:
+            raise StoreError(f"{self.path.name} is read-only here")
+        job = _Job(work)
+        with self._guard:
+            if self._closed:
+                raise StoreError(f"{self.path.name} is closed")
+            if len(self._waiting) >= QUEUE:
+                raise StoreError(f"{self.path.name}: {QUEUE} writes are waiting; the disk does not keep up")
+            self._waiting.append(job)
+            leads, self._leading = not self._leading, True
+        if not leads:
+            job.turn.acquire()  # let go by a leader: the job is done, or it is this thread's turn to lead
+        if not job.done:
+            self._lead(job)
+        if job.error is not None:
+            raise job.error
+        result: T = job.result
         return result
 
-    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
-        """As ``write``, without waiting: the future is done after the durable commit.
-
-        Writes are committed in the order in which they were handed in, so a later ``write`` that returned
-        means that this one has ended too.
-        """
-        if self.read_only or self._closed:
-            raise StoreError(f"{self.path.name} is {'read-only here' if self.read_only else 'closed'}")
-        job = _Job(work)
-        try:
-            # full: the caller waits (nothing is dropped), then is told
-            self._queue.put(job, timeout=PUT_TIMEOUT_S)
-        except queue.Full as exc:
-            raise StoreError(
-                f"{self.path.name}: {QUEUE} writes are waiting; the disk does not keep up"
-            ) from exc
-        return job.done
-
     def close(self) -> None:
-        """Finish what is queued, then let go of the file. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
+        """Finish what waits, then let go of the file. Safe to call twice."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+        until = time.monotonic() + CLOSE_WITHIN_S
+        while self._leading and time.monotonic() < until:
+            time.sleep(0.002)
+        if self._connection is not None and not self._leading:
+            self._connection.close()
         if self._writer is not None:
-            self._queue.put(None)
-            self._writer.join(timeout=10)
+            self._writer.dispose()
         self._reader.dispose()
         if self._lock is not None:
             self._lock.close()
 
-    def _run(self) -> None:
-        engine = _engine(self.path, writing=True)
-        with engine.connect() as connection:
-            while True:
-                jobs, last = self._take()
-                if jobs:
-                    _commit_group(connection, jobs)
-                if last:
-                    break
-        engine.dispose()
-        while not self._queue.empty():  # a write that slipped in behind close()
-            late = self._queue.get_nowait()
-            if late is not None:
-                late.done.set_exception(StoreError(f"{self.path.name} is closed"))
-
-    def _take(self) -> tuple[list[_Job], bool]:
-        """The next job and those already waiting behind it; True when the writer must end."""
-        jobs: list[_Job] = []
-        job = self._queue.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == GROUP:
-                return jobs, False
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
-                return jobs, False
-        return jobs, True
+    def _lead(self, mine: _Job) -> None:
+        """Commit this job and those waiting behind it, then hand the lead on."""
+        with self._guard:
+            jobs = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+        assert self._connection is not None
+        try:
+            _commit_group(self._connection, jobs)
+        finally:
+            with self._guard:
+                heir = self._waiting[0] if self._waiting else None
+                self._leading = heir is not None
+            for job in jobs:
+                if job is not mine:
+                    job.turn.release()
+            if heir is not None:
+                heir.turn.release()
 
 
 class _Job:
-    __slots__ = ("done", "work")
+    """A write on its way. ``turn`` is let go once: when it is ``done``, or when its thread must lead."""
+
+    __slots__ = ("done", "error", "result", "turn", "work")
 
     def __init__(self, work: Callable[[Connection], Any]) -> None:
         self.work = work
-        self.done: Future[Any] = Future()
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.done = True
+
+
+def raw_of(connection: Connection) -> sqlite3.Connection:
+    """The driver's connection: a tenth of the cost a statement, for the paths orders take."""
+    raw = connection.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
 
 
 def _commit_group(connection: Connection, jobs: list[_Job]) -> None:
-    """One transaction for all; answers only after the commit."""
-    answers: list[tuple[_Job, Any]] = []
+    """One transaction for all; a job is done only after the commit. Never raises an ``Exception``."""
+    raw = raw_of(connection)
     try:
-        with connection.begin():
-            for job in jobs:
-                savepoint = connection.begin_nested()
-                try:
-                    result = job.work(connection)
-                    savepoint.commit()
-                except Exception as exc:  # noqa: BLE001 - handed to the caller, who raises it
-                    savepoint.rollback()
-                    job.done.set_exception(exc)
-                else:
-                    answers.append((job, result))
-    except Exception as exc:  # noqa: BLE001 - the writer thread must live; every caller is told
-        log.error("commit failed: %s", exc)
-        # SQLite keeps the transaction open when COMMIT itself fails
-        raw = connection.connection.dbapi_connection
-        if raw is not None:
-            raw.rollback()
+        raw.execute("BEGIN IMMEDIATE")
         for job in jobs:
-            if not job.done.done():
+            raw.execute("SAVEPOINT one")
+            try:
+                job.result = job.work(connection)
+                raw.execute("RELEASE one")
+            except Exception as exc:  # noqa: BLE001 - handed to the caller, who raises it
+                raw.execute("ROLLBACK TO one")
+                raw.execute("RELEASE one")
+                job.fail(exc)
+        raw.execute("COMMIT")
+        # SQLAlchemy's own idea of a transaction, begun by a work that spoke through it, ends here too
+        connection.commit()
+    except BaseException as exc:
+        log.error("commit failed: %s", exc)
+        _give_up(connection, raw)
+        for job in jobs:
+            if not job.done:
                 failure = StoreError(f"could not commit: {exc}")
                 failure.__cause__ = exc
-                job.done.set_exception(failure)
+                job.fail(failure)
+        if not isinstance(exc, Exception):
+            raise
         return
-    for job, result in answers:
-        job.done.set_result(result)
+    for job in jobs:
+        job.done = True
+
+
+def _give_up(connection: Connection, raw: sqlite3.Connection) -> None:
+    """SQLite keeps the transaction open when COMMIT itself fails."""
+    try:
+        raw.rollback()
+        connection.rollback()
+    except Exception:
+        # the next write must find a writer; its own BEGIN says what is wrong
+        log.exception("rolling back")
 
 
 def open(path: Path, venue: Venue, *, metadata: MetaData = METADATA, read_only: bool = False) -> Database:
@@ -300,8 +330,12 @@ def _lock(path: Path) -> IO[bytes]:
     return handle
 
 
-def _engine(path: Path, *, writing: bool, wal: bool = True) -> Engine:
-    """SQLAlchemy over one file with our own transaction words (the driver's guesses are switched off)."""
+def _engine(path: Path, *, writing: bool, wal: bool = True, begin: bool = True) -> Engine:
+    """SQLAlchemy over one file with our own transaction words (the driver's guesses are switched off).
+
+    Args:
+        begin: False when the caller says BEGIN itself.
+    """
     uri = f"{path.as_uri()}?mode={'rw' if writing else 'ro'}"
 
     def connect() -> sqlite3.Connection:
@@ -333,8 +367,10 @@ def _engine(path: Path, *, writing: bool, wal: bool = True) -> Engine:
         cursor.execute("PRAGMA temp_store=MEMORY")
         cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    if begin:
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine

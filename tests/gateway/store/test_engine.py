@@ -154,6 +154,73 @@ def test_writers_from_many_threads_share_commits_and_one_failure_hurts_only_itse
     database.close()
 
 
+def test_a_write_that_returned_is_committed_however_many_share_the_commit(path):
+    """Seen through another connection at once, and with fewer commits than writes."""
+    database = engine.open(path, Venue.SIM)
+    said: list[str] = []
+    database.write(lambda c: engine.raw_of(c).set_trace_callback(said.append))
+    missing: list[str] = []
+
+    def many(who: int) -> None:
+        with closing(sqlite3.connect(path)) as other:
+            for number in range(40):
+                name = f"n{who}-{number}"
+                database.write(lambda c, name=name: kv.put(c, name, "x"))
+                if other.execute("SELECT 1 FROM kv WHERE name = ?", (name,)).fetchone() is None:
+                    missing.append(name)
+
+    threads = [threading.Thread(target=many, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert missing == []
+    assert count(path) == 320
+    commits = sum(text == "COMMIT" for text in said)
+    assert commits < 320, "eight threads that wait for a disk never shared a commit"
+    database.close()
+
+
+def test_a_work_that_ends_the_transaction_itself_is_told_and_the_next_one_commits(path):
+    """As SQLite does it when the disk is full: the savepoint is gone with the transaction."""
+    database = engine.open(path, Venue.SIM)
+
+    def full(connection: Connection) -> None:
+        kv.put(connection, "lost", "x")
+        engine.raw_of(connection).execute("ROLLBACK")
+        raise ValueError("disk full")
+
+    with pytest.raises(StoreError, match="could not commit"):
+        database.write(full)
+    database.write(lambda c: kv.put(c, "kept", "x"))
+    assert count(path) == 1
+    database.close()
+
+
+def test_closing_waits_for_writes_and_refuses_later_ones(path):
+    database = engine.open(path, Venue.SIM)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        inside.set()
+        assert go_on.wait(5)
+        kv.put(connection, "slow", "x")
+
+    writing = threading.Thread(target=lambda: database.write(slow))
+    writing.start()
+    assert inside.wait(5)
+    closing_down = threading.Thread(target=database.close)
+    closing_down.start()
+    while not database.closed:
+        closing_down.join(0.005)
+    with pytest.raises(StoreError, match="closed"):
+        database.write(lambda c: kv.put(c, "late", "x"))
+    go_on.set()
+    writing.join()
+    closing_down.join()
+    assert count(path) == 1
+
+
 def test_a_commit_that_fails_is_told_to_every_caller(path):
     """The commit itself fails (a deferred foreign key), not the statement."""
     database = engine.open(path, Venue.SIM)
@@ -193,24 +260,30 @@ def test_order_events_cannot_be_changed_or_dropped(path):
 
 
 KILLED = """
-import os, signal, sys, pathlib
+import os, signal, sys, pathlib, threading
 from brokers.model import Venue
 from gateway.store import engine, kv
 database = engine.open(pathlib.Path(sys.argv[1]), Venue.SIM)
-for n in range(1000):
-    database.write(lambda c: kv.put(c, f"n{n}", "x"))
-    os.write(1, b".")
-    if n == 20:
-        os.kill(os.getpid(), signal.SIGKILL)
+def many(who):
+    for n in range(1000):
+        database.write(lambda c: kv.put(c, f"{who}-{n}", "x"))
+        os.write(1, f"{who}-{n} ".encode())
+        if n == 20 and who == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+for who in range(int(sys.argv[2])):
+    threading.Thread(target=many, args=(who,)).start()
 """
 
 
-def test_every_write_that_returned_survives_a_kill(path):
-    seen = subprocess.run([sys.executable, "-c", KILLED, str(path)], capture_output=True, check=False).stdout
-    assert len(seen) == 21
+@pytest.mark.parametrize("threads", [1, 6])
+def test_every_write_that_returned_survives_a_kill(path, threads):
+    command = [sys.executable, "-c", KILLED, str(path), str(threads)]
+    seen = subprocess.run(command, capture_output=True, check=False).stdout.decode()
+    told = set(seen.rpartition(" ")[0].split())
+    assert len(told) >= 21
     database = engine.open(path, Venue.SIM)  # the dead writer's lock is gone with it
     with database.read() as connection:
-        assert len(connection.execute(select(KV)).all()) == 21
+        assert told - set(connection.execute(select(KV.c.name)).scalars()) == set()
     database.close()
 
 
