@@ -21,6 +21,8 @@ COMMANDS = {
     "logs": ("logs", "What the processes wrote, merged by time."),
     "login": ("login", "Log in to the broker."),
     "key": ("key", "API keys: create, list, revoke."),
+    "strategy": ("strategy", "Strategies whose alerts become orders: create, list, alerts …"),
+    "approvals": ("approvals", "Semi-auto mode: orders that wait for your word."),
     "ticks": ("ticks", "Live ticks in the terminal."),
     "panic": ("panic", "Block entries and cancel open orders on every instance; --resume."),
     "instruments": ("instruments", "Refresh an instance's instrument table."),

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from gateway.strategies.words import ORDER_MODES
 from supervisor.client import CommandFailed, ask_api, load_running, message_of
 from supervisor.commands.strategy import line_of
+
+MODES = ("auto", "semi_auto")
 
 
 @click.group()
@@ -61,7 +62,7 @@ def reject(home: Path, name: str, ids: tuple[int, ...]) -> None:
 
 @approvals.command()
 @click.argument("name")
-@click.argument("new_mode", required=False, type=click.Choice(ORDER_MODES), metavar="[auto|semi_auto]")
+@click.argument("new_mode", required=False, type=click.Choice(MODES), metavar="[auto|semi_auto]")
 @click.pass_obj
 def mode(home: Path, name: str, new_mode: str | None) -> None:
     """Show or set the order mode; it outlives restarts."""

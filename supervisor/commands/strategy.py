@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import click
 
-from gateway.strategies.words import MODES, PLATFORMS
 from supervisor.client import CommandFailed, ask_api, load_running, message_of
 
+MODES = ("LONG", "SHORT", "BOTH")
 SYMBOL = "EXCHANGE:SYMBOL:QUANTITY[:PRODUCT]"
 
 
@@ -24,7 +24,7 @@ def strategy() -> None:
 @click.argument("name")
 @click.argument("strategy_name", metavar="STRATEGY")
 @click.option("--mode", type=click.Choice(MODES), default="LONG", show_default=True, help="What it may open.")
-@click.option("--platform", type=click.Choice(PLATFORMS), default="tradingview", show_default=True)
+@click.option("--platform", default="tradingview", show_default=True, help="Who sends; chartink, other, …")
 @click.option("--symbol", "symbols", multiple=True, metavar=SYMBOL, help="May be given many times.")
 @click.option("--start", help="Intraday: first entry, HH:MM IST.")
 @click.option("--end", help="Intraday: last entry.")
@@ -152,7 +152,8 @@ def line_of(row: dict[str, Any]) -> str:
     if "position_size" in asked:
         what = f"{asked.get('symbol', '')} to {asked['position_size']}"
     end = answer.get("orderid") or answer.get("message") or ""
-    return f"{row['id']:>5}  {row['at'][:19]}  {row['state']:<8}  {row['strategy']}: {what or row['kind']}  {end}"
+    order = f"{row['strategy']}: {what or row['kind']}"
+    return f"{row['id']:>5}  {row['at'][:19]}  {row['state']:<8}  {order}  {end}".rstrip()
 
 
 def _show(row: dict[str, Any]) -> None:

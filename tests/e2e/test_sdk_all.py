@@ -1,0 +1,149 @@
+"""Every method of the unmodified SDK against both instances, and its webhook."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients import client_python
+from tests.e2e.fleet import Fleet
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("sdk_all")]
+BOTH = ("kotak", "dhan")
+SCRIPT = Path(__file__).with_name("sdk_all.py")
+LISTED = json.loads(
+    (Path(__file__).parents[1] / "gateway" / "api" / "data" / "openalgo-endpoints.json").read_text()
+)
+METHODS = {row["sdk_method"]: row["path"] for row in LISTED if row.get("sdk_method")}
+FEED = {
+    "connect": True,
+    "disconnect": None,
+    **{f"{verb}_{kind}": True for verb in ("subscribe", "unsubscribe") for kind in ("ltp", "quote", "depth")},
+}
+READ = ("get_ltp", "get_quotes", "get_depth")
+SUCCEED = sorted(set(METHODS) - {"telegram"})
+
+
+def run(fleet: Fleet, name: str) -> dict[str, Any]:
+    webhook = ["strategy", "create", name, "by webhook", "--mode", "BOTH", "--symbol", "NSE:TCS:2", "--quiet"]
+    secret = fleet.ok(*webhook).strip()
+    ports = fleet.ports[name]
+    done = subprocess.run(
+        [
+            *(str(client_python("openalgo")), str(SCRIPT), fleet.url(name), fleet.key(name)),
+            *(str(ports["WEBSOCKET_PORT"]), secret),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    rows = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert rows, f"{name}: {done.stdout[-2000:]}\n{done.stderr[-3000:]}\n{fleet.tails()}"
+    found = json.loads(rows[0].removeprefix("RESULT "))
+    assert isinstance(found, dict)
+    return found | {"secret": secret}
+
+
+@pytest.fixture(scope="module")
+def runs(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    with ThreadPoolExecutor(2) as pool:
+        futures = {name: pool.submit(run, fleet, name) for name in BOTH}
+        return {name: future.result() for name, future in futures.items()}
+
+
+def log_of(fleet: Fleet, name: str) -> Iterator[dict[str, Any]]:
+    path = fleet.home / "db" / "sim" / "log" / f"{name}.api.log"
+    for line in path.read_text().splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)
+
+
+def failures(answer: Any) -> list[Any]:
+    """What in an answer is not success, parts of it included."""
+    if isinstance(answer, dict) and "rows" in answer:
+        return [] if answer["rows"] else [answer]
+    if not isinstance(answer, dict):
+        return [answer]
+    parts = [row for name in ("results", "split_results") for row in answer.get(name, [])]
+    found = [row for row in parts if row.get("status", "success") != "success" or row.get("error")]
+    return found + ([answer] if answer.get("status") != "success" else [])
+
+
+def test_the_list_has_the_sdks_35_endpoints_telegram_and_the_webhook():
+    assert len(SUCCEED) == 36
+    assert "Strategy.strategyorder" in SUCCEED
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_no_method_of_the_sdk_is_forgotten(runs, name):
+    seen = runs[name]
+    assert seen["trouble"] == []
+    called = set(seen["answers"])
+    assert set(seen["methods"]) <= called, set(seen["methods"]) - called
+    assert set(seen["methods"]) == {*METHODS, *FEED, *READ, "interval"}
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("method", [*SUCCEED, "interval"])
+def test_the_method_succeeds(runs, name, method):
+    answers = runs[name]["answers"]
+    assert method in answers, f"never called: {runs[name]['trouble']}"
+    assert failures(answers[method]) == []
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_each_endpoint_was_reached_and_answered_200(runs, fleet, name):
+    served = {row["path"] for row in log_of(fleet, name) if row.get("status") == "200"}
+    wanted = {METHODS[method] for method in SUCCEED if method != "Strategy.strategyorder"}
+    assert len(wanted) == 35
+    assert wanted <= served, wanted - served
+    assert "/strategy/webhook/***" in served
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_telegram_is_a_501_that_says_so(runs, name):
+    answer = runs[name]["answers"]["telegram"]
+    assert (answer["status"], answer["code"]) == ("error", 501)
+    assert "telegram" in answer["message"].lower()
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize(("method", "answer"), list(FEED.items()))
+def test_the_feed_method_answers(runs, name, method, answer):
+    assert runs[name]["answers"][method] == answer
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_feed_was_read(runs, name):
+    answers = runs[name]["answers"]
+    assert answers["get_ltp"]["ltp"]["NSE"]["SBIN"]["ltp"] > 0
+    assert answers["get_quotes"]["quote"]["NSE"]["SBIN"]["ltp"] > 0
+    assert float(answers["get_depth"]["depth"]["NSE"]["SBIN"]["buyBook"]["1"]["price"]) > 0
+    assert runs[name]["ticks"] >= 3
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_strategy_classs_order_shows_in_the_book(runs, name):
+    [order] = runs[name]["answers"]["webhook_orders"]
+    told = (order["symbol"], order["action"], order["quantity"], order["product"], order["strategy"])
+    assert told == ("TCS", "BUY", 2, "MIS", "by webhook")
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_webhooks_secret_is_in_no_log(runs, fleet, name):
+    folder = fleet.home / "db" / "sim" / "log"
+    assert runs[name]["secret"]
+    assert [p.name for p in folder.glob("*.log") if runs[name]["secret"] in p.read_text()] == []
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_analyze_mode_is_switched_and_switched_back(runs, name):
+    answers = runs[name]["answers"]
+    modes = [answers[n]["data"]["mode"] for n in ("analyzerstatus", "analyzerstatus on", "analyzertoggle")]
+    assert modes == ["live", "analyze", "live"]
