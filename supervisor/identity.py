@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -104,13 +105,11 @@ def tree(nonce: str) -> Iterator[int]:
 
 
 def kill_tree(nonce: str) -> list[int]:
-    """End what a dead child left behind. Returns whom it signalled."""
+    """Tell what a dead child left behind to end. Returns whom it signalled; they may take a moment."""
     ended = []
     for pid in tree(nonce):
         if pid != os.getpid():
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
                 ended.append(pid)
-            except (ProcessLookupError, PermissionError):
-                continue
     return ended

@@ -203,6 +203,7 @@ class Supervisor:
 
     async def stop(self, keys: list[str]) -> None:
         """Dependants first, each level together."""
+        nonces = [slot.handle.identity.nonce for k in keys if (slot := self._slots[k]).handle is not None]
         while left := [k for k in keys if self._slots[k].child.state is not State.STOPPED]:
             needed = {a for k in left for a in self._slots[k].spec.after}
             for key in left:
@@ -211,6 +212,9 @@ class Supervisor:
             if any(self._slots[k].child.state is not State.STOPPED for k in left if k not in needed):
                 self._changed.clear()
                 await self._changed.wait()
+        deadline = time.monotonic() + self._rules.stop_deadline_s
+        while any(any(kill_tree(n)) for n in nonces) and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
 
     def _keys_of(self, name: str) -> list[str]:
         specs = plan.children([self._instances[name]], self._options)
