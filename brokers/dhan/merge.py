@@ -6,6 +6,7 @@ Source: Dhan API v2, Live Market Feed; what day close and the index packets mean
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from brokers.dhan import wire
 from brokers.dhan.market import IST_OFFSET_S
@@ -13,6 +14,7 @@ from brokers.model import INDEX_EXCHANGES, Instrument, Mode, Tick
 
 _YEAR_2000 = 946_684_800
 _DAY_S = 86_400
+_NO_QUOTE = (None,) * 8
 
 
 def trade_time_ms(raw: int) -> int | None:
@@ -37,6 +39,8 @@ class State:
         "_ask_quantity",
         "_bid",
         "_bid_quantity",
+        "_day_from_ns",
+        "_day_to_ns",
         "_depth_raw",
         "_is_index",
         "_ltp",
@@ -45,7 +49,6 @@ class State:
         "_oi_high",
         "_oi_low",
         "_prev_close",
-        "_prev_day",
         "_prev_sure",
         "_quote",
         "_trade_ms",
@@ -61,7 +64,7 @@ class State:
         self._ltp: float | None = None
         self._trade_ms: int | None = None
         self._prev_close: float | None = None
-        self._prev_day = 0
+        self._day_from_ns = self._day_to_ns = 0
         self._prev_sure = False
         self._forget_richer()
 
@@ -92,24 +95,26 @@ class State:
         Returns:
             None while no last price is known, and for packets that carry nothing.
         """
-        day = (received_ns // 1_000_000_000 + IST_OFFSET_S) // _DAY_S
-        if session_open and day != self._prev_day:
+        if session_open and not self._day_from_ns <= received_ns < self._day_to_ns:
             # a socket that lives over midnight must not show the day before yesterday's close
-            self._prev_close, self._prev_sure, self._prev_day = None, False, day
-        if isinstance(packet, wire.Ticker):
-            self._price(packet.ltp, packet.ltt_raw)
-        elif isinstance(packet, wire.QuotePacket):
-            self._take_quote(packet, session_open)
-            self._mode = max(self._mode, Mode.QUOTE)
-        elif isinstance(packet, wire.FullPacket):
+            self._prev_close, self._prev_sure = None, False
+            self._set_day(received_ns)
+        if isinstance(packet, wire.FullPacket):
             self._take_quote(packet, session_open)
             self._oi, self._oi_high, self._oi_low = packet.oi, packet.oi_day_high, packet.oi_day_low
             self._take_depth(packet.depth_raw)
+        elif isinstance(packet, wire.Ticker):
+            self._price(packet.ltp, packet.ltt_raw)
+        elif isinstance(packet, wire.QuotePacket):
+            self._take_quote(packet, session_open)
+            if self._mode is Mode.LTP:
+                self._mode = Mode.QUOTE
         elif isinstance(packet, wire.OpenInterest):
             self._oi = packet.oi
         elif isinstance(packet, wire.PrevClose):
             if packet.prev_close and _finite(packet.prev_close):
-                self._prev_close, self._prev_sure, self._prev_day = packet.prev_close, True, day
+                self._prev_close, self._prev_sure = packet.prev_close, True
+                self._set_day(received_ns)
         elif isinstance(packet, wire.V1Depth):
             self._price(packet.ltp, 0)
             self._take_depth(packet.depth_raw)
@@ -117,15 +122,21 @@ class State:
             return None
         return self._tick(received_ns)
 
+    def _set_day(self, at_ns: int) -> None:
+        """The IST day for which the previous close is known."""
+        day = (at_ns // 1_000_000_000 + IST_OFFSET_S) // _DAY_S
+        self._day_from_ns = (day * _DAY_S - IST_OFFSET_S) * 1_000_000_000
+        self._day_to_ns = self._day_from_ns + _DAY_S * 1_000_000_000
+
     def _price(self, ltp: float, ltt_raw: int) -> None:
-        if _finite(ltp):
+        if ltp - ltp == 0.0:
             self._ltp = ltp
             self._trade_ms = trade_time_ms(ltt_raw) or self._trade_ms
 
     def _take_quote(self, packet: wire.QuotePacket | wire.FullPacket, session_open: bool) -> None:
         self._price(packet.ltp, packet.ltt_raw)
         prices = packet.atp + packet.day_open + packet.day_close + packet.day_high + packet.day_low
-        if not _finite(prices):
+        if prices - prices != 0.0:
             return  # one broken price: the numbers known before stay
         self._quote = packet
         if session_open and not self._prev_sure and packet.day_close:
@@ -133,30 +144,42 @@ class State:
 
     def _take_depth(self, raw: bytes) -> None:
         self._depth_raw = raw
-        self._mode = max(self._mode, Mode.DEPTH)
+        self._mode = Mode.DEPTH
         bid_quantity, ask_quantity, _, _, bid, ask = wire.top5(raw)
-        has_bid, has_ask = bool(bid or bid_quantity), bool(ask or ask_quantity)
-        self._bid, self._bid_quantity = (bid, bid_quantity) if has_bid else (None, None)
-        self._ask, self._ask_quantity = (ask, ask_quantity) if has_ask else (None, None)
+        if bid or bid_quantity:
+            self._bid, self._bid_quantity = bid, bid_quantity
+        else:
+            self._bid = self._bid_quantity = None
+        if ask or ask_quantity:
+            self._ask, self._ask_quantity = ask, ask_quantity
+        else:
+            self._ask = self._ask_quantity = None
 
     def _tick(self, received_ns: int) -> Tick | None:
         if self._ltp is None:
             return None
         quote, raw = self._quote, self._depth_raw
+        depth = partial(wire.depth5, raw) if raw is not None else None
+        if quote is None:
+            eight: tuple[Any, ...] = _NO_QUOTE
+        else:
+            eight = (
+                quote.ltq,
+                quote.atp,
+                quote.volume,
+                quote.total_buy_qty,
+                quote.total_sell_qty,
+                quote.day_open,
+                quote.day_high,
+                quote.day_low,
+            )
         return Tick(
             self.instrument.key,
             self._mode,
             received_ns,
             self._ltp,
             self._trade_ms,
-            quote.ltq if quote else None,
-            quote.atp if quote else None,
-            quote.volume if quote else None,
-            quote.total_buy_qty if quote else None,
-            quote.total_sell_qty if quote else None,
-            quote.day_open if quote else None,
-            quote.day_high if quote else None,
-            quote.day_low if quote else None,
+            *eight,
             self._prev_close,
             self._oi,
             self._oi_high,
@@ -165,5 +188,5 @@ class State:
             self._ask,
             self._bid_quantity,
             self._ask_quantity,
-            partial(wire.depth5, raw) if raw is not None else None,
+            depth,
         )
