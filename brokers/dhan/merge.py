@@ -6,7 +6,6 @@ Source: Dhan API v2, Live Market Feed; what day close and the index packets mean
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from brokers.dhan import wire
 from brokers.dhan.market import IST_OFFSET_S
@@ -14,7 +13,6 @@ from brokers.model import INDEX_EXCHANGES, Instrument, Mode, Tick
 
 _YEAR_2000 = 946_684_800
 _DAY_S = 86_400
-_NO_QUOTE = (None,) * 8
 
 
 def trade_time_ms(raw: int) -> int | None:
@@ -160,26 +158,20 @@ class State:
             return None
         quote, raw = self._quote, self._depth_raw
         depth = partial(wire.depth5, raw) if raw is not None else None
-        if quote is None:
-            eight: tuple[Any, ...] = _NO_QUOTE
-        else:
-            eight = (
-                quote.ltq,
-                quote.atp,
-                quote.volume,
-                quote.total_buy_qty,
-                quote.total_sell_qty,
-                quote.day_open,
-                quote.day_high,
-                quote.day_low,
-            )
         return Tick(
             self.instrument.key,
             self._mode,
             received_ns,
             self._ltp,
             self._trade_ms,
-            *eight,
+            quote.ltq if quote else None,
+            quote.atp if quote else None,
+            quote.volume if quote else None,
+            quote.total_buy_qty if quote else None,
+            quote.total_sell_qty if quote else None,
+            quote.day_open if quote else None,
+            quote.day_high if quote else None,
+            quote.day_low if quote else None,
             self._prev_close,
             self._oi,
             self._oi_high,
