@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from brokers.calendar import AlwaysOpen, Calendar
 from brokers.clock import Clock
 from brokers.model import (
     Candle,
+    Depth,
     FeedCounters,
     FeedState,
     Funds,
@@ -77,6 +78,7 @@ class Capabilities:
         quote_batch: Largest number of instruments of one quote call.
         margin_batch: Largest number of orders of one margin call; 1 where orders are summed one by one.
         tag_length: Characters of an order's tag the broker keeps.
+        book_levels: Books deeper than five levels the feed serves (``DeepFeed``): levels -> exchanges.
         native_gtt: The broker keeps and triggers GTT orders itself (``Broker.gtt`` works).
     """
 
@@ -89,6 +91,7 @@ class Capabilities:
     modifications_per_order: int | None = None
     margin_batch: int = 1
     native_gtt: bool = False
+    book_levels: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +343,13 @@ class FeedSink(Protocol):
 
     def on_order(self, update: OrderUpdate) -> None: ...
 
+    def on_book(
+        self, key: InstrumentKey, levels: int, book: Callable[[], Depth] | None, received_ns: int
+    ) -> None:
+        """A book deeper than five levels, undecoded; only after ``DeepFeed.want_levels``. ``None``: it is no
+        longer kept up to date."""
+        ...
+
     def on_state(self, state: FeedState, reason: str) -> None: ...
 
     def on_bad_frame(self, frame: bytes, reason: str) -> None: ...
@@ -367,6 +377,19 @@ class Feed(Protocol):
 
     def want(self, instrument: Instrument, mode: Mode | None) -> None:
         """Set the mode wanted for one instrument; ``None`` drops it. Idempotent; sent batched."""
+        ...
+
+
+@runtime_checkable
+class DeepFeed(Protocol):
+    """A feed that also carries books deeper than five levels (``Capabilities.book_levels``)."""
+
+    def want_levels(self, instrument: Instrument, levels: int) -> str:
+        """Set the depth of an instrument's book (one of ``book_levels``, 0 for none). Idempotent.
+
+        Returns:
+            Why it will not be carried, empty when it will.
+        """
         ...
 
 

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from brokers.contract import AsyncSessionSource, BrokerContext, BrokerSession, FeedSink
 from brokers.dhan import mapping, wire
 from brokers.dhan.auth import DhanAuth
+from brokers.dhan.depth import Books, BookSocket
 from brokers.dhan.feedstate import ORDER_UPDATES, Reports, Sessions
 from brokers.dhan.merge import State
 from brokers.errors import BrokerError, LoginRequired, SettingsError, WireError
@@ -84,6 +85,7 @@ class DhanFeed:
         self._reports = Reports(sink)
         self._hours: dict[str, tuple[int, bool]] = {}
         self._homes: dict[Key, MarketSocket] = {}
+        self._books = Books(self)
         self._tasks: asyncio.TaskGroup | None = None
         self._sockets = [MarketSocket(self, "market 1", per_socket)]
 
@@ -94,6 +96,8 @@ class DhanFeed:
                 tasks.create_task(self._keep(OrderSocket(self)))
                 for socket in self._sockets:
                     tasks.create_task(self._keep(socket))
+                for books in self._books.sockets:
+                    tasks.create_task(self._keep(books))
         finally:
             self._tasks = None
 
@@ -122,6 +126,13 @@ class DhanFeed:
             state.want(mode)
         home.put(key, instrument, mode)
 
+    def want_levels(self, instrument: Instrument, levels: int) -> str:
+        """See ``contract.DeepFeed``. Over the limit the five levels of the live feed go on."""
+        refusal, new = self._books.want(instrument, levels)
+        if new is not None and self._tasks is not None:
+            self._tasks.create_task(self._keep(new))
+        return refusal
+
     def _room(self, instrument: Instrument) -> MarketSocket | None:
         for socket in self._sockets:
             if len(socket.wanted) < socket.capacity:
@@ -133,7 +144,7 @@ class DhanFeed:
                 self._tasks.create_task(self._keep(socket))
             return socket
         most = sum(socket.capacity for socket in self._sockets)
-        self.sink.on_refused(instrument.key, f"Dhan's feed is full: {most} instruments on {SOCKETS} sockets")
+        self.sink.on_refused(instrument.key, f"Symbol count exceeds maximum ({most}) for dhan")
         return None
 
     def spread(self, socket: MarketSocket) -> None:
@@ -160,7 +171,7 @@ class DhanFeed:
     def report(self, name: str, state: FeedState, reason: str) -> None:
         self._reports.put(name, state, reason)
 
-    async def _keep(self, handler: MarketSocket | OrderSocket) -> None:
+    async def _keep(self, handler: MarketSocket | OrderSocket | BookSocket) -> None:
         await run_socket(
             handler,
             session=partial(self._session_for, handler),
@@ -170,7 +181,9 @@ class DhanFeed:
             rules=self._rules,
         )
 
-    async def _session_for(self, handler: MarketSocket | OrderSocket, failed: int) -> BrokerSession:
+    async def _session_for(
+        self, handler: MarketSocket | OrderSocket | BookSocket, failed: int
+    ) -> BrokerSession:
         """Newest session for a socket. Dhan mostly answers a bad token by cutting the socket without a word,
         so a drop before any frame is cleared up with a profile call."""
         dropped, handler.dropped = handler.dropped, None

@@ -7,6 +7,7 @@ from brokers.errors import LoginRequired
 from brokers.model import FeedState
 
 ORDER_UPDATES = "order updates"
+MARKET = "market"
 _WORST_FIRST = (
     FeedState.STOPPED,
     FeedState.LOGIN_NEEDED,
@@ -61,7 +62,7 @@ class Reports:
 
     def put(self, name: str, state: FeedState, reason: str) -> None:
         self._known[name] = (state, reason)
-        market = [s for n, (s, _) in self._known.items() if n != ORDER_UPDATES]
+        market = [s for n, (s, _) in self._known.items() if n.startswith(MARKET)]
         worst = min(market, key=_WORST_FIRST.index) if market else FeedState.CONNECTING
         troubles = [f"{n}: {r or s}" for n, (s, r) in self._known.items() if r or s is not FeedState.LIVE]
         report = (worst, "; ".join(troubles))

@@ -11,7 +11,7 @@ from typing import Protocol
 from brokers.errors import AlgoError, InvalidRequest
 from brokers.model import InstrumentKey, Tick
 from gateway.stream import lookup
-from gateway.stream.hub import Channel, Hub, Want
+from gateway.stream.hub import ASKED, Book, Channel, Hub, Want
 from gateway.stream.protocol import Item
 from gateway.stream.topics import Name
 
@@ -30,12 +30,16 @@ class Holder(Protocol):
 
 
 class Keeper:
-    """Keeps channels alive without listening: the pinned symbols, the account's positions, the ZeroMQ bus."""
+    """Keeps channels alive without listening: the pinned symbols, the account's positions, the ZeroMQ bus.
+
+    ``priority``: as ``hub.POSITIONS``; over the limit the higher one keeps its slots.
+    """
 
     listens = False
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, priority: int = ASKED) -> None:
         self.name = name
+        self.priority = priority
 
     def push(self, channel: Channel[Holder], frame: bytes) -> None:
         """Never called: a keeper does not listen."""
@@ -125,9 +129,32 @@ class Fanout:
                 for listener in listeners:
                     listener.push(channel, frame)
 
+    def publish_book(self, key: InstrumentKey, levels: int, book: Book | None, received_ns: int) -> None:
+        """A book deeper than five levels to those who asked for one; None when it stopped moving."""
+        for channel, tick in self.hub.take_book(key, levels, book, received_ns):
+            self._send(channel, tick)
+
+    def _send(self, channel: Channel[Holder], tick: Tick) -> None:
+        on_bus = self._bus is not None and self._bus.carries(channel)
+        if not channel.listeners and not on_bus:
+            return
+        try:
+            payload = channel.coder.payload(tick, channel.seq)
+        except (ValueError, OverflowError):
+            self.counts.bad_ticks += 1
+            return
+        self.counts.encoded += 1
+        if on_bus and self._bus is not None:
+            self._bus.send(channel.topic, payload)
+        if channel.listeners:
+            frame = channel.coder.frame(payload)
+            self.counts.frames += len(channel.listeners)
+            for listener in channel.listeners:
+                listener.push(channel, frame)
+
     def show_newest(self, holder: Holder, channel: Channel[Holder]) -> None:
         """What is already known, to a consumer that has just joined (under the channel's present number)."""
-        tick = channel.entry.newest(channel.name.mode)
+        tick = channel.newest()
         if tick is None:
             return
         # known from a richer channel of the same instrument: the first value of this one
@@ -195,4 +222,7 @@ class Fanout:
         except (InvalidRequest, ValueError) as exc:
             return Outcome(item, None, str(exc))
         self.carry_out(joined.wants)
+        for channel in joined.parked:
+            for other in list(channel.holders):
+                other.refused(channel, channel.entry.refused)
         return Outcome(item, joined.channel, new=joined.new)

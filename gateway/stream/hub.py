@@ -5,22 +5,31 @@ channel is (exchange, symbol as shown, mode); the channels of one instrument tog
 wanted upstream: the highest. Every change of that comes back as a ``Want`` for the caller to carry out.
 
 Rules: a consumer holds a channel once, however often it subscribes; an instrument nobody holds is not wanted;
-a tick serves every channel of its instrument whose mode is not above the tick's own.
+a tick serves every channel of its instrument whose mode is not above the tick's own; a deep book serves the
+channels that asked for one, and while it lives five-level ticks do not.
+
+Over the limit a consumer of higher priority (positions, then working orders, then everybody in the order
+asked) takes the slot of the instrument asked for last among those of lowest priority. That one is *parked*:
+its channels stay, refused with the reason, and get a slot back when one is free.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 from brokers.errors import InvalidRequest
-from brokers.model import INDEX_EXCHANGES, Instrument, InstrumentKey, Mode, Tick
+from brokers.model import INDEX_EXCHANGES, Depth, Instrument, InstrumentKey, Mode, Tick
 from gateway.stream.encode import Coder
-from gateway.stream.topics import Name, topic
+from gateway.stream.topics import DEPTH_LEVELS, Name, split_levels, topic
 
 NO_DATA_AFTER_S = 15.0
+POSITIONS, WORKING_ORDERS, ASKED = 2, 1, 0
+"""Priorities of consumers: whose instruments give way last."""
+Book = Callable[[], Depth]
 
 
 class State(StrEnum):
@@ -28,6 +37,7 @@ class State(StrEnum):
 
     PENDING = "pending"
     LIVE = "live"
+    STALE = "stale"
     NO_DATA = "no_data"
     REFUSED = "refused"
 
@@ -45,10 +55,29 @@ class Consumer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """The mode wanted upstream for one instrument from now on; None drops it."""
+    """The mode wanted upstream for one instrument from now on; None drops it. ``levels``: a deeper book than
+    five levels is wanted too."""
 
     instrument: Instrument
     mode: Mode | None
+    levels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a channel's state depends on besides its ticks.
+
+    Attributes:
+        feed_reason: Why the broker feed is not up, empty when it is.
+        is_open: Whether an exchange is in session.
+        stale_after_s: Age of the newest tick, in session, from which a channel is stale.
+    """
+
+    now_s: float
+    now_ns: int
+    feed_reason: str
+    is_open: Callable[[str], bool]
+    stale_after_s: float
 
 
 C = TypeVar("C", bound=Consumer)
@@ -69,6 +98,7 @@ class Channel(Generic[C]):
         "coder",
         "entry",
         "holders",
+        "levels",
         "listeners",
         "live",
         "name",
@@ -76,16 +106,20 @@ class Channel(Generic[C]):
         "seq",
         "since_s",
         "topic",
+        "was_live",
     )
 
     def __init__(self, name: Name, entry: Entry[C], broker: str, now_s: float) -> None:
         self.name = name
+        asked = split_levels(name.symbol)[1] if name.mode is Mode.DEPTH else None
+        self.levels = max(DEPTH_LEVELS, asked or 0)
         self.broker = broker
         self.entry = entry
         self.topic = topic(name).encode()
         self.coder = Coder(name, entry.instrument, broker)
         self.seq = 0
         self.live = False
+        self.was_live = False
         self.since_s = now_s
         self.holders: dict[C, None] = {}
         self.listeners: list[C] = []
@@ -97,7 +131,38 @@ class Channel(Generic[C]):
             return State.LIVE
         if self.entry.refused:
             return State.REFUSED
+        if self.was_live:
+            return State.STALE
         return State.PENDING if now_s - self.since_s < no_data_after_s else State.NO_DATA
+
+    def status(self, around: Around) -> tuple[State, str]:
+        """State and, unless it is live or waits, the reason."""
+        state = self.state(around.now_s)
+        if state is State.REFUSED:
+            return state, self.entry.refused
+        if state is State.PENDING:
+            return state, ""
+        if around.feed_reason:
+            return (State.STALE if state is State.LIVE else state), f"broker feed: {around.feed_reason}"
+        is_open = around.is_open(self.entry.instrument.key.exchange)
+        if state is not State.LIVE:
+            return state, "no trade yet" if is_open else "market closed"
+        newest = self.entry.newest(self.name.mode)
+        age_s = 0.0 if newest is None else (around.now_ns - newest.received_ns) / 1e9
+        if is_open and age_s >= around.stale_after_s:
+            return State.STALE, f"no tick for {age_s:.0f} s"
+        return state, ""
+
+    def depth_served(self) -> int:
+        """Levels of the books this channel gets, as an acknowledgement reports them."""
+        return self.levels if self.levels > DEPTH_LEVELS and self.entry.levels else DEPTH_LEVELS
+
+    def newest(self) -> Tick | None:
+        """What a new holder is shown first."""
+        entry = self.entry
+        if self.levels > DEPTH_LEVELS and entry.book is not None:
+            return entry.deep_tick(self.levels)
+        return entry.newest(self.name.mode)
 
 
 class Entry(Generic[C]):
@@ -106,11 +171,35 @@ class Entry(Generic[C]):
     Attributes:
         due: By mode of a tick, the channels it serves.
         last: By mode, the newest tick; what a later subscriber is shown first.
+        levels: Of the deep book asked for upstream, 0 for none; ``too_deep`` says why it is not carried.
+        book: The newest deep book and when it came.
+        order: Grows with every instrument asked for.
+        parked: It has no slot upstream; ``refused`` says why.
     """
 
-    __slots__ = ("channels", "due", "instrument", "last", "most", "refused", "wanted")
+    __slots__ = (
+        "book",
+        "channels",
+        "due",
+        "instrument",
+        "last",
+        "levels",
+        "most",
+        "order",
+        "parked",
+        "refused",
+        "supply",
+        "too_deep",
+        "wanted",
+    )
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, order: int = 0, supply: tuple[int, ...] = ()) -> None:
+        self.order = order
+        self.supply = supply
+        self.levels = 0
+        self.too_deep = ""
+        self.book: tuple[Book, int] | None = None
+        self.parked = False
         self.instrument = instrument
         # an index has no book: its richest tick is a quote, and depth subscribers get it with empty sides
         self.most = Mode.QUOTE if instrument.key.exchange in INDEX_EXCHANGES else Mode.DEPTH
@@ -123,8 +212,31 @@ class Entry(Generic[C]):
     def arrange(self) -> Mode | None:
         """Recompute ``due``; returns the highest mode held."""
         ordered = sorted(self.channels.values(), key=lambda c: c.name.mode)
-        self.due = [tuple(c for c in ordered if min(c.name.mode, self.most) <= mode) for mode in range(4)]
+        # while a deep book lives it alone serves those who asked for one
+        plain = [c for c in ordered if self.book is None or c.levels <= DEPTH_LEVELS]
+        self.due = [tuple(c for c in plain if min(c.name.mode, self.most) <= mode) for mode in range(4)]
         return ordered[-1].name.mode if ordered else None
+
+    def deepest(self) -> int:
+        """The book to ask for: the smallest the broker has that holds every level asked for, 0 for none."""
+        asked = max((c.levels for c in self.channels.values()), default=0)
+        if asked <= DEPTH_LEVELS or not self.supply or self.too_deep:
+            return 0
+        return next((n for n in self.supply if n >= asked), self.supply[-1])
+
+    def priority(self) -> int:
+        """The highest among the holders."""
+        return max((_priority(h) for c in self.channels.values() for h in c.holders), default=ASKED)
+
+    def deep_tick(self, levels: int) -> Tick | None:
+        """The newest tick with the deep book cut to ``levels``; None before the first price."""
+        newest = self.newest(Mode.LTP)
+        if newest is None or self.book is None:
+            return None
+        book, received_ns = self.book
+        values = {name: getattr(newest, name) for name in Tick.__match_args__}
+        values |= {"mode": Mode.DEPTH, "received_ns": received_ns, "depth": partial(_cut, book, levels)}
+        return Tick(**values)
 
     def newest(self, mode: Mode) -> Tick | None:
         """The newest tick rich enough for a channel of ``mode``."""
@@ -132,13 +244,24 @@ class Entry(Generic[C]):
         return max(fit, key=lambda t: t.received_ns, default=None)
 
 
+def _cut(book: Book, levels: int) -> Depth:
+    whole = book()
+    return Depth(whole.bids[:levels], whole.asks[:levels])
+
+
+def _priority(consumer: Any) -> int:
+    return int(getattr(consumer, "priority", ASKED))
+
+
 @dataclass(frozen=True, slots=True)
 class Joined(Generic[C]):
-    """``new`` is False when this consumer held the channel already."""
+    """``new`` is False when this consumer held the channel already. ``parked``: channels that lost their
+    slot to it; ``entry.refused`` tells their holders why."""
 
     channel: Channel[C]
     wants: list[Want]
     new: bool
+    parked: tuple[Channel[C], ...] = ()
 
 
 class Hub(Generic[C]):
@@ -147,10 +270,16 @@ class Hub(Generic[C]):
     Args:
         limit: Most instruments wanted upstream at a time.
         broker: Named in the message of an instrument over the limit, and in every frame.
+        book_levels: Books deeper than five levels the broker's feed has: levels -> exchanges.
     """
 
-    def __init__(self, limit: int, broker: str) -> None:
+    def __init__(
+        self, limit: int, broker: str, book_levels: Mapping[int, frozenset[str]] | None = None
+    ) -> None:
         self._limit = limit
+        self._book_levels = dict(book_levels or {})
+        self._slots = 0
+        self._asked = 0
         self._broker = broker
         self._entries: dict[InstrumentKey, Entry[C]] = {}
         self._held: dict[C, dict[Name, Channel[C]]] = {}
@@ -167,16 +296,30 @@ class Hub(Generic[C]):
         Raises:
             InvalidRequest: The instrument would be one too many. Everything held stays held.
         """
+        wants: list[Want] = []
+        victim: Entry[C] | None = None
         channel = self._by_name.get(name)
         if channel is None:
+            victim = self._victim(_priority(consumer), instrument.key)
             channel = self._open(name, instrument, now_s)
+            if victim is not None:
+                wants.append(self._park(victim, _priority(consumer)))
         new = consumer not in channel.holders
         if new:
             channel.holders[consumer] = None
             if consumer.listens:
                 channel.listeners.append(consumer)
             self._held.setdefault(consumer, {})[name] = channel
-        return Joined(channel, self._settle(channel.entry), new)
+        if channel.entry.parked and _priority(consumer) > ASKED:
+            # somebody of higher priority wants what was pushed out: it gets a slot as a new one would
+            victim = self._victim(_priority(consumer), None)
+            if victim is not None or self._slots < self._limit:
+                if victim is not None:
+                    wants.append(self._park(victim, _priority(consumer)))
+                wants.append(self._unpark(channel.entry))
+        wants += self._settle(channel.entry)
+        parked = () if victim is None else tuple(victim.channels.values())
+        return Joined(channel, wants, new, parked)
 
     def unsubscribe(self, consumer: C, name: Name) -> tuple[Channel[C] | None, list[Want]]:
         """Let go of one channel; None if this consumer did not hold it."""
@@ -209,6 +352,36 @@ class Hub(Generic[C]):
             channel.live = True
         return due
 
+    def take_book(
+        self, key: InstrumentKey, levels: int, book: Book | None, received_ns: int
+    ) -> list[tuple[Channel[C], Tick]]:
+        """A deep book (None: it is no longer kept up to date): the channels it serves, each with its tick."""
+        entry = self._entries.get(key)
+        if entry is None:
+            self.stray_ticks += 1
+            return []
+        was, entry.book = entry.book, None if book is None else (book, received_ns)
+        if (was is None) != (entry.book is None):
+            entry.arrange()
+        if entry.book is None:
+            return []
+        served = []
+        for channel in entry.channels.values():
+            if channel.levels > DEPTH_LEVELS and (tick := entry.deep_tick(channel.levels)) is not None:
+                channel.seq += 1
+                channel.live = True
+                served.append((channel, tick))
+        return served
+
+    def too_deep(self, key: InstrumentKey, reason: str) -> None:
+        """The feed will not carry an instrument's deep book; five levels serve instead. Empty: it will."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.too_deep = reason
+            if reason:
+                entry.levels, entry.book = 0, None
+                entry.arrange()
+
     def refuse(self, key: InstrumentKey, reason: str) -> list[Channel[C]]:
         """The broker will not serve an instrument; returns the channels that wait for it in vain."""
         entry = self._entries.get(key)
@@ -220,9 +393,11 @@ class Hub(Generic[C]):
     def lost(self, now_s: float) -> None:
         """The upstream connection is gone: nothing is live until the next tick, old values are not shown."""
         for entry in self._entries.values():
-            entry.refused = ""
+            if not entry.parked:
+                entry.refused = ""
             entry.last = [None, None, None, None]
             for channel in entry.channels.values():
+                channel.was_live = channel.was_live or channel.live
                 channel.live = False
                 channel.since_s = now_s
 
@@ -234,7 +409,9 @@ class Hub(Generic[C]):
         old, entry.instrument = entry.instrument, instrument
         for channel in entry.channels.values():
             channel.coder = Coder(channel.name, instrument, self._broker)
-        return [Want(old, None), Want(instrument, entry.wanted)]
+        if entry.parked:
+            return []
+        return [Want(old, None), Want(instrument, entry.wanted, entry.levels)]
 
     def held(self, consumer: C) -> list[Channel[C]]:
         return list(self._held.get(consumer, {}).values())
@@ -244,23 +421,23 @@ class Hub(Generic[C]):
 
     def wants(self) -> list[Want]:
         """Everything wanted now: what a new upstream has to be told."""
-        return [Want(e.instrument, e.wanted) for e in self._entries.values()]
+        return [Want(e.instrument, e.wanted, e.levels) for e in self._entries.values() if not e.parked]
 
     def __len__(self) -> int:
         """Instruments wanted upstream."""
-        return len(self._entries)
+        return self._slots
 
     def _open(self, name: Name, instrument: Instrument, now_s: float) -> Channel[C]:
         entry = self._entries.get(instrument.key)
         if entry is None:
-            if len(self._entries) >= self._limit:
-                raise InvalidRequest(
-                    f"Symbol count exceeds maximum ({self._limit}) for {self._broker}", code="SYMBOL_LIMIT"
-                )
-            entry = Entry(instrument)
+            supply = tuple(sorted(n for n, on in self._book_levels.items() if instrument.key.exchange in on))
+            entry = Entry(instrument, self._asked, supply)
         channel: Channel[C] = Channel(name, entry, self._broker, now_s)
         # only now: a name without a topic must leave no trace
-        self._entries[instrument.key] = entry
+        if instrument.key not in self._entries:
+            self._entries[instrument.key] = entry
+            self._asked += 1
+            self._slots += 1
         entry.channels[name] = channel
         self._by_name[name] = channel
         return channel
@@ -274,10 +451,67 @@ class Hub(Generic[C]):
             del channel.entry.channels[channel.name]
 
     def _settle(self, entry: Entry[C]) -> list[Want]:
-        wanted = entry.arrange()
+        wanted, levels = entry.arrange(), entry.deepest()
         if wanted is None:
-            self._entries.pop(entry.instrument.key, None)
-        if wanted is entry.wanted:
+            if self._entries.pop(entry.instrument.key, None) is not None and not entry.parked:
+                self._slots -= 1
+            if entry.parked:
+                return []
+        if entry.parked or (wanted is entry.wanted and levels == entry.levels):
             return []
-        entry.wanted = wanted
-        return [Want(entry.instrument, wanted)]
+        if levels != entry.levels:
+            entry.book = None
+            entry.arrange()
+        entry.wanted, entry.levels = wanted, levels
+        wants = [Want(entry.instrument, wanted, levels)]
+        if wanted is None and (waiting := self._next_parked()) is not None:
+            wants.append(self._unpark(waiting))
+        return wants
+
+    # slots under the limit -----------------------------------------------------------------------------
+
+    @property
+    def over_limit(self) -> str:
+        return f"Symbol count exceeds maximum ({self._limit}) for {self._broker}"
+
+    def _victim(self, priority: int, key: InstrumentKey | None) -> Entry[C] | None:
+        """Who gives way to one more instrument: None when there is room, or it is there already.
+
+        Raises:
+            InvalidRequest: Nobody of lower priority has a slot.
+        """
+        if self._slots < self._limit or key in self._entries:
+            return None
+        lowest = min(
+            (e for e in self._entries.values() if not e.parked),
+            key=lambda e: (e.priority(), -e.order),
+            default=None,
+        )
+        if lowest is not None and lowest.priority() < priority:
+            return lowest
+        if key is None:
+            return None
+        raise InvalidRequest(self.over_limit, code="SYMBOL_LIMIT")
+
+    def _park(self, entry: Entry[C], by: int) -> Want:
+        whose = "an open position" if by == POSITIONS else "a working order"
+        entry.parked, entry.wanted, entry.levels, entry.book = True, None, 0, None
+        entry.refused = f"{self.over_limit}; {whose} needed the slot"
+        entry.last = [None, None, None, None]
+        entry.arrange()
+        for channel in entry.channels.values():
+            channel.live = channel.was_live = False
+        self._slots -= 1
+        return Want(entry.instrument, None)
+
+    def _next_parked(self) -> Entry[C] | None:
+        if self._slots >= self._limit:
+            return None
+        parked = (e for e in self._entries.values() if e.parked)
+        return min(parked, key=lambda e: (-e.priority(), e.order), default=None)
+
+    def _unpark(self, entry: Entry[C]) -> Want:
+        entry.parked, entry.refused = False, ""
+        self._slots += 1
+        entry.wanted, entry.levels = entry.arrange(), entry.deepest()
+        return Want(entry.instrument, entry.wanted, entry.levels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from brokers.errors import AlgoError, InvalidRequest
@@ -20,6 +20,10 @@ class Table(Protocol):
 
     def nearest(self, symbol: str, exchange: str, n: int = 3) -> list[str]: ...
 
+    def by_token(self, broker_exchange: str, token: str) -> Instrument | None: ...
+
+    def rows(self, exchange: str | None = None) -> Iterator[Instrument]: ...
+
     def count(self) -> int: ...
 
 
@@ -27,7 +31,8 @@ Found = tuple[Name, Instrument]
 
 
 def resolve(table: Table, item: Item) -> Found:
-    """The channel an item means: canonical symbol, depth suffix kept.
+    """The channel an item means: canonical symbol, depth suffix kept. A number that is no symbol is the
+    broker's token of that exchange.
 
     Raises:
         InvalidRequest: Unknown or expired; the message names the nearest three symbols.
@@ -36,6 +41,8 @@ def resolve(table: Table, item: Item) -> Found:
         raise InvalidRequest(f"Unknown exchange '{item.exchange}'. Known: {', '.join(Exchange)}")
     base, levels = split_levels(item.symbol)
     instrument = table.by_key(InstrumentKey(item.exchange, base)) or table.find(base, item.exchange)
+    if instrument is None and base.isascii() and base.isdigit():
+        instrument = _by_token(table, item.exchange, base)
     # a symbol of another exchange that only looks alike is not what was asked for
     if instrument is None or instrument.key.exchange != item.exchange:
         raise InvalidRequest(_unknown(table, item.exchange, base), code="SYMBOL_NOT_FOUND")
@@ -43,6 +50,13 @@ def resolve(table: Table, item: Item) -> Found:
         raise InvalidRequest(f"{instrument.key} expired on {instrument.expiry}", code="SYMBOL_NOT_FOUND")
     shown = instrument.key.symbol if levels is None else f"{instrument.key.symbol}:{levels}"
     return Name(item.exchange, shown, item.mode), instrument
+
+
+def _by_token(table: Table, exchange: str, token: str) -> Instrument | None:
+    """A token is unique only inside one of the broker's segments; the rows of an exchange share theirs."""
+    any_row = next(iter(table.rows(exchange)), None)
+    found = table.by_token(any_row.broker_exchange, token) if any_row is not None else None
+    return found if found is not None and found.key.exchange == exchange else None
 
 
 def resolve_all(table: Table | None, items: Iterable[Item]) -> list[Found | AlgoError]:

@@ -15,7 +15,7 @@ from brokers.errors import InvalidRequest
 from brokers.model import Exchange, Mode, Order, OrderStatus, OrderUpdate
 from gateway.store.orderlog import OrderEvent
 from gateway.stream.encode import LABELS, text_frame
-from gateway.stream.topics import DEPTH_LEVELS, pin
+from gateway.stream.topics import DEPTH_LEVELS, pin, split_levels
 
 _decode = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode
@@ -97,23 +97,49 @@ def items(fields: Mapping[str, Any]) -> list[Item]:
         InvalidRequest: Code ``INVALID_PARAMETERS`` or ``INVALID_MODE``; nothing of the message is done.
     """
     mode = mode_of(fields.get("mode", Mode.QUOTE.name))
+    levels = _levels(fields)
     listed = fields.get("symbols", fields.get("instruments"))
     if listed is None and "symbol" in fields:
         listed = [{"symbol": fields["symbol"], "exchange": fields.get("exchange")}]
+    elif listed is None and (token := fields.get("exchange_token", fields.get("token"))) is not None:
+        listed = [{"token": token, "exchange": fields.get("exchange")}]
     if not isinstance(listed, list) or not listed:
         raise InvalidRequest("Give symbols, or symbol and exchange", code="INVALID_PARAMETERS")
-    return [_item(entry, mode) for entry in listed]
+    return [_item(entry, mode, levels) for entry in listed]
 
 
-def _item(entry: object, mode: Mode) -> Item:
+def _levels(fields: Mapping[str, Any]) -> int:
+    """Levels of a depth subscription (``depth``, or its alias ``depth_level``); 5 unless more is asked.
+
+    Raises:
+        InvalidRequest: Code ``INVALID_PARAMETERS``.
+    """
+    value = fields.get("depth", fields.get("depth_level", DEPTH_LEVELS))
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 999:
+        raise InvalidRequest("depth is the number of levels: 5, 20, 50 or 200", code="INVALID_PARAMETERS")
+    return value
+
+
+def _item(entry: object, mode: Mode, levels: int) -> Item:
     if isinstance(entry, str):
         key = pin(entry)
         return Item(key.exchange, key.symbol, mode)
     if isinstance(entry, dict):
         exchange, symbol = entry.get("exchange"), entry.get("symbol")
+        if symbol is None:
+            # the SDK's own spelling of "by broker token"
+            token = entry.get("exchange_token", entry.get("token"))
+            symbol = str(token) if isinstance(token, int) and not isinstance(token, bool) else token
         if isinstance(exchange, str) and isinstance(symbol, str) and exchange.strip() and symbol.strip():
             own = entry.get("mode")
-            return Item(exchange.strip().upper(), symbol.strip(), mode if own is None else mode_of(own))
+            mode = mode if own is None else mode_of(own)
+            levels = _levels(entry) if "depth" in entry or "depth_level" in entry else levels
+            symbol = symbol.strip()
+            if mode is Mode.DEPTH and levels > DEPTH_LEVELS and split_levels(symbol)[1] is None:
+                symbol = f"{symbol}:{levels}"
+            return Item(exchange.strip().upper(), symbol, mode)
     raise InvalidRequest(
         "Each instrument needs a symbol and an exchange; exchanges: " + ", ".join(Exchange),
         code="INVALID_PARAMETERS",
@@ -166,16 +192,28 @@ def authenticated(broker: str, user: str) -> Reply:
     }
 
 
-def item_ok(exchange: str, symbol: str, mode: Mode, broker: str, state: str) -> Reply:
-    """One accepted instrument. ``depth`` is the number of levels really served."""
+def item_ok(
+    exchange: str,
+    symbol: str,
+    mode: Mode,
+    broker: str,
+    state: str,
+    *,
+    depth: int = DEPTH_LEVELS,
+    why: str = "",
+) -> Reply:
+    """One accepted instrument. ``depth`` is the number of levels really served, ``why`` goes with a state
+    that is neither live nor pending."""
+    more = {"message": why} if why else {}
     return {
         "symbol": symbol,
         "exchange": exchange,
         "status": "success",
         "mode": LABELS[mode],
-        "depth": DEPTH_LEVELS,
+        "depth": depth,
         "broker": broker,
         "state": state,
+        **more,
     }
 
 

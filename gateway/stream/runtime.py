@@ -28,7 +28,7 @@ from gateway.stream.badframes import BadFrames
 from gateway.stream.bus import Bus
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout
-from gateway.stream.hub import Hub
+from gateway.stream.hub import ASKED, POSITIONS, WORKING_ORDERS, Hub
 from gateway.stream.orders import OrderChannel
 from gateway.stream.records import Records
 from gateway.stream.relay import OrderRelay
@@ -94,6 +94,8 @@ class FeedProcess:
         self.settings = settings
         self._redactor = redactor
         self._clock = SystemClock()
+        always = settings.venue is Venue.SIM and settings.sim_hours == "always"
+        self.calendar: Calendar = AlwaysOpen() if always else FileCalendar()
         self.records = Records(settings, self._clock)
         self._link = ApiLink(settings)
         self._bad_frames = BadFrames(settings.log_dir / f"{settings.name}.bad-frames.jsonl", self._clock.now)
@@ -103,21 +105,22 @@ class FeedProcess:
             on_order=self._order, on_new_order=self._new_order, bad_frames=self._bad_frames
         )
         self.fanout = Fanout(
-            Hub(settings.stream.max_symbols, settings.broker),
+            Hub(settings.stream.max_symbols, settings.broker, settings.spec.capabilities.book_levels),
             want=self.upstream.want,
             table=self.records.table,
             monotonic=self._clock.monotonic,
         )
         self.upstream.join(self.fanout)
-        names = ("pinned", "account", "zmq")
-        self._standings = {name: Standing(self.fanout, name) for name in names}
-        self._account = Account(self._standings["account"], self._link)
+        keepers = {"pinned": ASKED, "positions": POSITIONS, "orders": WORKING_ORDERS, "zmq": ASKED}
+        self._standings = {name: Standing(self.fanout, name, rank) for name, rank in keepers.items()}
+        self._account = Account(self._standings["positions"], self._standings["orders"], self._link)
         self._topics = Topics(self._standings["zmq"])
         self.bus = Bus(self._topics.heard)
         self.fanout.attach(self.bus)
         self.status = Status(
             settings,
             self._clock,
+            calendar=self.calendar,
             upstream=self.upstream,
             fanout=self.fanout,
             bus=self.bus,
@@ -126,7 +129,8 @@ class FeedProcess:
             database_problem=lambda: self.records.problem,
             bad_frames=lambda: self._bad_frames.count,
         )
-        facts = Facts(settings.broker, settings.name, self.status.adapter_status, self.status.pages())
+        status = self.status
+        facts = Facts(settings.broker, settings.name, status.adapter_status, status.around, status.pages())
         gate = Gate(settings.allowed_hosts, (settings.port, settings.ws_port))
         self.server = StreamServer(
             self.fanout, self.records, gate, facts, self._clock, settings.stream, orders=self.orders
@@ -226,15 +230,13 @@ class FeedProcess:
 
     def _make_feed(self, sink: FeedSink) -> Feed:
         settings = self.settings
-        always = settings.venue is Venue.SIM and settings.sim_hours == "always"
-        calendar: Calendar = AlwaysOpen() if always else FileCalendar()
         context = BrokerContext(
             credentials=settings.credentials,
             endpoints=settings.endpoints,
             options=settings.options,
             clock=self._clock,
             instruments=self.records,
-            calendar=calendar,
+            calendar=self.calendar,
         )
         sessions = Sessions(self._link, self.records.session, self._hide)
         return registry.open_broker(settings.broker).feed(context, sessions, sink)

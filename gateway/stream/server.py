@@ -23,7 +23,7 @@ from gateway.stream import protocol
 from gateway.stream.door import Gate, json_page
 from gateway.stream.encode import LABELS
 from gateway.stream.fanout import Fanout, Holder
-from gateway.stream.hub import Channel
+from gateway.stream.hub import Around, Channel
 from gateway.stream.orders import Follower, OrderChannel
 from gateway.stream.outbox import Connection, Outbox, Turns
 
@@ -99,11 +99,13 @@ Page = Callable[[], tuple[int, Mapping[str, Any]]]
 
 @dataclass(slots=True)
 class Facts:
-    """What replies need to know about the instance. ``adapter_status`` is asked anew each time."""
+    """What replies need to know about the instance. ``adapter_status`` and ``around`` (what a
+    subscription's state depends on) are asked anew each time."""
 
     broker: str
     user: str
     adapter_status: Callable[[], str]
+    around: Callable[[], Around]
     pages: Mapping[str, Page] = field(default_factory=dict)
 
 
@@ -293,15 +295,25 @@ class StreamServer:
         items = protocol.items(fields)
         outcomes = await self._fanout.subscribe(client, items, still=lambda: not client.gone)
         broker, results, joined = self._facts.broker, [], []
-        now_s = self._clock.monotonic()
+        around = self._facts.around()
         for outcome in outcomes:
             channel = outcome.channel
             if channel is None:
                 results.append(protocol.item_failed(outcome.item, outcome.error, broker))
                 continue
             name = channel.name
-            state = channel.state(now_s).value
-            results.append(protocol.item_ok(name.exchange, name.symbol, name.mode, broker, state))
+            state, why = channel.status(around)
+            results.append(
+                protocol.item_ok(
+                    name.exchange,
+                    name.symbol,
+                    name.mode,
+                    broker,
+                    state.value,
+                    depth=channel.depth_served(),
+                    why=why or channel.entry.too_deep,
+                )
+            )
             if outcome.new:
                 joined.append(channel)
         await self._reply(client, fields, protocol.subscribed(results, broker))
@@ -382,17 +394,19 @@ class StreamServer:
         return {"type": "supported_brokers", "status": "success", "brokers": brokers, "count": len(brokers)}
 
     async def _subscriptions(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply:
-        now_s = self._clock.monotonic()
+        around = self._facts.around()
         held = [
             {
                 "symbol": c.name.symbol,
                 "exchange": c.name.exchange,
                 "mode": LABELS[c.name.mode],
-                "state": c.state(now_s).value,
+                "state": state.value,
                 "seq": c.seq,
-                "message": c.entry.refused,
+                "depth": c.depth_served(),
+                "message": why,
             }
             for c in self._fanout.hub.held(client)
+            for state, why in (c.status(around),)
         ]
         return {"type": "subscriptions", "status": "success", "subscriptions": held, "count": len(held)}
 

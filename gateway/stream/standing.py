@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from brokers.errors import AlgoError, BrokerDown
 from brokers.model import Mode
 from gateway.stream.fanout import Fanout, Keeper
+from gateway.stream.hub import ASKED
 from gateway.stream.protocol import Item
 from gateway.stream.topics import Name, pin
 
@@ -29,9 +30,9 @@ class Link(Protocol):
 class Standing:
     """One keeper's wishes."""
 
-    def __init__(self, fanout: Fanout, name: str) -> None:
+    def __init__(self, fanout: Fanout, name: str, priority: int = ASKED) -> None:
         self._fanout = fanout
-        self._keeper = Keeper(name)
+        self._keeper = Keeper(name, priority)
         self._held: set[Item] = set()
         self._waiting: dict[Item, str] = {}
         self._changing = asyncio.Lock()
@@ -89,10 +90,15 @@ def pinned(symbols: Iterable[str]) -> list[Item]:
 
 
 class Account:
-    """Subscribes what the account holds or has working orders in, as the api process sees it."""
+    """Subscribes what the account holds or has working orders in, as the api process sees it.
 
-    def __init__(self, standing: Standing, link: Link, *, every_s: float = 5.0) -> None:
-        self._standing = standing
+    Args:
+        positions, orders: Two keepers, because positions go before working orders where slots are short.
+    """
+
+    def __init__(self, positions: Standing, orders: Standing, link: Link, *, every_s: float = 5.0) -> None:
+        self._positions = positions
+        self._orders = orders
         self._link = link
         self._every_s = every_s
         self._now = asyncio.Event()
@@ -120,8 +126,13 @@ class Account:
         # what is not known is not zero: an answer that is no list changes nothing
         if status != 200 or not isinstance(body, dict) or not isinstance(body.get("keys"), list):
             return
-        items = [Item(str(k["exchange"]), str(k["symbol"]), Mode.QUOTE) for k in body["keys"]]
-        await self._standing.become(items)
+        # an older api process does not tell the two apart
+        await self._positions.become(_items(body.get("positions", body["keys"])))
+        await self._orders.become(_items(body.get("orders", [])))
+
+
+def _items(keys: Any) -> list[Item]:
+    return [Item(str(k["exchange"]), str(k["symbol"]), Mode.QUOTE) for k in keys]
 
 
 class Topics:

@@ -9,11 +9,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from brokers.calendar import Calendar
 from brokers.clock import Clock
 from brokers.model import FeedState
 from gateway.settings import Settings
 from gateway.stream.bus import Bus
 from gateway.stream.fanout import Fanout
+from gateway.stream.hub import Around
 from gateway.stream.relay import OrderRelay
 from gateway.stream.server import Page, StreamServer
 from gateway.stream.standing import Standing
@@ -45,6 +47,7 @@ class Status:
         settings: Settings,
         clock: Clock,
         *,
+        calendar: Calendar,
         upstream: Upstream,
         fanout: Fanout,
         bus: Bus,
@@ -55,6 +58,7 @@ class Status:
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._calendar = calendar
         self._upstream = upstream
         self._fanout = fanout
         self._bus = bus
@@ -77,6 +81,18 @@ class Status:
         state = self._upstream.state
         return "connected" if state in (FeedState.LIVE, FeedState.SILENT) else state.value
 
+    def around(self) -> Around:
+        """What the state of a subscription depends on, now."""
+        upstream, now = self._upstream, self._clock.now()
+        up = upstream.state is FeedState.LIVE
+        return Around(
+            now_s=self._clock.monotonic(),
+            now_ns=self._clock.time_ns(),
+            feed_reason="" if up else upstream.reason or upstream.state.value,
+            is_open=lambda exchange: self._calendar.is_open(exchange, now),
+            stale_after_s=self._settings.stream.stale_after_s,
+        )
+
     def live(self) -> Answer:
         return 200, {"status": "ok", "process": "feed", **self._who()}
 
@@ -93,8 +109,8 @@ class Status:
 
     def status(self) -> Answer:
         _, body = self.ready()
-        now_s = self._clock.monotonic()
-        states = Counter(c.state(now_s).value for c in self._fanout.hub.channels())
+        around = self.around()
+        states = Counter(c.status(around)[0].value for c in self._fanout.hub.channels())
         feed = self._upstream.feed
         return 200, {
             **body,

@@ -8,12 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from brokers.contract import BrokerSession, Feed, FeedSink
+from brokers.contract import BrokerSession, DeepFeed, Feed, FeedSink
 from brokers.errors import BrokerDown, LoginRequired
 from brokers.model import FeedState, InstrumentKey, OrderUpdate, Tick
 from gateway.stream.badframes import BadFrames
 from gateway.stream.fanout import Fanout
-from gateway.stream.hub import Want
+from gateway.stream.hub import Book, Want
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class Upstream:
         self._restart_wait_s = restart_wait_s
         self._fanout: Fanout | None = None
         self._seen: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._deep: set[InstrumentKey] = set()
         self.feed: Feed | None = None
         self.state = FeedState.IDLE
         self.reason = "not started"
@@ -54,8 +55,21 @@ class Upstream:
 
     def want(self, want: Want) -> None:
         """Carry one wish to the feed; a feed made later is told everything at once."""
-        if self.feed is not None:
-            self.feed.want(want.instrument, want.mode)
+        feed, key = self.feed, want.instrument.key
+        if feed is None:
+            return
+        feed.want(want.instrument, want.mode)
+        if not (want.levels or key in self._deep):
+            return
+        if isinstance(feed, DeepFeed):
+            refusal = feed.want_levels(want.instrument, want.levels)
+        else:
+            refusal = "the broker's feed has no deeper book"
+        self._deep.add(key) if want.levels and not refusal else self._deep.discard(key)
+        if refusal:
+            log.warning("%s: %s", key, refusal)
+        if self._fanout is not None:
+            self._fanout.hub.too_deep(key, refusal)
 
     async def run(self, make: Callable[[FeedSink], Feed]) -> None:
         """Keep a feed running until cancelled. One that ends by itself has a bug: log it, make a new one."""
@@ -63,6 +77,7 @@ class Upstream:
         while True:
             try:
                 self.feed = make(self)
+                self._deep.clear()
                 for want in self._hub_wants():
                     self.want(want)
                 await self.feed.run()
@@ -81,6 +96,10 @@ class Upstream:
     def on_tick(self, tick: Tick) -> None:
         if self._fanout is not None:
             self._fanout.publish(tick)
+
+    def on_book(self, key: InstrumentKey, levels: int, book: Book | None, received_ns: int) -> None:
+        if self._fanout is not None:
+            self._fanout.publish_book(key, levels, book, received_ns)
 
     def on_order(self, update: OrderUpdate) -> None:
         self._on_order(update)

@@ -98,7 +98,7 @@ class KotakFeed:
         """Set the mode wanted for one instrument; ``None`` drops it. The one over the limit is refused."""
         if not self._wants.set(instrument, mode):
             self._sink.on_refused(
-                instrument.key, f"Kotak's feed carries {self._wants.limit} instruments; this one is over"
+                instrument.key, f"Symbol count exceeds maximum ({self._wants.limit}) for kotak"
             )
 
     async def run(self) -> None:

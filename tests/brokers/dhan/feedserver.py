@@ -129,6 +129,7 @@ class Sink:
         self.ticks: list[Tick] = []
         self.updates: list[OrderUpdate] = []
         self.states: list[tuple[FeedState, str]] = []
+        self.books: list[tuple[InstrumentKey, int, Any]] = []
         self.bad: list[tuple[bytes, str]] = []
         self.refused: list[tuple[InstrumentKey, str]] = []
 
@@ -137,6 +138,9 @@ class Sink:
 
     def on_order(self, update: OrderUpdate) -> None:
         self.updates.append(update)
+
+    def on_book(self, key: InstrumentKey, levels: int, book: Any, received_ns: int) -> None:
+        self.books.append((key, levels, book() if book else None))
 
     def on_state(self, state: FeedState, reason: str) -> None:
         self.states.append((state, reason))

@@ -233,7 +233,7 @@ async def test_the_pool_opens_sockets_as_needed_and_refuses_only_what_is_over() 
         await until(lambda: sum(len(c.ids()) for c in bench.server.market) == 10)
         assert len(bench.server.market) == 5
         assert [str(key) for key, _ in bench.sink.refused] == ["NSE:S11"]
-        assert "10 instruments on 5 sockets" in bench.sink.refused[0][1]
+        assert bench.sink.refused[0][1] == "Symbol count exceeds maximum (10) for dhan"
         bench.want("NSE:S1", None)
         bench.want("NSE:S11", 1)
         await until(lambda: any("11" in c.ids() for c in bench.server.market))

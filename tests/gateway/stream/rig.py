@@ -40,7 +40,7 @@ from gateway.stream.badframes import BadFrames
 from gateway.stream.bus import Bus
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout
-from gateway.stream.hub import Hub
+from gateway.stream.hub import Around, Hub
 from gateway.stream.orders import OrderChannel
 from gateway.stream.server import Facts, ServerRules, StreamServer
 from gateway.stream.standing import Standing, Topics
@@ -191,6 +191,7 @@ async def running(
     extra: Iterable[Instrument] = (),
     high_water: int = 50_000,
     orders: OrderChannel | None = None,
+    feed: Callable[[FeedSink], Any] | None = None,
 ) -> AsyncIterator[Rig]:
     """Everything but the broker and the api process."""
     clock = SystemClock()
@@ -203,7 +204,10 @@ async def running(
     bad = BadFrames(path / "bad.jsonl", lambda: datetime.now(UTC))
     upstream = Upstream(on_order=lambda u: None, on_new_order=lambda u: None, bad_frames=bad)
     fanout = Fanout(
-        Hub(limits.max_symbols, "dhan"), want=upstream.want, table=lambda: table, monotonic=clock.monotonic
+        Hub(limits.max_symbols, "dhan", {20: frozenset({"NSE"}), 200: frozenset({"NSE"})}),
+        want=upstream.want,
+        table=lambda: table,
+        monotonic=clock.monotonic,
     )
     upstream.join(fanout)
     standing = Standing(fanout, "zmq")
@@ -212,12 +216,14 @@ async def running(
     fanout.attach(bus)
     sock = listening_socket("127.0.0.1", 0)
     ws_port = sock.getsockname()[1]
-    facts = Facts("dhan", "dhan", lambda: "connected", {"/health/live": lambda: (200, {"status": "ok"})})
+    pages = {"/health/live": lambda: (200, {"status": "ok"})}
+    around = lambda: Around(clock.monotonic(), clock.time_ns(), "", lambda exchange: True, 60.0)  # noqa: E731
+    facts = Facts("dhan", "dhan", lambda: "connected", around, pages)
     gate = Gate(("127.0.0.1", "localhost"), (5001, ws_port))
     server = StreamServer(fanout, DatabaseKeys(keys), gate, facts, clock, limits, rules, orders=orders)
     bus.bind("127.0.0.1", zmq_port)
     await server.start(sock)
-    tasks = [asyncio.create_task(upstream.run(HandFeed)), asyncio.create_task(topics.run())]
+    tasks = [asyncio.create_task(upstream.run(feed or HandFeed)), asyncio.create_task(topics.run())]
     await until(lambda: upstream.feed is not None)
     try:
         yield Rig(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from brokers.errors import InvalidRequest
-from brokers.model import InstrumentKey, Mode
-from gateway.stream.hub import Hub, State, Want
+from brokers.model import Depth, InstrumentKey, Level, Mode
+from gateway.stream.hub import ASKED, POSITIONS, WORKING_ORDERS, Around, Hub, State, Want
 from gateway.stream.topics import Name
 from tests.gateway.stream.rig import SBIN, instrument, tick
 
@@ -96,7 +96,7 @@ def test_live_only_after_data():
     hub.take(tick(KEY))
     assert channel.state(116.0) is State.LIVE
     hub.lost(120.0)
-    assert channel.state(120.0) is State.PENDING
+    assert channel.state(120.0) is State.STALE
     assert channel.entry.newest(Mode.LTP) is None
 
 
@@ -107,6 +107,136 @@ def test_a_refused_instrument_says_so_until_data_comes():
     assert (channel.state(0.0), channel.entry.refused) == (State.REFUSED, "over the limit")
     hub.take(tick(KEY))
     assert channel.state(0.0) is State.LIVE
+
+
+def around(now_s=0.0, *, feed="", is_open=True, now_ns=0):
+    return Around(now_s, now_ns, feed, lambda exchange: is_open, 60.0)
+
+
+def test_a_state_that_is_not_live_gives_its_reason():
+    hub = Hub(10, "dhan")
+    channel = hub.subscribe(A, name(Mode.LTP), SBIN, 100.0).channel
+    assert channel.status(around(101.0)) == (State.PENDING, "")
+    assert channel.status(around(120.0)) == (State.NO_DATA, "no trade yet")
+    assert channel.status(around(120.0, is_open=False)) == (State.NO_DATA, "market closed")
+    assert channel.status(around(120.0, feed="login needed")) == (
+        State.NO_DATA,
+        "broker feed: login needed",
+    )
+    one = tick(KEY)
+    hub.take(one)
+    soon, late = one.received_ns + 59 * 10**9, one.received_ns + 61 * 10**9
+    assert channel.status(around(120.0, now_ns=soon)) == (State.LIVE, "")
+    assert channel.status(around(120.0, now_ns=late)) == (State.STALE, "no tick for 61 s")
+    assert channel.status(around(120.0, now_ns=late, is_open=False)) == (State.LIVE, "")
+    assert channel.status(around(120.0, now_ns=soon, feed="cut")) == (State.STALE, "broker feed: cut")
+    hub.lost(130.0)
+    assert channel.status(around(130.0, feed="cut")) == (State.STALE, "broker feed: cut")
+    hub.refuse(KEY, "over the limit")
+    assert channel.status(around(130.0)) == (State.REFUSED, "over the limit")
+
+
+@dataclass(frozen=True)
+class Ranked(Someone):
+    priority: int = ASKED
+
+
+def full_hub():
+    """Two slots: AA asked for first, then BB."""
+    hub = Hub(2, "dhan")
+    aa, bb, cc, dd = SYMBOLS
+    for one in (aa, bb):
+        hub.subscribe(A, name(Mode.LTP, one.key.symbol), one, 0)
+    return hub, aa, bb, cc, dd
+
+
+def test_a_position_takes_the_slot_asked_for_last_and_the_loser_gets_it_back():
+    hub, aa, bb, cc, _ = full_hub()
+    holder = Ranked("positions", listens=False, priority=POSITIONS)
+    joined = hub.subscribe(holder, name(Mode.QUOTE, "CC"), cc, 0)
+    assert joined.wants == [Want(bb, None), Want(cc, Mode.QUOTE)]
+    [lost] = joined.parked
+    assert lost.status(around()) == (
+        State.REFUSED,
+        "Symbol count exceeds maximum (2) for dhan; an open position needed the slot",
+    )
+    assert (len(hub), {w.instrument for w in hub.wants()}) == (2, {aa, cc})
+    assert hub.take(tick(bb.key, mode=Mode.LTP)) == (lost,)  # a late tick is still a tick
+    assert hub.drop(holder) == [Want(cc, None), Want(bb, Mode.LTP)]
+    assert lost.entry.refused == ""
+
+
+def test_positions_go_before_working_orders_before_what_was_asked():
+    hub, aa, _, cc, dd = full_hub()
+    orders = Ranked("orders", listens=False, priority=WORKING_ORDERS)
+    positions = Ranked("positions", listens=False, priority=POSITIONS)
+    hub.subscribe(orders, name(Mode.LTP, "CC"), cc, 0)  # over BB
+    hub.subscribe(positions, name(Mode.LTP, "DD"), dd, 0)  # over AA
+    assert {w.instrument for w in hub.wants()} == {cc, dd}
+    with pytest.raises(InvalidRequest, match="Symbol count exceeds maximum"):
+        hub.subscribe(orders, name(Mode.LTP, "EE"), instrument("NSE", "EE"), 0)
+    # a position in what was pushed out: over the working order
+    assert hub.subscribe(positions, name(Mode.LTP, "AA"), aa, 0).wants == [
+        Want(cc, None),
+        Want(aa, Mode.LTP),
+    ]
+    # a slot is free again: the working order before BB, which only somebody asked for
+    assert hub.unsubscribe(positions, name(Mode.LTP, "DD"))[1] == [Want(dd, None), Want(cc, Mode.LTP)]
+
+
+def test_a_parked_instrument_nobody_holds_any_more_leaves_no_trace():
+    hub, _, _, cc, _ = full_hub()
+    hub.subscribe(Ranked("p", priority=POSITIONS), name(Mode.LTP, "CC"), cc, 0)
+    assert hub.unsubscribe(A, name(Mode.LTP, "BB"))[1] == []
+    assert len(hub) == 2
+    assert hub.drop(A) == [Want(SYMBOLS[0], None)]
+    assert (len(hub), [w.instrument for w in hub.wants()]) == (1, [cc])
+
+
+DEEP = {20: frozenset({"NSE"}), 200: frozenset({"NSE"})}
+
+
+def book(levels, best=800.0):
+    row = [Level(best - n, 1, 1) for n in range(levels)]
+    return lambda: Depth(tuple(row), tuple(row))
+
+
+def test_the_smallest_book_that_holds_every_level_asked_for_is_wanted():
+    hub = Hub(5, "dhan", DEEP)
+    assert hub.subscribe(A, name(Mode.DEPTH), SBIN, 0).wants == [Want(SBIN, Mode.DEPTH)]
+    twenty = hub.subscribe(A, name(Mode.DEPTH, "SBIN:20"), SBIN, 0)
+    assert (twenty.wants, twenty.channel.depth_served()) == ([Want(SBIN, Mode.DEPTH, 20)], 20)
+    assert hub.subscribe(B, name(Mode.DEPTH, "SBIN:50"), SBIN, 0).wants == [Want(SBIN, Mode.DEPTH, 200)]
+    assert hub.subscribe(B, name(Mode.LTP, "SBIN:200"), SBIN, 0).wants == []  # a price has no levels
+    assert hub.unsubscribe(B, name(Mode.DEPTH, "SBIN:50"))[1] == [Want(SBIN, Mode.DEPTH, 20)]
+    assert (
+        hub.subscribe(A, Name("BSE", "SBIN:20", Mode.DEPTH), instrument("BSE", "SBIN"), 0).wants[0].levels
+        == 0
+    )
+
+
+def test_deep_books_serve_who_asked_and_five_levels_step_in_when_they_stop():
+    hub = Hub(5, "dhan", DEEP)
+    five = hub.subscribe(A, name(Mode.DEPTH), SBIN, 0).channel
+    fifty = hub.subscribe(A, name(Mode.DEPTH, "SBIN:50"), SBIN, 0).channel
+    assert hub.take_book(KEY, 200, book(200), 5) == []  # no price is known yet
+    assert hub.take(tick(KEY, 801.0)) == (five,)
+    [(channel, deep)] = hub.take_book(KEY, 200, book(200), 7)
+    assert channel is fifty
+    assert (deep.ltp, deep.received_ns, len(deep.depth().bids)) == (801.0, 7, 50)
+    assert len(fifty.newest().depth().asks) == 50
+    assert hub.take(tick(KEY, 802.0)) == (five,)
+    hub.take_book(KEY, 0, None, 0)
+    assert hub.take(tick(KEY, 803.0)) == (five, fifty)
+
+
+def test_a_book_the_feed_will_not_carry_is_reported_as_five_levels():
+    hub = Hub(5, "dhan", DEEP)
+    channel = hub.subscribe(A, name(Mode.DEPTH, "SBIN:200"), SBIN, 0).channel
+    hub.too_deep(KEY, "Dhan carries 5 books of 200 levels; this one is over")
+    assert channel.depth_served() == 5
+    assert hub.take(tick(KEY)) == (channel,)
+    assert hub.wants() == [Want(SBIN, Mode.DEPTH)]
 
 
 def test_a_tick_nobody_asked_for_is_counted():

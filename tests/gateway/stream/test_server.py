@@ -11,9 +11,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from brokers.model import InstrumentKey, Mode
+from brokers.model import Depth, InstrumentKey, Level, Mode
 from gateway.stream.server import ServerRules
-from tests.gateway.stream.rig import ask, hear, instrument, limits, on_loop, running, until
+from tests.gateway.stream.rig import HandFeed, ask, hear, instrument, limits, on_loop, running, until
 
 SBIN = InstrumentKey("NSE", "SBIN")
 
@@ -230,6 +230,61 @@ async def test_a_depth_suffix_is_echoed_and_the_levels_served_reported(tmp_path)
         rig.send("NSE", "TCS", 4000.0)
         frame = await hear(ws)
         assert (frame["symbol"], frame["data"]["symbol"], frame["mode"]) == ("TCS:20", "TCS:20", 3)
+        # this feed has no deeper book, and says so
+        assert answer["subscriptions"][0]["message"] == "the broker's feed has no deeper book"
+
+
+class DeepHandFeed(HandFeed):
+    """Carries deep books of everything but RELIANCE."""
+
+    def want_levels(self, instrument, levels):
+        self.calls.append((instrument.key, levels))
+        return (
+            "Dhan carries 250 books of 20 levels; this one is over" if "REL" in instrument.key.symbol else ""
+        )
+
+
+@on_loop
+async def test_deep_books_stream_under_the_suffix_however_they_were_asked_for(tmp_path):
+    async with running(tmp_path, feed=DeepHandFeed) as rig, rig.client() as ws:
+        by_field = await ask(ws, action="subscribe", symbol="TCS", exchange="NSE", mode=3, depth=20)
+        assert (by_field["subscriptions"][0]["symbol"], by_field["subscriptions"][0]["depth"]) == (
+            "TCS:20",
+            20,
+        )
+        key = InstrumentKey("NSE", "TCS")
+        assert rig.feed.calls == [(key, Mode.DEPTH), (key, 20)]
+        rig.send("NSE", "TCS", 4000.0)
+        side = tuple(Level(4000.0 - n, 10 + n, 1 + n) for n in range(20))
+        first = await hear(ws)  # before the first deep book five levels serve
+        assert (first["symbol"], first["data"]["depth_level"]) == ("TCS:20", 1)
+        rig.upstream.on_book(key, 20, lambda: Depth(side, side[:15]), 1_795_150_000_000_000_000)
+        deep = await hear(ws)
+        assert (deep["symbol"], deep["data"]["depth_level"], deep["data"]["ltp"]) == ("TCS:20", 20, 4000.0)
+        assert deep["data"]["depth"]["buy"][19] == {"price": 3981.0, "quantity": 29, "orders": 20}
+        assert len(deep["data"]["depth"]["sell"]) == 15
+        assert deep["data"]["seq"] == first["data"]["seq"] + 1
+        over = await ask(ws, action="subscribe", symbol="RELIANCE:20", exchange="NSE", mode="Depth")
+        assert over["subscriptions"][0]["depth"] == 5
+        assert over["subscriptions"][0]["message"].startswith("Dhan carries 250 books")
+        wrong = await ask(ws, action="subscribe", symbol="TCS", exchange="NSE", mode=3, depth="many")
+        assert wrong["code"] == "INVALID_PARAMETERS"
+
+
+@on_loop
+async def test_a_broker_token_stands_for_its_symbol(tmp_path):
+    async with running(tmp_path) as rig, rig.client() as ws:
+        for spelled in (
+            {"symbol": "3045", "exchange": "NSE"},
+            {"exchange_token": 3045, "exchange": "NSE"},
+            {"symbols": [{"token": "3045", "exchange": "NSE"}]},
+        ):
+            answer = await ask(ws, action="subscribe", mode=1, **spelled)
+            assert answer["subscriptions"][0]["symbol"] == "SBIN", spelled
+        rig.send("NSE", "SBIN", 801.5)
+        assert (await hear(ws))["symbol"] == "SBIN"
+        other = await ask(ws, action="subscribe", symbol="13", exchange="NSE", mode=1)
+        assert other["subscriptions"][0]["status"] == "error"  # 13 is an index's token
 
 
 @on_loop

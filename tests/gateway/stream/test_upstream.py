@@ -11,7 +11,7 @@ from brokers.errors import BrokerDown, LoginRequired
 from brokers.model import FeedCounters, FeedState, InstrumentKey, Mode, OrderStatus
 from gateway.stream.badframes import BadFrames
 from gateway.stream.upstream import Sessions, Upstream
-from tests.gateway.stream.rig import ask, on_loop, running, until
+from tests.gateway.stream.rig import ask, hear, on_loop, running, until
 from tests.gateway.stream.test_relay import update
 
 NOON = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
@@ -140,7 +140,7 @@ async def test_a_feed_that_dies_is_made_anew_with_every_wish(tmp_path):
 
 
 @on_loop
-async def test_a_lost_connection_makes_live_subscriptions_pending(tmp_path):
+async def test_a_lost_connection_makes_live_subscriptions_stale(tmp_path):
     async with running(tmp_path) as rig, rig.client() as ws:
         await ask(ws, action="subscribe", symbol="SBIN", exchange="NSE", mode=1)
         rig.send("NSE", "SBIN", 801.5)
@@ -152,7 +152,10 @@ async def test_a_lost_connection_makes_live_subscriptions_pending(tmp_path):
         rig.upstream.on_state(FeedState.SILENT, "no frame for 10 s")
         assert await state() == "live"
         rig.upstream.on_state(FeedState.BACKOFF, "cut")
-        assert await state() == "pending"
+        assert await state() == "stale"
+        rig.send("NSE", "SBIN", 802.0)
+        assert (await hear(ws))["data"]["ltp"] == 802.0
+        assert await state() == "live"
 
 
 def test_the_same_order_change_is_told_once_to_consumers_and_always_to_the_api(tmp_path):
