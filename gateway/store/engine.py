@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -114,8 +115,30 @@ class Database:
         result: T = job.result
         return result
 
+    def ride(self, work: Callable[[Connection], None]) -> Future[None]:
+        """Have ``work`` committed with the next ``write``, whoever makes it, and return at once.
+
+        Nothing is on disk before that; a ``write`` that returned means that every ride handed in before it
+        has ended. The future is done then, with the exception if there was one.
+
+        Raises:
+            StoreError: As ``write``, before anything was done.
+        """
+        job = _Job(work)
+        job.rider = Future()
+        with self._guard:
+            if self.read_only or self._closed:
+                raise StoreError(f"{self.path.name} is {'read-only here' if self.read_only else 'closed'}")
+            if len(self._waiting) >= QUEUE:
+                raise StoreError(f"{self.path.name}: {QUEUE} writes are waiting; the disk does not keep up")
+            self._waiting.append(job)
+        return job.rider
+
     def close(self) -> None:
         """Finish what waits, then let go of the file. Safe to call twice."""
+        with contextlib.suppress(StoreError):
+            if self._waiting:
+                self.write(lambda _connection: None)  # rides alone have nobody who leads
         with self._guard:
             if self._closed:
                 return
@@ -135,24 +158,31 @@ class Database:
         """Commit this job and those waiting behind it, then hand the lead on."""
         with self._guard:
             jobs = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+            while mine not in jobs:  # behind more rides than a group holds
+                jobs.append(self._waiting.popleft())
         assert self._connection is not None
         try:
             _commit_group(self._connection, jobs)
         finally:
             with self._guard:
-                heir = self._waiting[0] if self._waiting else None
+                heir = next((job for job in self._waiting if job.rider is None), None)
                 self._leading = heir is not None
             for job in jobs:
-                if job is not mine:
+                if job.rider is not None:
+                    job.rider.set_exception(job.error) if job.error else job.rider.set_result(None)
+                elif job is not mine:
                     job.turn.release()
             if heir is not None:
                 heir.turn.release()
 
 
 class _Job:
-    """A write on its way. ``turn`` is let go once: when it is ``done``, or when its thread must lead."""
+    """A write on its way. ``turn`` is let go once: when it is ``done``, or when its thread must lead.
 
-    __slots__ = ("done", "error", "result", "turn", "work")
+    ``rider``: Nobody waits at ``turn``; whoever wants to know asks this future.
+    """
+
+    __slots__ = ("done", "error", "result", "rider", "turn", "work")
 
     def __init__(self, work: Callable[[Connection], Any]) -> None:
         self.work = work
@@ -160,6 +190,7 @@ class _Job:
         self.turn.acquire()
         self.done = False
         self.result: Any = None
+        self.rider: Future[None] | None = None
         self.error: BaseException | None = None
 
     def fail(self, error: BaseException) -> None:

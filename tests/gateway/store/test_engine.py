@@ -291,3 +291,53 @@ def test_a_durable_commit_asks_for_full_synchronisation(path):
     database = engine.open(path, Venue.SIM)
     assert database.write(lambda c: c.exec_driver_sql("PRAGMA synchronous").scalar()) == 2
     database.close()
+
+
+def put(name: str):
+    return lambda connection: kv.put(connection, name, "1")
+
+
+def held(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as other:
+        return int(other.execute("SELECT count(*) FROM kv").fetchone()[0])
+
+
+@pytest.mark.parametrize("rides", [1, engine.GROUP - 1, engine.GROUP, 3 * engine.GROUP])
+def test_rides_are_committed_with_the_next_write_however_many_wait(path, rides):
+    database = engine.open(path, Venue.SIM)
+    futures = [database.ride(put(f"ride {n}")) for n in range(rides)]
+    assert held(path) == 0 and not any(future.done() for future in futures)
+    database.write(put("write"))
+    assert all(future.done() for future in futures)
+    assert held(path) == rides + 1
+    database.ride(put("last"))
+    database.close()
+    assert held(path) == rides + 2
+
+
+def test_a_ride_that_fails_is_told_and_hurts_nobody(path):
+    database = engine.open(path, Venue.SIM)
+    wrong = database.ride(lambda connection: kv.put(connection, None, "1"))  # type: ignore[arg-type]
+    right = database.ride(put("right"))
+    database.write(put("write"))
+    assert isinstance(wrong.exception(), Exception) and right.result() is None
+    assert held(path) == 2
+    database.close()
+
+
+def test_rides_and_writes_of_many_threads_all_end(path):
+    database = engine.open(path, Venue.SIM)
+
+    def some(who: int) -> None:
+        for n in range(40):
+            future = database.ride(put(f"{who} ride {n}"))
+            database.write(put(f"{who} write {n}"))
+            assert future.done()
+
+    threads = [threading.Thread(target=some, args=(who,)) for who in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert held(path) == 6 * 80
+    database.close()
