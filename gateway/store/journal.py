@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -188,9 +188,18 @@ class Journal:
 
         return self._database.write(work)
 
-    def apply(self, change: Change) -> JournalRow:
-        """Carry out one step; the row after it. Raises ``machine.IllegalTransition``."""
-        return self._database.write(lambda c: self._apply(raw_of(c), change))
+    def apply(self, change: Change, then: Callable[[JournalRow], Change] | None = None) -> JournalRow:
+        """Carry out one step; the row after it. Raises ``machine.IllegalTransition``.
+
+        Args:
+            then: The step that follows from the row after the first, in the same commit.
+        """
+
+        def work(connection: Connection) -> JournalRow:
+            row = self._apply(raw_of(connection), change)
+            return row if then is None else self._apply(raw_of(connection), then(row))
+
+        return self._database.write(work)
 
     def apply_all(self, changes: Iterable[Change]) -> None:
         """Several steps in one commit."""

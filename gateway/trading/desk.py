@@ -6,7 +6,7 @@ A place goes: repeat? ready? checks, limiter, journal (on disk), send once, outc
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -348,16 +348,17 @@ class OrderDesk:
                 times = replace(times, acknowledged_ns=placement.acknowledged_ns)
                 if placement.sent_ns:
                     times = replace(times, sent_ns=placement.sent_ns)
-                row = self._journal.apply(Change(journal_id, "acknowledged", event, times))
-                answer = replies.success(row, placement.sent)
+                change = Change(journal_id, "acknowledged", event, times)
+                return self._conclude(change, lambda row: replies.success(row, placement.sent))
             case Failed(error, sent):
                 event = machine.Refused(str(error)) if sent else machine.NeverSent(str(error))
                 kind = "refused" if sent else "never sent"
                 times = times if sent else replace(times, sent_ns=None)
                 detail = {"code": error.code, "broker_code": broker_code(error)}
-                row = self._journal.apply(Change(journal_id, kind, event, times, detail=detail))
+                change = Change(journal_id, kind, event, times, detail=detail)
+                refused = self._conclude(change, lambda row: replies.failure(row, error))
                 heed(self._parts, error)
-                answer = replies.failure(row, error)
+                return refused
             case Lost(message):
                 detail = {"message": message}
                 row = self._journal.apply(
@@ -368,7 +369,8 @@ class OrderDesk:
                 answer = replies.unknown(row) if not row.known.order_id else replies.from_state(row)
             case _:
                 raise TypeError(f"place answered {outcome!r}")
-        return self._answered(row, answer)
+        self._journal.apply(self._answered(row, answer))
+        return answer
 
     def _unjournaled(self, journal_id: int, outcome: Outcome) -> OrderAnswer:
         """The disk refused after the order had left: the truth goes to the caller at least. The row stays
@@ -381,14 +383,22 @@ class OrderDesk:
             case _:
                 return replies.lost(journal_id)
 
-    def _answered(self, row: JournalRow, answer: OrderAnswer) -> OrderAnswer:
-        """Keep the first answer for repeats, with the time it was given."""
+    def _conclude(self, change: Change, reply: Callable[[JournalRow], OrderAnswer]) -> OrderAnswer:
+        """Outcome and answer in one commit: what is answered is on disk, and the disk was asked once."""
+        given: list[OrderAnswer] = []
+
+        def then(row: JournalRow) -> Change:
+            given[:] = [reply(row)]
+            return self._answered(row, given[0])
+
+        self._journal.apply(change, then)
+        return given[0]
+
+    def _answered(self, row: JournalRow, answer: OrderAnswer) -> Change:
+        """Keeps the first answer for repeats, with the time it was given."""
         text = msgspec.json.encode(answer).decode()
         times = Times(answered_ns=self._clock.time_ns())
-        self._journal.apply(
-            Change(row.id, "answered", None, times, answer=text, detail={"code": answer.code})
-        )
-        return answer
+        return Change(row.id, "answered", None, times, answer=text, detail={"code": answer.code})
 
     def _stored_answer(self, client_order_id: str, terms: str) -> OrderAnswer | None:
         row = self._journal.by_client_order_id(client_order_id)
