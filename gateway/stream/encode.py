@@ -125,10 +125,18 @@ class Coder:
         data["oi"] = data["open_interest"] = oi
         data["change"] = change
         data["change_percent"] = round(100.0 * change / close, 2) if close else 0.0
-        data["bid"] = price(tick.bid) if tick.bid else 0.0
-        data["ask"] = price(tick.ask) if tick.ask else 0.0
+        data["bid"] = bid = price(tick.bid) if tick.bid else 0.0
+        data["ask"] = ask = price(tick.ask) if tick.ask else 0.0
         data["bid_quantity"] = tick.bid_quantity or 0
         data["ask_quantity"] = tick.ask_quantity or 0
+        # null, not zero: a missing side has no spread, and no total is not a balance
+        if bid and ask:
+            data["spread"] = round(ask - bid, grid.decimals)
+            data["mid"] = round((bid + ask) / 2, grid.decimals + 1)
+        else:
+            data["spread"] = data["mid"] = None
+        totals = tick.total_buy_quantity, tick.total_sell_quantity
+        data["imbalance"] = None if totals[0] is None or totals[1] is None else totals[0] - totals[1]
         if tick.oi_day_high is not None:
             data["oi_day_high"] = tick.oi_day_high
             data["oi_day_low"] = tick.oi_day_low

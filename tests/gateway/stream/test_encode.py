@@ -130,3 +130,24 @@ def test_the_envelope_has_an_integer_mode_around_the_same_bytes():
         "broker": "dhan",
     }
     assert message["data"]["mode"] == "quote"
+
+
+def test_spread_mid_and_imbalance_are_there_when_both_sides_are():
+    book = {
+        "bid": float32(801.45),
+        "ask": float32(801.6),
+        "total_buy_quantity": 90,
+        "total_sell_quantity": 140,
+    }
+    got = data(tick(KEY, 801.5, **book), Mode.QUOTE)
+    assert (got["spread"], got["mid"], got["imbalance"]) == (0.15, 801.525, -50)
+    # upper circuit: nobody sells
+    got = data(tick(KEY, 801.5, **book | {"ask": None, "total_sell_quantity": 0}), Mode.QUOTE)
+    assert (got["spread"], got["mid"], got["imbalance"]) == (None, None, 90)
+    got = data(tick(KEY, 801.5), Mode.QUOTE)
+    assert (got["spread"], got["mid"], got["imbalance"]) == (None, None, None)
+
+
+def test_open_interest_comes_with_its_day_high_and_low():
+    got = data(tick(KEY, 801.5, oi=5, oi_day_high=9, oi_day_low=3), Mode.QUOTE)
+    assert (got["oi"], got["oi_day_high"], got["oi_day_low"]) == (5, 9, 3)
