@@ -294,9 +294,7 @@ class Journal:
         self._database.write(lambda c: kv.put(c, name, value))
 
     def _apply(self, raw: sqlite3.Connection, change: Change) -> JournalRow:
-        row = _first(raw, "id = ?", change.journal_id)
-        if row is None:
-            raise KeyError(f"journal row {change.journal_id}")
+        row = _standing(raw, change.journal_id)
         known = row.known if change.event is None else machine.step(row.known, change.event)
         if change.quiet and known == row.known and change.pending in (None, row.pending):
             return row
@@ -335,6 +333,17 @@ class Journal:
 def _first(raw: sqlite3.Connection, where: str, *parameters: Any) -> JournalRow | None:
     found = raw.execute(f"{_SELECT} WHERE {where} LIMIT 1", parameters).fetchone()
     return None if found is None else _made(found)
+
+
+def _standing(raw: sqlite3.Connection, journal_id: int) -> JournalRow:
+    """The row that speaks for an order: a foreign one may have been merged into ours since somebody read it."""
+    into = raw.execute("SELECT merged_into FROM orders WHERE id = ?", (journal_id,)).fetchone()
+    if into is not None and into[0] is not None:
+        return _standing(raw, into[0])
+    row = _first(raw, "id = ?", journal_id)
+    if row is None:
+        raise KeyError(f"journal row {journal_id}")
+    return row
 
 
 @functools.cache

@@ -49,8 +49,7 @@ class Exits:
         """Raises the broker's errors when its positions cannot be read: nothing was done then."""
         ends = self._desk.monotonic() + DEADLINE_S
         with self._closing, ExitStack() as turns:
-            positions, failed = self._held(turns, ends)
-            working = self._desk.working_exits()
+            positions, working, failed = self._held(turns, ends)
             requests: list[OrderRequest] = []
             for position in positions:
                 try:
@@ -68,8 +67,9 @@ class Exits:
                     failed.append(result)
         return CloseReport(tuple(closed), tuple(failed))
 
-    def _held(self, turns: ExitStack, ends: float) -> tuple[list[Position], list[Failure]]:
-        """The open positions, each with its turn taken: a smart order on one of them has ended or waits.
+    def _held(self, turns: ExitStack, ends: float) -> tuple[list[Position], dict[Holder, int], list[Failure]]:
+        """The open positions, each with its turn taken: a smart order on one of them has ended or waits; and
+        what exits sent earlier still work on.
 
         They are read again after the last turn has come, because what held it may have changed them.
         """
@@ -77,10 +77,13 @@ class Exits:
         taken: set[Holder] = set()
         while True:
             self._desk.settled()
+            # before the positions: an exit that fills in between is left out twice then, never sent twice
+            working = self._desk.working_exits()
             positions = {(p.key, p.product): p for p in self._desk.positions() if p.quantity}
             fresh = sorted(positions.keys() - taken - late.keys())
             if not fresh:
-                return [p for holder, p in positions.items() if holder in taken], list(late.values())
+                held = [p for holder, p in positions.items() if holder in taken]
+                return held, working, list(late.values())
             for holder in fresh:
                 try:
                     left_s = max(0.0, ends - self._desk.monotonic())

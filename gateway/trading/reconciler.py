@@ -88,7 +88,8 @@ class Reconciler:
                 self._next_orders = now + RETRY_S
                 self._orders()
                 self._next_orders = now + rules.reconcile_orders_s
-            if now >= self._next_positions:
+            # beside fills nobody has looked up yet, a position would count as carried in
+            if self.orders_at is not None and now >= self._next_positions:
                 self._next_positions = now + RETRY_S
                 self._positions()
                 self._next_positions = now + rules.reconcile_positions_s
