@@ -381,6 +381,15 @@ class Feed(Protocol):
 
 
 @runtime_checkable
+class RousableFeed(Protocol):
+    """A feed that can be told from outside that it is mute although its sockets look well."""
+
+    def rouse(self, *, new_socket: bool) -> None:
+        """Subscribe everything again, or drop the market sockets and make new ones. Never blocks."""
+        ...
+
+
+@runtime_checkable
 class DeepFeed(Protocol):
     """A feed that also carries books deeper than five levels (``Capabilities.book_levels``)."""
 

@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,6 +53,38 @@ class LoopRules:
     open_timeout_s: float = 10.0
     ping_interval_s: float | None = 20.0
     ping_timeout_s: float | None = 20.0
+
+
+class Rouser:
+    """Lets somebody outside the loop act on the socket now open. One to a handler."""
+
+    def __init__(self) -> None:
+        self._socket: ClientConnection | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def opened(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    def closed(self) -> None:
+        self._socket = None
+
+    def rouse(self, resubscribe: Callable[[ClientConnection], Awaitable[None]], *, new_socket: bool) -> None:
+        """Nothing happens while no socket is open: a new one is on its way anyway."""
+        socket = self._socket
+        if socket is None:
+            return
+        if new_socket:
+            # a close frame could wait for ever behind a peer that does not read
+            socket.transport.abort()
+            return
+
+        async def again() -> None:
+            with suppress(WebSocketException, OSError):
+                await resubscribe(socket)
+
+        task = asyncio.get_running_loop().create_task(again())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 class SocketHandler(Protocol):

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv.parser import parse_stream
@@ -33,6 +33,14 @@ PUBLIC_SAMPLES = frozenset(
 )
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FIRST_PORTS = {"FLASK_PORT": 5000, "WEBSOCKET_PORT": 8765, "ZMQ_PORT": 5555}
+# of a feed process, warning and critical: percent, percent, milliseconds, MB, percent of a core
+THRESHOLDS = {
+    "coverage": (90.0, 75.0),
+    "parse_errors": (1.0, 5.0),
+    "latency": (1000.0, 2000.0),
+    "memory": (400.0, 600.0),
+    "cpu": (30.0, 50.0),
+}
 FIXED_STEP = {"kotak": 0, "dhan": 1}
 
 
@@ -94,6 +102,8 @@ class StreamRules:
     ping_timeout_s: float
     max_symbols: int
     stale_after_s: float = 60.0
+    heartbeat_log_s: int = 1
+    thresholds: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(THRESHOLDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +346,18 @@ def _stream(env: EnvFile, spec: BrokerSpec) -> StreamRules:
         ping_timeout_s=env.number("WS_PING_TIMEOUT", 20.0, 1.0, 600.0),
         max_symbols=int(env.number("MAX_SYMBOLS", spec.capabilities.feed_instruments, 1, 1_000_000)),
         stale_after_s=env.number("STALE_AFTER_SECONDS", 60.0, 1.0, 86_400.0),
+        heartbeat_log_s=int(env.number("HEARTBEAT_LOG_SECONDS", 1, 0, 3600)),
+        thresholds={name: _threshold(env, name) for name in THRESHOLDS},
+    )
+
+
+def _threshold(env: EnvFile, name: str) -> tuple[float, float]:
+    """``FEED_COVERAGE_WARNING`` and ``FEED_COVERAGE_CRITICAL``, and so on."""
+    warning, critical = THRESHOLDS[name]
+    stem = f"FEED_{name.upper()}"
+    return (
+        env.number(f"{stem}_WARNING", warning, 0.0, 1e9),
+        env.number(f"{stem}_CRITICAL", critical, 0.0, 1e9),
     )
 
 

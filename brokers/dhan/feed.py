@@ -24,7 +24,7 @@ from brokers.dhan.depth import Books, BookSocket
 from brokers.dhan.feedstate import ORDER_UPDATES, Reports, Sessions
 from brokers.dhan.merge import State
 from brokers.errors import BrokerError, LoginRequired, SettingsError, WireError
-from brokers.feedloop import AuthRefused, LoopRules, Reconnect, run_socket
+from brokers.feedloop import AuthRefused, LoopRules, Reconnect, Rouser, run_socket
 from brokers.model import FeedCounters, FeedState, Instrument, Mode
 from brokers.transport import Transport
 
@@ -126,6 +126,12 @@ class DhanFeed:
             state.want(mode)
         home.put(key, instrument, mode)
 
+    def rouse(self, *, new_socket: bool) -> None:
+        """See ``contract.RousableFeed``."""
+        for socket in self._sockets:
+            if socket.wanted:
+                socket.rouser.rouse(socket.resubscribe, new_socket=new_socket)
+
     def want_levels(self, instrument: Instrument, levels: int) -> str:
         """See ``contract.DeepFeed``. Over the limit the five levels of the live feed go on."""
         refusal, new = self._books.want(instrument, levels)
@@ -218,6 +224,7 @@ class MarketSocket:
         self._heard = False
         self._opened_at = feed.context.clock.monotonic()
         self._beats: deque[float] = deque(maxlen=16)
+        self.rouser = Rouser()
         self._exchanges: Counter[str] = Counter()
 
     def put(self, key: Key, instrument: Instrument, mode: Mode) -> None:
@@ -264,6 +271,7 @@ class MarketSocket:
 
     async def opened(self, socket: ClientConnection, session: BrokerSession) -> None:
         self._session = session
+        self.rouser.opened(socket)
         self._heard = False
         self._opened_at = self._feed.context.clock.monotonic()
         self._beats.clear()
@@ -376,6 +384,7 @@ class MarketSocket:
         raise Reconnect(said, SLOT_TAKEN_WAIT_S if reason == 805 else 0.0)
 
     def closed(self) -> None:
+        self.rouser.closed()
         if self._pump is not None:
             self._pump.cancel()
             self._pump = None

@@ -28,6 +28,7 @@ from gateway.stream.badframes import BadFrames
 from gateway.stream.bus import Bus
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout
+from gateway.stream.heartbeat import Heartbeat
 from gateway.stream.hub import ASKED, POSITIONS, WORKING_ORDERS, Hub
 from gateway.stream.orders import OrderChannel
 from gateway.stream.records import Records
@@ -136,6 +137,16 @@ class FeedProcess:
             self.fanout, self.records, gate, facts, self._clock, settings.stream, orders=self.orders
         )
         self.status.watch(self.server)
+        self.heartbeat = Heartbeat(
+            settings,
+            self._clock,
+            upstream=self.upstream,
+            fanout=self.fanout,
+            around=status.around,
+            drops=status.drops,
+            on_gap=self.relay.missed,
+        )
+        status.pulse(self.heartbeat)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -162,6 +173,7 @@ class FeedProcess:
         self._begin(self._topics.run())
         self._begin(self._feed())
         self._begin(self._measure())
+        self._begin(self.heartbeat.run())
         # what lives now lives long; a collection that walks it is a pause for every client
         gc.collect()
         gc.freeze()

@@ -15,6 +15,7 @@ from brokers.model import FeedState
 from gateway.settings import Settings
 from gateway.stream.bus import Bus
 from gateway.stream.fanout import Fanout
+from gateway.stream.heartbeat import Heartbeat
 from gateway.stream.hub import Around
 from gateway.stream.relay import OrderRelay
 from gateway.stream.server import Page, StreamServer
@@ -68,10 +69,22 @@ class Status:
         self._bad_frames = bad_frames
         self._started: datetime = clock.now()
         self._server: StreamServer | None = None
+        self._heartbeat: Heartbeat | None = None
         self.rate = Rate()
 
     def watch(self, server: StreamServer) -> None:
         self._server = server
+
+    def pulse(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
+
+    def drops(self) -> int:
+        """Values that did not reach a consumer since the start: replaced by newer ones, or overflowed."""
+        server = self._server
+        replaced = 0
+        if server is not None:
+            replaced = server.counts.closed_replaced + sum(c.outbox.replaced for c in server.clients)
+        return replaced + self._bus.overflows + self._fanout.counts.bad_ticks
 
     def pages(self) -> dict[str, Page]:
         return {"/health/live": self.live, "/health/ready": self.ready, "/status": self.status}
@@ -117,6 +130,7 @@ class Status:
             "channels": {"total": states.total(), **states},
             "counts": asdict(self._fanout.counts) | {"stray_ticks": self._fanout.hub.stray_ticks},
             "feed_counters": asdict(feed.counters) if feed is not None else {},
+            "heartbeat": self._heartbeat.plain() if self._heartbeat is not None else {},
             "bad_frames": self._bad_frames(),
             "feed_crashes": self._upstream.crashes,
             "websocket": self._websocket(),

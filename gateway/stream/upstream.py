@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 RENEW_PATH = "/internal/session/renew"
 ORDERS_REMEMBERED = 20_000
+SAMPLE, LATENCIES = 16, 4096
 
 
 class Upstream:
@@ -49,6 +51,9 @@ class Upstream:
         self.reason = "not started"
         self.reported = False
         self.crashes = 0
+        self._sampled = 0
+        self.latencies_ns: deque[int] = deque(maxlen=LATENCIES)
+        """From a frame's arrival to its ticks being handed out, one in ``SAMPLE`` ticks."""
 
     def join(self, fanout: Fanout) -> None:
         self._fanout = fanout
@@ -96,6 +101,9 @@ class Upstream:
     def on_tick(self, tick: Tick) -> None:
         if self._fanout is not None:
             self._fanout.publish(tick)
+            self._sampled += 1
+            if not self._sampled % SAMPLE:
+                self.latencies_ns.append(time.time_ns() - tick.received_ns)
 
     def on_book(self, key: InstrumentKey, levels: int, book: Book | None, received_ns: int) -> None:
         if self._fanout is not None:

@@ -101,6 +101,11 @@ class KotakFeed:
                 instrument.key, f"Symbol count exceeds maximum ({self._wants.limit}) for kotak"
             )
 
+    def rouse(self, *, new_socket: bool) -> None:
+        """See ``brokers.contract.RousableFeed``."""
+        if socket := self._sockets.get(self.kind):
+            socket.rouser.rouse(socket.resubscribe, new_socket=new_socket)
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._market_data())

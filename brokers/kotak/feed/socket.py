@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from brokers.clock import Clock
 from brokers.contract import BrokerSession, FeedSink
 from brokers.errors import WireError
-from brokers.feedloop import Reconnect
+from brokers.feedloop import Reconnect, Rouser
 from brokers.kotak.feed.state import Merged, Wants
 from brokers.model import FeedCounters
 
@@ -51,6 +51,7 @@ class MarketSocket:
         self._lock = asyncio.Lock()
         self._outbox: deque[bytes | str] = deque()
         self._accepted = False
+        self.rouser = Rouser()
         self.failures = 0
         """Connections in a row that ended before the broker accepted the login."""
 
@@ -90,6 +91,7 @@ class MarketSocket:
             self.bad(exc.frame, str(exc))
             raise Reconnect(f"{self.name} answered the login with something unreadable") from exc
         self._accepted = True
+        self.rouser.opened(socket)
         self.failures = 0
         self._shared.accepted(self.name)
         await self._send_news(socket)
@@ -126,6 +128,7 @@ class MarketSocket:
         raise NotImplementedError
 
     def closed(self) -> None:
+        self.rouser.closed()
         if self._follower is not None:
             self._follower.cancel()
             self._follower = None
