@@ -37,6 +37,9 @@ STATUS: Mapping[str, int] = {
     "ORDER_NOT_FOUND": 404,
     "SYMBOL_NOT_FOUND": 400,  # the symbol services answer 404, see ``Problem.with_status``
     "METHOD_NOT_ALLOWED": 405,
+    "DECIDED": 409,
+    "REJECTED": 409,
+    "EXPIRED": 409,
     "TOO_LARGE": 413,
     "RATE_LIMITED": 429,
     "INTERNAL": 500,

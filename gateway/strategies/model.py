@@ -5,6 +5,7 @@ Source: openalgo-api, section 6.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, time
 from enum import StrEnum
@@ -25,6 +26,7 @@ PLATFORMS = (
     "other",
 )
 CHARTINK = "chartink"
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
 class TradingMode(StrEnum):
@@ -97,12 +99,10 @@ class Strategy:
 
 def time_of(text: str) -> time:
     """``HH:MM``. Raises ``InvalidRequest``."""
-    try:
-        if len(text) == len("09:20"):
-            return time.fromisoformat(text)
-    except ValueError:
-        pass
-    raise InvalidRequest(f"'{text}' is not a time of day such as 09:20")
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise InvalidRequest(f"'{text}' is not a time of day such as 09:20")
+    return time(int(found[1]), int(found[2]))
 
 
 def time_in_india(now: datetime) -> time:

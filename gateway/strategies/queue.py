@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from brokers.clock import IST, Clock
-from brokers.errors import AlgoError, InvalidRequest
+from brokers.errors import AlgoError, InvalidRequest, NotReady
 from gateway.store.queued import NewOrder, Outcome, QueuedOrder, QueuedOrders, Step, day_of, fingerprint_of
 from gateway.store.strategies import Strategies
 from gateway.strategies import alerts
@@ -138,17 +138,21 @@ class Queue:
 
         Raises:
             InvalidRequest: No such order, or it was rejected or has expired.
+            NotReady: Nothing is carried out in this process; nothing was decided.
         """
+        if self._carry_out is None:
+            raise NotReady("the instance does not run, so nothing can be sent; start it with: algo up")
         row, decided = self.store.decide(queued_id, Step.DUE)
         if row.step in (Step.REJECTED, Step.EXPIRED):
             raise InvalidRequest(f"queued order {queued_id} is {row.step.value}", code=row.step.name)
         if decided:
             self._hurry(row)
         deadline = self._clock.monotonic() + wait_s
-        with self._changed:
-            while row.id in self._here and self._clock.monotonic() < deadline and not self._stop.is_set():
-                self._changed.wait(0.2)
-        return self.store.get(queued_id)
+        while not row.step.is_final and self._clock.monotonic() < deadline and not self._stop.is_set():
+            with self._changed:
+                self._changed.wait(0.1)
+            row = self.store.get(queued_id)
+        return row
 
     def reject(self, queued_id: int) -> QueuedOrder:
         """Raises ``InvalidRequest`` when it is not there or was approved."""
