@@ -34,6 +34,7 @@ from gateway.sync import InstrumentKeeper
 from gateway.ticks import TickCache
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
+from gateway.triggers import build
 from gateway.web.access import OneTimeCode, WebSessions
 from gateway.web.live import Live
 
@@ -121,6 +122,7 @@ def _wire(
         on_update=live.on_update,
         queue=queue,
         hide=redactor.add,
+        gtt=build.gtts(settings, broker, context, session.current, database, instruments, market, desk),
     )
     app = web_app.create(parts, code, sessions, live)
     return Composed(database, session, keeper, ticks, desk, live, queue, code, parts, app)

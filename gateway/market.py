@@ -78,6 +78,15 @@ class Market:
         return self._parts.ticks
 
     @property
+    def limiter(self) -> Limiter:
+        """The broker account's windows, for its other callers."""
+        return self._parts.limiter
+
+    def login_required(self) -> None:
+        """The broker refused the session to another caller; does not block."""
+        self._parts.on_login_required()
+
+    @property
     def broker_calls(self) -> int:
         """Quote calls sent to the broker since the start."""
         return self._batches.calls

@@ -20,6 +20,7 @@ from gateway.compose import Composed, compose
 from gateway.server import Server
 from gateway.settings import Settings
 from gateway.stream.topics import pin
+from gateway.triggers.parts import Gtts
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +50,19 @@ class Process:
         self.made.session.start()
         self.made.keeper.start()
         self.made.desk.start()
+        for gtts in self._gtts:
+            gtts.start()
         self.made.queue.start(Carrier(self.made.parts))
         self.made.live.start()
         if self.made.code.current() is not None:
             # the code itself stays out of the log: whoever reads it could take the instance over
             name, url = self.settings.name, self.settings.url
             log.warning("no owner account yet: algo up %s prints the one-time code for %s/setup", name, url)
+
+    @property
+    def _gtts(self) -> tuple[Gtts, ...]:
+        found = (self.made.parts.gtt, self.made.parts.paper_gtt)
+        return tuple(gtts for gtts in found if gtts is not None)
 
     def stop(self) -> None:
         """No new requests first, the journal last."""
@@ -63,6 +71,7 @@ class Process:
             lambda: self.server.stop(STOP_WITHIN_S),
             self.made.keeper.stop,
             self.made.queue.stop,
+            *(gtts.stop for gtts in self._gtts),
             self.made.desk.stop,
             self.made.session.stop,
             self.made.ticks.stop,

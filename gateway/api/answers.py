@@ -86,6 +86,15 @@ HOLDING = of(
     quantity=WHOLE,
     average_price=NUMBER,
 )
+GTT_DONE = ok({"message": TEXT, "repeated": FLAG, "mode": TEXT}, trigger_id=TEXT, kept_by=TEXT)
+GTT = of(
+    **each("trigger_id status exchange symbol created_at updated_at expires_at strategy kept_by", TEXT),
+    **each("orderid code reason", TEXT),
+    trigger_type={"enum": ["single", "two-leg"]},
+    trigger_prices=many(NUMBER),
+    last_price=nullable(NUMBER),
+    legs=many(of(**each("action pricetype product", TEXT), quantity=WHOLE, price=NUMBER)),
+)
 QUOTE = of(**each("ltp open high low prev_close bid ask", NUMBER), **each("bid_qty ask_qty volume oi", WHOLE))
 LEVELS = many(of(price=NUMBER, quantity=WHOLE))
 DEPTH = of(
@@ -125,6 +134,10 @@ ANSWERS: Mapping[str, Json] = {
     "POST placesmartorder": ok({**EXTRAS, "orderid": TEXT, "working_orders": TEXTS}),
     "POST basketorder": ok(results=many(ITEM)),
     "POST splitorder": ok(**SPLIT, results=many(PIECE)),
+    "POST placegttorder": GTT_DONE,
+    "POST modifygttorder": GTT_DONE,
+    "POST cancelgttorder": GTT_DONE,
+    "POST gttorderbook": ok({"mode": TEXT}, data=many(GTT)),
     "POST modifyorder": PLACED,
     "POST cancelorder": ok(orderid=TEXT),
     "POST cancelallorder": ok(

@@ -119,6 +119,8 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
         for update in updates:
             parts.desk.on_update(update)
             parts.on_update(update)
+            if parts.gtt is not None:
+                parts.gtt.on_order(update.order)
         return Response(status=204)
 
     @internal.post("/reconcile")
@@ -131,6 +133,8 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
     def positions_and_orders() -> Response:
         held = {p.key for p in parts.desk.positions() if p.quantity}
         working = {o.key for o in parts.desk.orders() if not o.status.is_final}
+        for gtts in (parts.gtt, parts.paper_gtt):
+            working |= gtts.keys() if gtts is not None else set()
 
         def shown(keys: set[InstrumentKey]) -> list[dict[str, str]]:
             return [{"exchange": k.exchange, "symbol": k.symbol} for k in sorted(keys)]

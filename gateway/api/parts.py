@@ -25,6 +25,7 @@ from gateway.store.preferences import Preferences
 from gateway.store.users import Users
 from gateway.strategies.queue import Queue
 from gateway.trading.desk import OrderDesk
+from gateway.triggers.parts import Gtts
 
 
 class InstrumentSync(Protocol):
@@ -51,6 +52,7 @@ class Parts:
         queue: Orders that wait, and the strategies whose alerts make them; None where there are none.
         analyzing: Whether orders go to the sandbox now.
         hide: Keeps a secret out of every log from now on.
+        gtt, paper_gtt: GTT orders of the account and of the sandbox; None answers 501.
     """
 
     settings: Settings
@@ -71,6 +73,8 @@ class Parts:
     queue: Queue | None = None
     analyzing: Callable[[], bool] = lambda: False
     hide: Callable[[Secret], None] = lambda secret: None  # noqa: ARG005
+    gtt: Gtts | None = None
+    paper_gtt: Gtts | None = None
 
 
 class OwnerCode(Protocol):

@@ -14,6 +14,8 @@ from gateway.api import (
     account,
     baskets,
     calendar,
+    gtt,
+    gtt_schemas,
     margin,
     option_schemas,
     optiongreeks,
@@ -47,6 +49,10 @@ def _served() -> Iterator[Endpoint]:
     yield post("basketorder", API, "V1", order_schemas.Basket, baskets.basket)
     yield post("splitorder", API, "V1", order_schemas.Split, baskets.split)
     yield post("margin", API, "V1", order_schemas.MarginOf, margin.margin)
+    yield post("placegttorder", ORDER, "V1", gtt_schemas.PlaceGtt, gtt.place)
+    yield post("modifygttorder", ORDER, "V1", gtt_schemas.ModifyGtt, gtt.modify)
+    yield post("cancelgttorder", ORDER, "V1", gtt_schemas.CancelGtt, gtt.cancel)
+    yield post("gttorderbook", API, "V2", gtt_schemas.GttBook, gtt.book)
     yield post("modifyorder", ORDER, "V1", schemas.ModifyOrder, orders.modify)
     yield post("cancelorder", ORDER, "V1", schemas.CancelOrder, orders.cancel)
     yield post("cancelallorder", API, "V1", schemas.Strategy, orders.cancel_all)
@@ -100,9 +106,6 @@ def _not_yet() -> Iterator[Endpoint]:
 
     for path in ("analyzer", "analyzer/toggle"):
         yield later(path, API, "V1", "session")
-    for path in ("placegttorder", "modifygttorder", "cancelgttorder"):
-        yield later(path, ORDER, "V1", "session")
-    yield later("gttorderbook", API, "V2", "session")
     yield replace(later("pnl/symbols", API, "V2", "key"), bad_key_message="Invalid API key")
     # OpenAlgo never checks the key of this one; here it is checked like the others
     yield later("sip/frequencies", "SIP_API_RATE_LIMIT", "V2", "key", "GET")

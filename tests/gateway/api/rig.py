@@ -47,6 +47,7 @@ from gateway.market import Market, MarketParts
 from gateway.session import SessionManager
 from gateway.settings import RateLimits
 from gateway.store import engine
+from gateway.store.gtt import GttStore
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.store.preferences import Preferences
@@ -58,6 +59,8 @@ from gateway.sync import InstrumentKeeper
 from gateway.ticks import TickCache
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
+from gateway.triggers.kept import GatewayGtts
+from gateway.triggers.parts import GttParts
 from gateway.web.access import OneTimeCode, WebSessions
 from gateway.web.live import Live
 from tests.ports import free_ports
@@ -346,6 +349,21 @@ ORDER = {
     "price": "800.05",
 }
 
+GTT = {
+    "strategy": "t",
+    "trigger_type": "OCO",
+    "symbol": "SBIN",
+    "exchange": "NSE",
+    "action": "SELL",
+    "product": "CNC",
+    "quantity": 5,
+    "price": 0,
+    "triggerprice_sl": 700,
+    "stoploss": 699.5,
+    "triggerprice_tg": 900,
+    "target": 901,
+}
+
 
 def _json(value: Any) -> bytes:
     import json
@@ -405,6 +423,21 @@ def running(
     code, live = OneTimeCode(needed=not users.exists()), Live(sessions, tick_s=0.05)
     keys = Keys(database, settings.pepper, clock)
     queue = Queue(QueuedOrders(database, clock), Strategies(database, clock), clock)
+    gtts = GatewayGtts(
+        GttParts(
+            title=settings.spec.title,
+            store=GttStore(database, clock),
+            desk=desk,
+            table=store,
+            exchanges=capabilities.exchanges,
+            calendar=AlwaysOpen(),
+            clock=clock,
+            ticks=ticks,
+            quotes=market.quotes,
+            last_price=market.last_price,
+            blocked=lambda: desk.status().blocked,
+        )
+    )
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -421,6 +454,7 @@ def running(
         preferences=Preferences(database),
         on_update=live.on_update,
         queue=queue,
+        gtt=gtts,
     )
     app = web_app.create(parts, code, sessions, live)
     if logged_in:

@@ -14,7 +14,7 @@ from gateway.api.errors import STATUS
 from gateway.api.surface import ENDPOINTS
 from gateway.options import strikes
 from tests.gateway.api.optionrig import Options, options
-from tests.gateway.api.rig import ORDER, foreign_order, position, trade
+from tests.gateway.api.rig import GTT, ORDER, foreign_order, position, trade
 
 ALL = (*ENDPOINTS, *older.ENDPOINTS)
 DOCUMENT = openapi.document(ENDPOINTS, older.ENDPOINTS)
@@ -142,6 +142,8 @@ def bodies(some: Options) -> list[tuple[str, str, dict[str, Any]]]:
         ("GET", "chart", {}),
         ("POST", "market/holidays", {"year": 2026}),
         ("POST", "market/timings", {"date": "2026-11-20"}),
+        ("POST", "placegttorder", GTT | {"triggerprice_tg": 30000}),
+        ("POST", "gttorderbook", {"status": "all"}),
         ("POST", "cancelallorder", {}),
         ("POST", "closeposition", {}),
     ]
@@ -171,6 +173,7 @@ def test_real_answers_and_real_requests_fit_the_document(some):
         Draft202012Validator(schema_of(endpoint)).validate(answer.json)
         seen.add(f"{method} {path}")
     unseen = {"POST modifyorder", "POST cancelorder", "POST orderstatus"}
+    unseen |= {"POST modifygttorder", "POST cancelgttorder"}  # tests/gateway/api/test_gtt.py
     assert set(answers.ANSWERS) - unseen <= seen
 
 
@@ -183,7 +186,8 @@ def test_real_errors_fit_the_document_too(some):
         ("quotes", {"symbol": "NO", "exchange": "NSE"}, 400),
         ("placeorder", {}, 400),
         ("history", {"exchange": 1}, 400),
-        ("gttorderbook", {}, 501),
+        ("cancelgttorder", {"strategy": "t", "trigger_id": "GTT-1"}, 404),
+        ("portfolio/backtest", {}, 501),
     ]
     for path, body, status in cases:
         answer = some.rig.post(path, **body)

@@ -1,0 +1,1 @@
+"""Good-till-triggered orders: kept by the broker where it can, by this gateway where it cannot."""

@@ -1,0 +1,52 @@
+"""Who keeps GTT orders, and what with: part of the composition root."""
+
+from __future__ import annotations
+
+from brokers.contract import Broker, BrokerContext, SessionSource
+from gateway.market import Market
+from gateway.settings import Settings
+from gateway.store.engine import Database
+from gateway.store.gtt import GttStore
+from gateway.store.instruments import InstrumentStore
+from gateway.trading.desk import OrderDesk
+from gateway.triggers.kept import GatewayGtts
+from gateway.triggers.native import BrokerGtts, BrokerParts
+from gateway.triggers.parts import GttParts, Gtts
+
+
+def gtts(
+    settings: Settings,
+    broker: Broker,
+    context: BrokerContext,
+    session: SessionSource,
+    database: Database,
+    instruments: InstrumentStore,
+    market: Market,
+    desk: OrderDesk,
+) -> Gtts:
+    """The account's GTT orders: the broker's where it has them, else this gateway's. Nothing is started."""
+    capabilities = settings.spec.capabilities
+    parts = GttParts(
+        title=settings.spec.title,
+        store=GttStore(database, context.clock),
+        desk=desk,
+        table=instruments,
+        exchanges=capabilities.exchanges,
+        calendar=context.calendar,
+        clock=context.clock,
+        ticks=market.ticks,
+        quotes=market.quotes,
+        last_price=market.last_price,
+        blocked=lambda: desk.status().blocked,
+    )
+    if not capabilities.native_gtt:
+        return GatewayGtts(parts)
+    return BrokerGtts(
+        parts,
+        BrokerParts(
+            rest=broker.gtt(context, session),
+            limiter=market.limiter,
+            order_deadline_s=settings.trading.order_deadline_s,
+            on_login_required=market.login_required,
+        ),
+    )

@@ -1,0 +1,321 @@
+"""GTT orders of the gateway, from the price to one order: threads, database and order desk are real."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from brokers.calendar import FileCalendar
+from brokers.errors import (
+    BrokerDown,
+    EntriesBlocked,
+    InvalidRequest,
+    NotFound,
+    OrderRejected,
+    OutcomeUnknown,
+)
+from brokers.model import InstrumentKey, PriceType
+from gateway.triggers import runner
+from tests.gateway.trading.desks import until
+from tests.gateway.triggers.bench import SBIN, TOPIC, Keeper, gtt, leg, oco, single
+
+
+@pytest.fixture
+def keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+    monkeypatch.setattr(runner, "BACKOFF_S", (0.02,))
+    monkeypatch.setattr(runner, "CHORES_S", 0.02)
+    one = Keeper(tmp_path / "main.db")
+    one.quotes[SBIN] = 800.0
+    one.open()
+    until(lambda: one.ticks.listeners)
+    yield one
+    one.close()
+
+
+def placed(keeper: Keeper, request=None, **more) -> str:
+    answer = keeper.gtts.place(request or single(), **more)
+    assert answer.ok, answer
+    until(lambda: SBIN in keeper.gtts._runner._watched.rows)
+    return answer.trigger_id
+
+
+def test_the_answer_names_the_keeper_and_what_that_means(keeper: Keeper) -> None:
+    answer = keeper.gtts.place(single(), strategy="s")
+    assert answer.kept_by == "gateway"
+    assert answer.message.startswith("Kotak keeps no GTT orders: this gateway keeps it")
+    day = datetime.now(UTC).astimezone().strftime("%y")
+    assert answer.trigger_id.startswith(f"GTT-{day}")
+    (row,) = keeper.gtts.book()
+    assert (row.trigger_id, row.state, row.strategy) == (answer.trigger_id, "active", "s")
+
+
+def test_it_fires_once_when_the_price_is_reached(keeper: Keeper) -> None:
+    trigger_id = placed(keeper)
+    keeper.ticks.send(790.05)
+    keeper.ticks.send(789.95)
+    keeper.ticks.send(789.9)
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    assert keeper.orders() == [("SELL", 5, Decimal("789.5"))]
+    row = keeper.store.get(trigger_id)
+    assert row.known.order_id in keeper.rest.book
+    assert row.known.seen_price == Decimal("789.95")
+    assert keeper.gtts.book() == []
+    assert [r.trigger_id for r in keeper.gtts.book(everything=True)] == [trigger_id]
+
+
+def test_a_price_that_does_not_reach_it_sends_nothing(keeper: Keeper) -> None:
+    trigger_id = placed(keeper, single("810", rises=True))
+    for price in (809.95, 790.0, 800.0):
+        keeper.ticks.send(price)
+    keeper.ticks.send(810.0)
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    assert len(keeper.orders()) == 1
+    assert keeper.store.get(trigger_id).known.seen_price == 810
+
+
+@pytest.mark.parametrize(("price", "leg", "limit"), [(789.0, 0, "789.5"), (821.0, 1, "819.5")])
+def test_one_leg_of_an_oco_fires_and_ends_the_other(
+    keeper: Keeper, price: float, leg: int, limit: str
+) -> None:
+    trigger_id = placed(keeper, oco())
+    keeper.ticks.send(price)
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    for other in (789.0, 821.0):
+        keeper.ticks.send(other)
+    keeper.gtts._runner.chores()
+    assert keeper.orders() == [("SELL", 5, Decimal(limit))]
+    assert keeper.store.get(trigger_id).known.leg == leg
+
+
+def test_a_market_gtt_sends_a_market_order(keeper: Keeper) -> None:
+    trigger_id = placed(keeper, single(price_type=PriceType.MARKET))
+    keeper.ticks.send(780.0)
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    (order,) = keeper.rest.book.values()
+    assert (order.price_type, order.price) == (PriceType.MARKET, 0)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"age_s": 6.0}, {"ltt": 1_000_000_000_000}, {"topic": b"NSE_TCS_LTP"}, {"ltp": 0}, {"ltp": "x"}],
+    ids=["stale", "yesterday's trade", "another symbol", "no price", "garbage"],
+)
+def test_what_is_no_price_of_now_fires_nothing(keeper: Keeper, bad: dict) -> None:
+    trigger_id = placed(keeper)
+    keeper.ticks.send(700.0, **bad)
+    keeper.gtts._runner.chores()
+    assert keeper.gtts._runner._queued == set()
+    assert keeper.state(trigger_id) == "active"
+    keeper.ticks.send(780.0)  # it was alive all the time
+    until(lambda: keeper.state(trigger_id) == "triggered")
+
+
+def test_a_closed_market_fires_nothing(tmp_path: Path) -> None:
+    class Closed(FileCalendar):
+        def is_open(self, exchange, at):
+            return False
+
+    one = Keeper(tmp_path / "main.db", calendar=Closed())
+    one.quotes[SBIN] = 800.0
+    one.open()
+    try:
+        trigger_id = placed(one)
+        before = one.quoted
+        one.ticks.send(700.0)
+        one.quotes[SBIN] = 700.0
+        one.gtts._runner.look_at_quiet()
+        one.gtts._runner.chores()
+        assert (one.state(trigger_id), one.quoted) == ("active", before)
+    finally:
+        one.close()
+
+
+def test_a_jump_while_nobody_looked_fires_after_the_start(keeper: Keeper) -> None:
+    trigger_id = placed(keeper)
+    keeper.close()
+    keeper.quotes[SBIN] = 750.0
+    keeper.open()
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    assert keeper.orders() == [("SELL", 5, Decimal("789.5"))]
+
+
+def test_armed_symbols_are_asked_of_the_feed_until_they_end(keeper: Keeper) -> None:
+    trigger_id = placed(keeper)
+    assert keeper.gtts.keys() == {SBIN}
+    until(lambda: SBIN in keeper.ticks.wanted)
+    keeper.gtts.cancel(trigger_id)
+    assert keeper.gtts.keys() == set()
+
+
+def test_a_cancelled_one_never_fires(keeper: Keeper) -> None:
+    trigger_id = placed(keeper)
+    assert keeper.gtts.cancel(trigger_id).ok
+    keeper.ticks.send(700.0)
+    keeper.gtts._runner.chores()
+    again = keeper.gtts.cancel(trigger_id)
+    assert (again.code, again.state) == ("ORDER_NOT_OPEN", "cancelled")
+    assert keeper.orders() == []
+
+
+def test_a_changed_one_fires_by_its_new_terms(keeper: Keeper) -> None:
+    trigger_id = placed(keeper)
+    assert keeper.gtts.modify(trigger_id, single("780", price="779.5", quantity=7)).ok
+    until(lambda: keeper.gtts._runner._watched.rows[SBIN][0].known.terms.quantity == 7)
+    keeper.ticks.send(785.0)
+    keeper.ticks.send(779.0)
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    assert keeper.orders() == [("SELL", 7, Decimal("779.5"))]
+
+
+def test_a_price_compared_with_old_terms_does_not_fire_new_ones(keeper: Keeper) -> None:
+    trigger_id = placed(keeper)
+    runner_ = keeper.gtts._runner
+    old = runner_._watched
+    keeper.gtts.modify(trigger_id, single("700", price="699.5"))
+    until(lambda: runner_._watched is not old)
+    runner_._watched = old  # a tick that was faster than the reload
+    keeper.ticks.send(785.0)
+    until(lambda: not runner_._queued)
+    runner_.chores()
+    assert (keeper.state(trigger_id), keeper.orders()) == ("active", [])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        oco(),
+        single(key=InstrumentKey("NSE", "TCS")),
+        replace(single(), action=single().action.opposite),
+    ],
+    ids=["type", "instrument", "side"],
+)
+def test_a_change_may_not_make_another_order_of_it(keeper: Keeper, other) -> None:
+    trigger_id = placed(keeper)
+    with pytest.raises(InvalidRequest, match="cannot be changed"):
+        keeper.gtts.modify(trigger_id, other)
+
+
+def test_it_expires(keeper: Keeper) -> None:
+    soon = time.time_ns() + 150_000_000
+    trigger_id = placed(keeper, expires_ns=soon)
+    until(lambda: keeper.state(trigger_id) == "expired")
+    keeper.ticks.send(700.0)
+    keeper.gtts._runner.chores()
+    assert keeper.orders() == []
+    with pytest.raises(InvalidRequest, match="past"):
+        keeper.gtts.place(single(), expires_ns=soon)
+
+
+def test_a_refused_order_fails_it_with_the_brokers_words(keeper: Keeper) -> None:
+    keeper.rest.on_place = lambda order: OrderRejected("no margin", code="INSUFFICIENT_MARGIN")
+    trigger_id = placed(keeper)
+    keeper.ticks.send(700.0)
+    until(lambda: keeper.state(trigger_id) == "failed")
+    (row,) = keeper.gtts.book(everything=True)
+    assert (row.code, row.reason) == ("INSUFFICIENT_MARGIN", "no margin")
+    assert keeper.gtts.book() == []
+    assert keeper.rest.count("place") == 1
+
+
+def test_an_order_that_never_left_is_tried_again_under_another_name(keeper: Keeper) -> None:
+    errors = [BrokerDown("no route"), BrokerDown("no route")]
+    keeper.rest.on_place = lambda order: errors.pop(0) if errors else None
+    trigger_id = placed(keeper)
+    keeper.ticks.send(700.0)
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    assert len(keeper.orders()) == 1
+    names = [e["detail"] for e in keeper.store.events(keeper.store.get(trigger_id).id)]
+    assert [f"gtt:{trigger_id}:1" in names[2], f"gtt:{trigger_id}:1:3" in names[4]] == [True, True]
+
+
+def test_it_gives_up_after_a_while(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "RETRY_FOR_S", 0.2)
+    keeper.rest.on_place = lambda order: BrokerDown("no route")
+    trigger_id = placed(keeper)
+    keeper.ticks.send(700.0)
+    until(lambda: keeper.state(trigger_id) == "failed")
+    assert keeper.store.get(trigger_id).known.code == "GAVE_UP"
+    assert keeper.orders() == []
+
+
+def test_a_lost_answer_is_looked_for_and_nothing_is_sent_again(keeper: Keeper) -> None:
+    def lost(order):
+        keeper.rest.book[order.order_id] = order
+        return OutcomeUnknown("timeout")
+
+    keeper.rest.on_read = lambda name: None
+    keeper.rest.on_place = lost
+    trigger_id = placed(keeper)
+    keeper.ticks.send(700.0)
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    assert (keeper.rest.count("place"), len(keeper.orders())) == (1, 1)
+
+
+def test_a_trigger_already_reached_is_refused(keeper: Keeper) -> None:
+    for request in (single("800"), single("801"), single("799.95", rises=True), oco_around("800.05")):
+        with pytest.raises(InvalidRequest) as caught:
+            keeper.gtts.place(request)
+        assert caught.value.code == "INVALID_TRIGGER"
+    assert keeper.store.working() == []
+
+
+def oco_around(lower: str):
+    return gtt(leg(lower, "789.5"), leg("820", "819.5", rises=True))
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (single("790.03"), "PRICE_OUT_OF_RANGE"),
+        (single(price="789.53"), "PRICE_OUT_OF_RANGE"),
+        (single(price="0"), "PRICE_OUT_OF_RANGE"),
+        (single(key=InstrumentKey("NSE", "NOSUCH")), "SYMBOL_NOT_FOUND"),
+    ],
+)
+def test_bad_terms_are_refused_before_anything_is_kept(keeper: Keeper, request_, code: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        keeper.gtts.place(request_)
+    assert caught.value.code == code
+    assert keeper.store.working() == []
+
+
+def test_blocked_entries_refuse_a_new_one_and_fail_one_that_fires(keeper: Keeper) -> None:
+    trigger_id = placed(keeper)
+    keeper.bench.desk.block_entries("panic")
+    keeper.ticks.send(700.0)
+    until(lambda: keeper.state(trigger_id) == "failed")
+    assert keeper.store.get(trigger_id).known.code == "ENTRIES_BLOCKED"
+    keeper.gtts._parts = replace(keeper.parts, blocked=lambda: "panic")
+    with pytest.raises(EntriesBlocked):
+        keeper.gtts.place(single())
+
+
+def test_the_same_id_keeps_one(keeper: Keeper) -> None:
+    first = keeper.gtts.place(single(), client_order_id="mine")
+    again = keeper.gtts.place(single(), client_order_id="mine")
+    assert (again.trigger_id, again.repeated, first.repeated) == (first.trigger_id, True, False)
+    with pytest.raises(InvalidRequest) as caught:
+        keeper.gtts.place(single("780"), client_order_id="mine")
+    assert caught.value.code == "CLIENT_ORDER_ID_REUSED"
+    assert len(keeper.store.working()) == 1
+
+
+def test_an_unknown_id_is_not_found(keeper: Keeper) -> None:
+    for call in (lambda: keeper.gtts.cancel("GTT-1"), lambda: keeper.gtts.modify("GTT-1", single())):
+        with pytest.raises(NotFound):
+            call()
+
+
+def test_many_fire_at_the_same_tick_each_once(keeper: Keeper) -> None:
+    ids = [placed(keeper, single(quantity=n + 1)) for n in range(25)]
+    until(lambda: len(keeper.gtts._runner._watched.rows.get(SBIN, ())) == 25)
+    for _ in range(5):
+        keeper.ticks.send(700.0, topic=TOPIC)
+    until(lambda: all(keeper.state(i) == "triggered" for i in ids))
+    assert sorted(q for _, q, _ in keeper.orders()) == list(range(1, 26))
