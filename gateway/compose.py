@@ -15,6 +15,7 @@ from brokers.model import Venue
 from brokers.redact import Redactor
 from brokers.secret import Secret
 from gateway import app as web_app
+from gateway import panicfile
 from gateway.api import carrier
 from gateway.api.limits import Limits
 from gateway.api.parts import Parts
@@ -200,6 +201,8 @@ def _trading(
             capabilities=settings.spec.capabilities,
             last_price=market.last_price,
             on_login_required=session.renew_soon,
+            instance=settings.name,
+            panic_file=settings.run_dir / panicfile.NAME,
         )
     )
     return market, desk

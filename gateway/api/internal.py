@@ -16,11 +16,11 @@ from marshmallow import Schema, ValidationError
 
 from brokers.errors import InvalidRequest, LoginRequired
 from brokers.model import InstrumentKey, OrderUpdate
-from gateway.api import errors, reply, waiting
+from gateway.api import errors, panic, reply, waiting
 from gateway.api.dispatch import body_of
 from gateway.api.health import readiness
 from gateway.api.parts import Parts
-from gateway.api.schemas import FailedGeneration, InstrumentFiles, Label, Reason, Totp
+from gateway.api.schemas import FailedGeneration, InstrumentFiles, Label, Totp
 
 HEADER = "X-Algo-Internal"
 
@@ -142,18 +142,7 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
         both = {"positions": shown(held), "orders": shown(working)}
         return reply.json({"keys": shown(held | working), **both})
 
-    @internal.post("/panic")
-    def panic() -> Response:
-        """Block entries first, then cancel what works."""
-        parts.desk.block_entries(_load(Reason())["reason"])
-        report = parts.desk.cancel_all("panic")
-        failed = [asdict(failure) for failure in report.failed]
-        return reply.json({"status": "success", "cancelled": list(report.cancelled), "failed": failed})
-
-    @internal.post("/resume")
-    def resume() -> Response:
-        parts.desk.allow_entries()
-        return reply.json({"status": "success"})
+    panic.add_routes(internal, parts)
 
 
 def full_status(parts: Parts) -> dict[str, Any]:

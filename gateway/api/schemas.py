@@ -169,9 +169,3 @@ class FailedGeneration(Schema):
     """``POST /internal/session/renew``."""
 
     failed_generation = Whole(required=True)
-
-
-class Reason(Schema):
-    """``POST /internal/panic``."""
-
-    reason = fields.String(load_default="algo panic", validate=validate.Length(min=1, max=200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from brokers.model import InstrumentKey, OrderStatus, SentTerms
 
@@ -85,6 +86,7 @@ class DeskStatus:
         waiting_for: Why not, one line.
         unknown: Orders whose outcome is not known now.
         blocked: Why entries are blocked, empty when they are not.
+        panic: How far the last panic is carried out here (``panic.Report``).
         foreign: Orders of this account placed elsewhere, today.
         drift: Differences the last position reconciliation saw and did not trade away.
     """
@@ -93,6 +95,7 @@ class DeskStatus:
     waiting_for: str
     unknown: int
     blocked: str
+    panic: dict[str, Any]
     foreign: int
     orders_reconciled_at: str | None
     positions_reconciled_at: str | None

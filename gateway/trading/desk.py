@@ -32,12 +32,14 @@ from brokers.model import (
     Position,
     Trade,
 )
+from gateway.panicfile import Panic
 from gateway.store.journal import FOREIGN, Change, Intent, JournalRow, Times
 from gateway.trading import checks, exits, machine, moving, reconcile, replies
 from gateway.trading.answers import CancelReport, CloseReport, DeskStatus, OrderAnswer
 from gateway.trading.changes import Changes, heed
 from gateway.trading.limiter import Lane
 from gateway.trading.once import Once, fingerprint, refuse_other
+from gateway.trading.panic import Canceller, Switch
 from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader, day_start_ns
 from gateway.trading.reconciler import Reconciler
@@ -72,7 +74,8 @@ class OrderDesk:
         self._once = Once(self._stored_answer, longest_s, parts.tasks)
         self._changes = Changes(parts, self._reader, self._settler, self._reconciler.soon)
         self._exits = exits.Exits(self, parts.tasks)
-        self._blocked = parts.journal.blocked()
+        self._switch = Switch(parts.journal, parts)
+        self.canceller = Canceller(self, self._switch, parts)
         self.turns = Turns(parts.tasks)
 
     def start(self) -> None:
@@ -83,9 +86,11 @@ class OrderDesk:
         self._parts.limiter.prime(Lane.ENTRY, [(now - ns) / 1e9 for ns in sent])
         self._reconciler.start()
         self._settler.start()
+        self.canceller.start()
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """Stop the background threads; requests in flight end by themselves."""
+        self.canceller.stop(timeout_s / 2)
         self._settler.stop(timeout_s / 2)
         self._reconciler.stop(timeout_s / 2)
 
@@ -126,6 +131,9 @@ class OrderDesk:
         """Change a working order. ``OUTCOME_UNKNOWN`` when no answer came and its terms cannot be read."""
         del strategy  # the order keeps the one that placed it
         self._await_ready()
+        row = self._changes.row(change.order_id)
+        if row is None or not row.is_exit:
+            self._refuse_blocked()
         return self._changes.modify(change, received_ns)
 
     def cancel(
@@ -147,14 +155,33 @@ class OrderDesk:
         """One opposite MARKET order (sliced by freeze quantity) for every open position."""
         return self._exits.close_all(strategy)
 
+    def panic(self, reason: str, policy: str = "cancel") -> Panic:
+        """Refuse new entries from now on, also after a restart, on every instance of this home; then carry
+        the policy out in the background (``canceller`` tells how far it is).
+
+        Args:
+            policy: ``cancel`` open orders, ``block`` alone, or ``close`` every position too.
+
+        Raises:
+            StoreError: It could not be written; see the message for what holds.
+        """
+        try:
+            return self._switch.call(reason, policy)
+        finally:
+            self.canceller.soon()
+
+    def panicked(self) -> Panic | None:
+        """The last word on panic, resumed or not; None when there never was one."""
+        return self._switch.state()
+
     def block_entries(self, reason: str) -> None:
-        """Refuse new entries from now on, also after a restart (``algo panic``)."""
-        self._blocked = reason or "blocked"
-        self._journal.set_blocked(self._blocked)
+        """``panic`` that leaves open orders alone."""
+        self.panic(reason, "block")
 
     def allow_entries(self) -> None:
-        self._journal.set_blocked("")
-        self._blocked = ""
+        """End a panic, on every instance."""
+        self._switch.resume()
+        self.canceller.soon()
 
     # -- reads ------------------------------------------------------------------------------------------
 
@@ -250,7 +277,8 @@ class OrderDesk:
             ready=reconciler.ready.is_set(),
             waiting_for=reconciler.waiting_for(),
             unknown=sum(row.known.state in waiting for row in self._journal.unfinished()),
-            blocked=self._blocked,
+            blocked=self._switch.reason(),
+            panic=self.canceller.report().plain(),
             foreign=reconciler.foreign,
             orders_reconciled_at=reconciler.orders_at.isoformat() if reconciler.orders_at else None,
             positions_reconciled_at=reconciler.positions_at.isoformat() if reconciler.positions_at else None,
@@ -315,13 +343,17 @@ class OrderDesk:
     ) -> OrderAnswer:
         begun = self._clock.monotonic()
         self._await_ready()
-        if self._blocked and not is_exit:
-            raise EntriesBlocked(f"new entries are blocked: {self._blocked}")
+        if not is_exit:
+            self._refuse_blocked()
         ltp = self._parts.last_price(request.key)
         instrument = self._check(request, ltp)
         checked_ns = self._clock.time_ns()
         left_s = deadline_s - (self._clock.monotonic() - begun)
         grant = self._parts.limiter.acquire(Lane.EXIT if is_exit else Lane.ENTRY, max(0.0, left_s))
+        if not is_exit and self._switch.reason():
+            # the block fell while this one waited for its slot
+            grant.give_back()
+            self._refuse_blocked()
         intent = Intent(
             request, self._parts.new_tag(), strategy, client_order_id, fingerprint(request), is_exit
         )
@@ -332,8 +364,13 @@ class OrderDesk:
             raise
         sent_ns = self._clock.time_ns()
         times = Times(received_ns, checked_ns, journaled_ns=sent_ns, sent_ns=sent_ns)
-        grant.sent()
-        outcome = send_once(lambda: self._parts.rest.place(request, instrument, intent.tag, ltp=ltp))
+        if not is_exit and (blocked := self._switch.reason()):
+            # panic looks for rows on their way after the block: what it did not see yet must not leave
+            grant.give_back()
+            outcome: Outcome = Failed(EntriesBlocked(f"new entries are blocked: {blocked}"), sent=False)
+        else:
+            grant.sent()
+            outcome = send_once(lambda: self._parts.rest.place(request, instrument, intent.tag, ltp=ltp))
         try:
             return self._placed(journal_id, outcome, times)
         except StoreError as exc:
@@ -424,6 +461,10 @@ class OrderDesk:
         if isinstance(self._reconciler.error, LoginRequired):
             raise LoginRequired(str(self._reconciler.error))
         raise NotReady(f"orders are not accepted yet; waiting for {self._reconciler.waiting_for()}")
+
+    def _refuse_blocked(self) -> None:
+        if reason := self._switch.reason():
+            raise EntriesBlocked(f"new entries are blocked: {reason}")
 
     def _check(self, request: OrderRequest, ltp: float | None) -> Instrument:
         around = checks.Around(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from brokers.calendar import Calendar
 from brokers.clock import Clock
@@ -31,6 +32,8 @@ class DeskParts:
         settle: When "not found" counts; None: after the broker timeout or 10 s, three readings 2 s apart.
         tasks: How this desk waits and runs things at the same time.
         new_tag: Our mark for the next order; never the same twice.
+        instance: Whose desk this is, in what it writes for others to read.
+        panic_file: The kill switch of this home and venue; None: this desk has one of its own alone.
     """
 
     rest: Rest
@@ -47,6 +50,8 @@ class DeskParts:
     settle: SettleRules | None = None
     tasks: Tasks = THREADS
     new_tag: Callable[[], str] = new_tag
+    instance: str = ""
+    panic_file: Path | None = None
 
     @property
     def settle_rules(self) -> SettleRules:

@@ -38,6 +38,7 @@ from brokers.model import (
 )
 from brokers.secret import Secret
 from gateway import app as web_app
+from gateway import panicfile
 from gateway import settings as gateway_settings
 from gateway.api.carrier import Carrier
 from gateway.api.limits import Limits
@@ -414,6 +415,8 @@ def running(
             rules=settings.trading,
             capabilities=capabilities,
             last_price=market.last_price,
+            instance=settings.name,
+            panic_file=settings.run_dir / panicfile.NAME,
         )
     )
     today = clock.now().astimezone(IST).date()

@@ -9,15 +9,16 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from brokers.model import InstrumentKey, OrderStatus
-from gateway.api import answers, older, openapi
+from gateway.api import answers, older, openapi, panic
 from gateway.api.errors import STATUS
 from gateway.api.surface import ENDPOINTS
 from gateway.options import strikes
 from tests.gateway.api.optionrig import Options, options
 from tests.gateway.api.rig import GTT, ORDER, foreign_order, position, trade
 
-ALL = (*ENDPOINTS, *older.ENDPOINTS)
-DOCUMENT = openapi.document(ENDPOINTS, older.ENDPOINTS)
+OWN = (*ENDPOINTS, *panic.ENDPOINTS)
+ALL = (*OWN, *older.ENDPOINTS)
+DOCUMENT = openapi.document(OWN, older.ENDPOINTS)
 ROWS = {(e.method.lower(), f"/{e.path.replace('<', '{').replace('>', '}')}"): e for e in ALL}
 SERVED = [e for e in ALL if e.handler is not None]
 

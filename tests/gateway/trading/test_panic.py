@@ -1,0 +1,340 @@
+"""Panic blocks before anything else, cancels until nothing is left, and says the truth meanwhile."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from brokers.clock import SystemClock
+from brokers.contract import RateWindow
+from brokers.errors import BrokerDown, EntriesBlocked, OrderRejected, StoreError
+from brokers.model import Action, OrderStatus, Position, PriceType
+from gateway import panicfile
+from gateway.panicfile import NAME, PanicFile, reports, spoken
+from gateway.trading import panic
+from gateway.trading.limiter import Limiter
+from tests.gateway.trading.desks import SBIN, WIDE, Bench, book_row, until
+from tests.gateway.trading.test_desk_changes import change
+
+
+@pytest.fixture
+def home(tmp_path):
+    """Makes instances of one home: they share the run folder, nothing else."""
+    made = []
+
+    def instance(name: str, **more) -> Bench:
+        bench = Bench(tmp_path / f"{name}.db", instance=name, panic_file=tmp_path / "run" / NAME, **more)
+        made.append(bench)
+        return bench
+
+    instance.run = tmp_path / "run"
+    yield instance
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture
+def bench(home):
+    bench = home("one")
+    bench.open()
+    return bench
+
+
+def blocked(bench: Bench) -> bool:
+    try:
+        bench.place()
+    except EntriesBlocked:
+        return True
+    return False
+
+
+def done(bench: Bench, serial: int, seconds: float = 5.0) -> panic.Report:
+    report = bench.desk.canceller.wait(serial, seconds)
+    assert report.done, report
+    return report
+
+
+def fates(report: panic.Report) -> dict[str, str]:
+    return {one.orderid: one.state.value for one in report.orders}
+
+
+def test_it_blocks_cancels_and_says_what_became_of_each_order(bench):
+    ids = [bench.place().order_id for _ in range(3)]
+    bench.rest.book["77"] = book_row("77")
+    word = bench.desk.panic("enough")
+    assert blocked(bench)
+    report = done(bench, word.serial)
+    assert fates(report) == dict.fromkeys([*ids, "77"], "cancelled")
+    assert bench.desk.status().blocked == "enough"
+    assert bench.desk.status().panic["counts"]["cancelled"] == 4
+    bench.desk.allow_entries()
+    assert bench.place().ok
+
+
+def test_an_exit_passes_and_a_change_of_an_entry_does_not(bench):
+    order_id = bench.place().order_id
+    exit_id = bench.place(is_exit=True, action=Action.SELL).order_id
+    bench.desk.block_entries("stop")
+    with pytest.raises(EntriesBlocked):
+        bench.desk.modify(change(order_id), received_ns=time.time_ns())
+    assert bench.desk.modify(change(exit_id), received_ns=time.time_ns()).ok
+    assert bench.place(is_exit=True, action=Action.SELL).ok
+    # block alone leaves orders working
+    assert bench.rest.count("cancel") == 0
+
+
+def test_every_instance_of_the_home_is_blocked_and_cancels(home):
+    one, two, late = home("one"), home("two"), home("late")
+    one.open(), two.open()
+    order_id = two.place().order_id
+    word = one.desk.panic("enough")
+    assert blocked(two)
+    until(lambda: two.rest.book[order_id].status is OrderStatus.CANCELLED)
+    until(lambda: reports(home.run / panicfile.FOLDER, word.serial).get("two", {}).get("done"))
+    assert set(reports(home.run / panicfile.FOLDER, word.serial)) == {"one", "two"}
+    # one that was down starts blocked, and cancels what it finds open
+    late.rest.book["5"] = book_row("5")
+    late.open()
+    assert blocked(late)
+    done(late, word.serial)
+    assert late.rest.book["5"].status is OrderStatus.CANCELLED
+    late.desk.allow_entries()
+    assert not any(blocked(bench) for bench in (one, two, late))
+
+
+def test_it_holds_over_restarts_without_the_file_too(home):
+    bench = home("one")
+    bench.open()
+    bench.desk.panic("enough")
+    until(lambda: bench.journal.fact(panic.DONE))
+    (home.run / NAME).unlink()
+    bench.restart()
+    assert blocked(bench)
+    bench.desk.allow_entries()
+    bench.restart()
+    assert not blocked(bench)
+
+
+def test_a_resume_that_an_instance_slept_through_counts(home):
+    one, two = home("one"), home("two")
+    one.open(), two.open()
+    one.desk.block_entries("x")
+    until(lambda: json.loads(two.journal.blocked() or "{}").get("active"))
+    two.close()
+    one.desk.allow_entries()
+    two.open()
+    assert not blocked(two)
+
+
+def test_a_file_that_cannot_be_read_blocks_and_resume_mends_it(bench, home):
+    home.run.mkdir(exist_ok=True)
+    (home.run / NAME).write_text("{half a")
+    with pytest.raises(EntriesBlocked, match="cannot be read"):
+        bench.place()
+    bench.desk.allow_entries()
+    assert bench.place().ok
+
+
+def test_what_cannot_be_written_still_blocks_here_and_says_so(home, tmp_path):
+    (tmp_path / "run").write_text("a file where the folder should be")
+    bench = home("one")
+    bench.open()
+    with pytest.raises(StoreError, match="on this instance alone"):
+        bench.desk.panic("enough")
+    assert blocked(bench)
+    with pytest.raises(StoreError, match="stay blocked"):
+        bench.desk.allow_entries()
+    assert blocked(bench)
+
+
+def test_the_block_is_on_disk_when_the_call_returns(bench, home):
+    word = bench.desk.panic("enough")
+    assert PanicFile(home.run / NAME).read() == word
+    assert panicfile.Panic.from_text(bench.journal.blocked()) == word
+
+
+def test_cancels_that_were_left_go_on_after_a_kill(home):
+    bench = home("one")
+    bench.open()
+    ids = [bench.place().order_id for _ in range(3)]
+    bench.rest.on_change = lambda kind, order: BrokerDown("no route")
+    word = bench.desk.panic("enough")
+    report = bench.desk.canceller.wait(word.serial, 0.5)
+    assert not report.done
+    assert set(fates(report).values()) == {"going"}
+    assert {one.code for one in report.orders} == {"BROKER_DISCONNECTED"}
+    # the process dies here: nothing of the panic but the flag is kept
+    bench.rest.on_change = lambda kind, order: None
+    bench.restart()
+    done(bench, word.serial)
+    assert {bench.rest.book[order_id].status for order_id in ids} == {OrderStatus.CANCELLED}
+    cancels = bench.rest.count("cancel")
+    bench.restart()
+    assert done(bench, word.serial).done
+    # it is not carried out twice
+    bench.rest.book["9"] = book_row("9")
+    until(lambda: bench.desk.canceller.report().serial == word.serial)
+    bench.desk.canceller.step()
+    assert bench.rest.count("cancel") == cancels
+
+
+def test_an_order_the_broker_will_not_cancel_is_failed_and_named(bench, monkeypatch):
+    monkeypatch.setattr(panic, "LONGEST_PAUSE_S", 0.05)
+    good, bad = bench.place().order_id, bench.place().order_id
+    bench.rest.on_change = lambda kind, order: OrderRejected("frozen") if order.order_id == bad else None
+    report = done(bench, bench.desk.panic("enough").serial, 10)
+    assert fates(report) == {good: "cancelled", bad: "failed"}
+    failed = next(one for one in report.orders if one.orderid == bad)
+    assert (failed.code, failed.message) == ("ORDER_REJECTED", "frozen")
+
+
+def test_a_book_that_cannot_be_read_is_said_and_tried_again(bench):
+    order_id = bench.place().order_id
+    bench.rest.on_read = lambda name: (_ for _ in ()).throw(BrokerDown("no route"))
+    word = bench.desk.panic("enough")
+    report = bench.desk.canceller.wait(word.serial, 0.5)
+    assert not report.done
+    assert "could not be read" in report.waiting
+    assert report.orders == ()
+    bench.rest.on_read = lambda name: None
+    assert fates(done(bench, word.serial)) == {order_id: "cancelled"}
+
+
+def test_a_taken_cancel_counts_only_when_the_book_shows_it(bench):
+    order_id = bench.place().order_id
+    real = bench.rest.cancel
+    asked = []
+
+    def cancel(order_id):
+        asked.append(order_id)
+        if len(asked) > 1:
+            real(order_id)
+
+    bench.rest.cancel = cancel
+    report = done(bench, bench.desk.panic("enough").serial)
+    assert fates(report) == {order_id: "cancelled"}
+    assert len(asked) == 2
+
+
+def test_an_order_executed_meanwhile_is_not_called_cancelled(bench):
+    order_id = bench.place().order_id
+
+    def filled(kind, order):
+        row = bench.rest.book[order.order_id]
+        bench.rest.book[order.order_id] = replace(row, status=OrderStatus.COMPLETE, filled_quantity=5)
+        return OrderRejected("complete already")
+
+    bench.rest.on_change = filled
+    report = done(bench, bench.desk.panic("enough").serial)
+    assert fates(report) == {order_id: "ended"}
+
+
+def test_an_order_on_its_way_when_the_block_falls_is_cancelled_too(bench):
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(order):
+        inside.set()
+        assert go.wait(5)
+
+    bench.rest.on_place = slow
+    placed = []
+    thread = threading.Thread(target=lambda: placed.append(bench.place()))
+    thread.start()
+    assert inside.wait(5)
+    word = bench.desk.panic("enough")
+    assert not bench.desk.canceller.wait(word.serial, 0.5).done
+    go.set()
+    thread.join()
+    assert fates(done(bench, word.serial)) == {placed[0].order_id: "cancelled"}
+
+
+def test_an_order_journaled_after_the_block_does_not_leave(bench):
+    """It had passed every check when the block fell, and panic did not see its row."""
+    add = bench.journal.add
+
+    def late(intent, times):
+        bench.desk.block_entries("enough")
+        return add(intent, times)
+
+    bench.journal.add = late
+    answer = bench.place()
+    assert (answer.code, bench.rest.count("place")) == ("ENTRIES_BLOCKED", 0)
+    row = bench.journal.get(answer.journal_id)
+    assert row.known.state == "rejected"
+
+
+def test_an_order_that_waits_for_its_slot_does_not_outlive_the_block(home):
+    limiter = Limiter(replace(WIDE, order_windows=(RateWindow(1, 0.6),)), SystemClock())
+    bench = home("one", limiter=limiter)
+    bench.open()
+    assert bench.place().ok
+    errors = []
+
+    def late():
+        try:
+            bench.place()
+        except EntriesBlocked as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    bench.desk.block_entries("enough")
+    thread.join()
+    assert len(errors) == bench.rest.count("place") == 1
+    assert len(bench.journal.since(0)) == 1
+
+
+def test_forty_orders_go_as_fast_as_the_window_lets_them(home):
+    """No cancel is given up or counted as refused because it has to wait for its slot."""
+    limiter = Limiter(replace(WIDE, order_windows=(RateWindow(9, 0.25),)), SystemClock())
+    bench = home("one", limiter=limiter)
+    bench.rest.book = {str(n): book_row(str(n)) for n in range(40)}
+    bench.open()
+    began = time.monotonic()
+    word = bench.desk.panic("enough")
+    first = bench.desk.canceller.wait(word.serial, 0.1)
+    assert not first.done
+    report = done(bench, word.serial, 20)
+    assert report.count(panic.Fate.CANCELLED) == 40
+    assert bench.rest.count("cancel") == 40
+    print(f"40 cancels took {time.monotonic() - began:.2f} s")
+
+
+def test_close_closes_positions_after_the_orders(bench):
+    order_id = bench.place().order_id
+    bench.rest.position_rows = [Position(SBIN, "MIS", 7, 1, None, None)]
+    report = done(bench, bench.desk.panic("enough", "close").serial, 10)
+    assert fates(report)[order_id] == "cancelled"
+    assert report.closed == 1
+    exits = [o for o in bench.rest.book.values() if o.price_type is PriceType.MARKET]
+    assert [(o.action, o.quantity) for o in exits] == [(Action.SELL, 7)]
+
+
+def test_a_look_costs_a_stat_and_a_new_word_counts_at_once(tmp_path, monkeypatch):
+    file = PanicFile(tmp_path / NAME)
+    assert file.read() is None
+    word = spoken(True)
+    file.write(word)
+    assert file.read() == word
+    reads = []
+    monkeypatch.setattr(panicfile.Panic, "from_text", classmethod(lambda cls, text: reads.append(text)))
+    assert file.read() == word
+    assert reads == []
+    monkeypatch.undo()
+    other = spoken(False, after=word.serial)
+    file.write(other)
+    assert file.read() == other
+
+
+def test_serials_grow_even_when_the_clock_goes_back():
+    assert spoken(True, after=10, now_ns=lambda: 5).serial == 11
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"serial": 1}', '{"serial": "1"}'])
+def test_nonsense_is_not_a_word(text):
+    with pytest.raises(ValueError, match=r".+"):
+        panicfile.Panic.from_text(text)
