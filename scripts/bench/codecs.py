@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Packets a second that one core decodes and routes: both brokers' update packets -> tick -> its channels.
 
-What is timed is the feed's own code from a received message on: the socket handler's ``frame``, the codec, the
-merged state, the tick, and the hub's look-up of who wants it. "levels" asks each tick for its five levels and
-rounds them. References run in the same rounds: a bare ``struct.unpack``, the same packet as a frozen
+What is timed is the feed's own code from a received message on: the socket handler's ``frame``, the codec,
+the merged state, the tick, and the hub's look-up of who wants it. "levels" asks each tick for its five levels
+and rounds them. References run in the same rounds: a bare ``struct.unpack``, the same packet as a frozen
 dataclass with rounded levels, and, with --dhanhq PYTHON, the official client's parser in its own interpreter.
 
     python scripts/bench/codecs.py [--rounds 7] [--seconds 0.4] [--dhanhq .venv-dhanhq/bin/python]
@@ -141,10 +141,9 @@ def snapshot(number: int) -> Snapshot:
     at = datetime.now(UTC)
     ltp = 100_000 + 5 * number
     sides = [tuple(BookLevel(ltp + sign * (5 + 5 * n), 100 + n, 3 + n) for n in range(5)) for sign in (-1, 1)]
-    # fmt: off
-    return Snapshot(listing, at, 1, ltp, ltp - 50, ltp + 100, ltp - 100, ltp - 25, ltp, 25, at, 1_234_567, 0, 0, 0, 0,
-                    400_000, 410_000, ltp // 2, ltp * 2, sides[0], sides[1])
-    # fmt: on
+    day = (ltp - 50, ltp + 100, ltp - 100, ltp - 25, ltp)  # open, high, low, previous close, average
+    traded = (25, at, 1_234_567, 0, 0, 0, 0, 400_000, 410_000, ltp // 2, ltp * 2)
+    return Snapshot(listing, at, 1, ltp, *day, *traded, sides[0], sides[1])
 
 
 def dhan_packets() -> list[bytes]:
