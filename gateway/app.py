@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
-from gateway.api import dispatch, health, internal, older, openapi, panic, webhooks
+from gateway.api import dispatch, health, internal, metrics, older, openapi, panic, webhooks
 from gateway.api.parts import Parts
 from gateway.gate import Gate
 from gateway.web import pages
@@ -17,7 +17,7 @@ from gateway.web.pages import Web
 
 MAX_BODY_BYTES = 1024 * 1024
 API_PREFIX = "/api/"
-KEYED_PREFIXES = ("/api/", "/internal/", "/health/")
+KEYED_PREFIXES = ("/api/", "/internal/", "/health/", "/metrics")
 CORS_METHODS = "GET, POST, OPTIONS"
 CORS_HEADERS = "Content-Type, Authorization, X-Requested-With, Idempotency-Key"
 
@@ -44,6 +44,7 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
     app.register_blueprint(webhooks.blueprint(parts))
     app.register_blueprint(openapi.blueprint())
     app.register_blueprint(health.blueprint(parts))
+    app.register_blueprint(metrics.blueprint(parts))
     app.register_blueprint(internal.blueprint(parts))
     app.register_blueprint(pages.blueprint(web))
     dispatch.error_handlers(app, parts, error_page)

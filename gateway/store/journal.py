@@ -160,6 +160,11 @@ class Journal:
         self._database = database
         self._clock = clock
 
+    @property
+    def database(self) -> Database:
+        """For its other readers (``orderlog``)."""
+        return self._database
+
     def add(self, intent: Intent, times: Times) -> int:
         """Put an intent on disk, in state ``sending``; its id.
 

@@ -19,7 +19,7 @@ from brokers.model import Order
 from gateway.store.engine import Database
 from gateway.store.journal import _row
 from gateway.store.tables import ORDER_EVENTS, ORDERS
-from gateway.trading.machine import State
+from gateway.trading.machine import FINAL, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,23 @@ class OrderLog:
         """Number of the newest event, 0 in an empty journal."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.coalesce(func.max(ORDER_EVENTS.c.id), 0))).scalar_one())
+
+    def kinds(self, seq: int) -> tuple[int, dict[str, int]]:
+        """Number of the newest event, and how many behind number ``seq`` are of each kind."""
+        events = ORDER_EVENTS.c
+        newest = select(func.coalesce(func.max(events.id), 0))
+        each = select(events.kind, func.count()).where(events.id > seq).group_by(events.kind)
+        with self._database.read() as connection:
+            last = int(connection.execute(newest).scalar_one())
+            return last, {kind: int(count) for kind, count in connection.execute(each)}
+
+    def states(self, since_ns: int) -> dict[str, int]:
+        """Orders made since a wall time, and unfinished ones, by state."""
+        orders, final = ORDERS.c, [state.value for state in FINAL]
+        here = orders.merged_into.is_(None) & ((orders.created_ns >= since_ns) | orders.state.not_in(final))
+        each = select(orders.state, func.count()).where(here).group_by(orders.state)
+        with self._database.read() as connection:
+            return {state: int(count) for state, count in connection.execute(each)}
 
     def after(self, seq: int, limit: int) -> list[OrderEvent]:
         """At most ``limit`` events behind number ``seq``, ascending."""

@@ -10,6 +10,7 @@ from typing import Any
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from gateway import metrics
 from gateway.gate import host_allowed
 from gateway.stream import protocol
 
@@ -74,10 +75,18 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 def json_page(status: int, body: Mapping[str, Any]) -> Response:
     """One plain HTTP answer; ``status`` is 200, 403, 404 or 503."""
-    content = protocol.encode(body)
+    return _page(status, protocol.encode(body), "application/json")
+
+
+def text_page(status: int, text: str) -> Response:
+    """As ``json_page``, for the metrics."""
+    return _page(status, text.encode(), metrics.CONTENT_TYPE)
+
+
+def _page(status: int, content: bytes, kind: str) -> Response:
     headers = Headers(
         {
-            "Content-Type": "application/json",
+            "Content-Type": kind,
             "Content-Length": str(len(content)),
             "Connection": "close",
             "Cache-Control": "no-store",

@@ -20,7 +20,7 @@ from brokers.errors import AlgoError, InvalidRequest
 from gateway.gate import shown
 from gateway.settings import StreamRules
 from gateway.stream import protocol
-from gateway.stream.door import Gate, json_page
+from gateway.stream.door import Gate, json_page, text_page
 from gateway.stream.encode import LABELS
 from gateway.stream.fanout import Fanout, Holder
 from gateway.stream.hub import Around, Channel
@@ -94,7 +94,8 @@ class Client:
         self.outbox.push_order(protocol.as_frame(reply))
 
 
-Page = Callable[[], tuple[int, Mapping[str, Any]]]
+Page = Callable[[], tuple[int, Mapping[str, Any] | str]]
+"""One plain HTTP page: its status, and JSON or text."""
 
 
 @dataclass(slots=True)
@@ -207,7 +208,8 @@ class StreamServer:
         if page is None:
             known = sorted(self._facts.pages)
             return json_page(404, {"status": "error", "message": f"Not found. WebSocket, or one of {known}"})
-        return json_page(*page())
+        status, body = page()
+        return text_page(status, body) if isinstance(body, str) else json_page(status, body)
 
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)

@@ -12,7 +12,9 @@ from typing import Any
 from brokers.calendar import Calendar
 from brokers.clock import Clock
 from brokers.model import FeedState
+from gateway import metrics
 from gateway.settings import Settings
+from gateway.stream import exposed
 from gateway.stream.bus import Bus
 from gateway.stream.fanout import Fanout
 from gateway.stream.heartbeat import Heartbeat
@@ -71,6 +73,13 @@ class Status:
         self._server: StreamServer | None = None
         self._heartbeat: Heartbeat | None = None
         self.rate = Rate()
+        labels = {
+            "instance": settings.name,
+            "broker": settings.broker,
+            "venue": settings.venue.value,
+            "process": "feed",
+        }
+        self._metrics = metrics.Page(labels, lambda: exposed.collect(self.status()[1]))
 
     def watch(self, server: StreamServer) -> None:
         self._server = server
@@ -87,7 +96,12 @@ class Status:
         return replaced + self._bus.overflows + self._fanout.counts.bad_ticks
 
     def pages(self) -> dict[str, Page]:
-        return {"/health/live": self.live, "/health/ready": self.ready, "/status": self.status}
+        return {
+            "/health/live": self.live,
+            "/health/ready": self.ready,
+            "/status": self.status,
+            metrics.PATH: lambda: (200, self._metrics.text()),
+        }
 
     def adapter_status(self) -> str:
         """OpenAlgo's word where it has one."""

@@ -34,7 +34,8 @@ from brokers.model import (
 )
 from gateway.panicfile import Panic
 from gateway.store.journal import FOREIGN, Change, Intent, JournalRow, Times
-from gateway.trading import checks, exits, machine, moving, reconcile, replies
+from gateway.store.orderlog import OrderLog
+from gateway.trading import checks, exits, machine, measures, moving, reconcile, replies
 from gateway.trading.answers import CancelReport, CloseReport, DeskStatus, OrderAnswer
 from gateway.trading.changes import Changes, heed
 from gateway.trading.limiter import Lane
@@ -67,6 +68,8 @@ class OrderDesk:
         self._parts = parts
         self._journal = parts.journal
         self._clock = parts.clock
+        self._log = OrderLog(parts.journal.database)
+        self._tally = measures.Tally(self._log)
         self._reader = Reader(parts)
         self._settler = Settler(parts, self._reader)
         self._reconciler = Reconciler(parts, self._reader, self._settler)
@@ -285,6 +288,12 @@ class OrderDesk:
             last_error=str(reconciler.error or ""),
             drift=(*reconciler.missing, *reconciler.drift),
         )
+
+    def figures(self) -> measures.Figures:
+        """Orders and the limiter in numbers."""
+        lanes = {lane.value: counts for lane, counts in self._parts.limiter.counts.items()}
+        today = self._log.states(day_start_ns(self._clock))
+        return measures.Figures(today, self._tally.events(), lanes)
 
     def on_update(self, update: OrderUpdate) -> None:
         """A pushed order update from the feed; idempotent, in any order of arrival."""

@@ -133,6 +133,16 @@ class Grant:
         self.sent()
 
 
+@dataclass(slots=True)
+class LaneCounts:
+    """One lane since the start: requests let through, those that waited and how long, those refused."""
+
+    granted: int = 0
+    waited: int = 0
+    waited_s: float = 0.0
+    refused: int = 0
+
+
 class Limiter:
     """One per broker account, shared by desk and market. Thread-safe.
 
@@ -148,6 +158,7 @@ class Limiter:
             Lane.DATA: Gate(spec.data_windows),
             Lane.QUOTE: Gate(spec.quote_windows),
         }
+        self.counts = {lane: LaneCounts() for lane in Lane}
         self._title = spec.title
         self._changed = tasks.condition()
 
@@ -158,16 +169,23 @@ class Limiter:
             RateLimited: No slot before the deadline; at once when that is certain.
         """
         gate = self._gates[lane]
-        deadline = self._clock.monotonic() + deadline_s
+        begun = self._clock.monotonic()
+        deadline, counts, waited = begun + deadline_s, self.counts[lane], False
         with self._changed:
             while True:
                 now = self._clock.monotonic()
                 at = gate.free_at(now, reserved=lane is not Lane.ENTRY)
                 if at is not None and at <= now:
                     gate.take()
+                    counts.granted += 1
+                    if waited:
+                        counts.waited += 1
+                        counts.waited_s += now - begun
                     return Grant(self, gate)
                 if (at is not None and at > deadline) or now >= deadline:
+                    counts.refused += 1
                     raise self._refusal(lane, at, now)
+                waited = True
                 # woken when a grant is marked as sent or given back
                 self._changed.wait((deadline if at is None else at) - now)
 

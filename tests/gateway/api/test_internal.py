@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from brokers.errors import BrokerDown
+from brokers.errors import BrokerDown, OrderRejected
 from brokers.model import OrderStatus, OrderUpdate
 from tests.gateway.api.rig import Rig, foreign_order, position, running
+from tests.gateway.test_metrics import read
 
 
 def health(rig: Rig, path: str):
@@ -134,3 +135,25 @@ def test_status_has_no_secret(rig):
     text = rig.internal("GET", "status").get_data(as_text=True)
     assert "a-broker-token-of-the-test" not in text
     assert rig.key not in text
+
+
+def test_metrics_count_orders_by_outcome_and_what_the_limiter_did(rig):
+    rig.place()
+    rig.rest.fail["place"] = [OrderRejected("no funds")]
+    rig.place()
+    answer = rig.app.test_client().get("/metrics")
+    assert (answer.status_code, answer.mimetype) == (200, "text/plain")
+    found = read(answer.text)
+    assert found["algo_orders_today", (("state", "open"),)] == 1
+    assert found["algo_orders_today", (("state", "rejected"),)] == 1
+    assert found["algo_order_events_total", (("kind", "acknowledged"),)] == 1
+    assert found["algo_limiter_granted_total", (("lane", "entry"),)] == 2
+    assert found["algo_orders_unknown", ()] == 0
+    assert found["algo_broker_session_valid", ()] == 1
+    # the journal is asked for what is new only
+    assert (
+        read(rig.app.test_client().get("/metrics").text)["algo_order_events_total", (("kind", "intent"),)]
+        == 2
+    )
+    foreign = rig.app.test_client().get("/metrics", headers={"Host": "evil.example"})
+    assert foreign.status_code == 403

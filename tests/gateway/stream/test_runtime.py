@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -29,6 +29,7 @@ from gateway.store.instruments import InstrumentStore
 from gateway.stream.apilink import ApiLink
 from tests.clients import ROOT
 from tests.gateway.stream.rig import INSTRUMENTS, TODAY, ask, hear, on_loop, until
+from tests.gateway.test_metrics import read
 from tests.ports import free_ports
 
 SEGMENTS = {"NSE": "NSE_EQ", "NSE_INDEX": "IDX_I"}
@@ -86,6 +87,14 @@ async def feed_process(home: Home) -> AsyncIterator[asyncio.subprocess.Process]:
             await process.wait()
 
 
+async def metrics_page(home: Home) -> str:
+    url = f"http://127.0.0.1:{home.settings.ws_port}/metrics"
+    async with ClientSession() as http, http.get(url) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/plain"
+        return await answer.text()
+
+
 async def page(home: Home, path: str) -> tuple[int, dict]:
     link = ApiLink(home.settings)
     link._port = home.settings.ws_port
@@ -129,6 +138,12 @@ async def test_it_lives_before_the_api_process_and_says_what_it_waits_for(home):
         _, status = await page(home, "/status")
         assert [w["symbol"] for w in status["standing"]["pinned"]] == ["NSE:NOSUCH"]
         assert status["channels"] == {"total": 2, "pending": 2}
+        assert status["heartbeat"]["subscribed"] == 2
+        found = read(await metrics_page(home))
+        assert found["algo_subscriptions", (("state", "pending"),)] == 2
+        assert found["algo_feed_state", (("state", "login needed"),)] == 1
+        assert found["algo_feed_parse_errors_total", ()] == 0
+        assert (home.settings.run_dir / "heartbeat" / "dhan.json").exists()
         async with connect(f"ws://127.0.0.1:{home.settings.ws_port}", proxy=None) as ws:
             assert (await ask(ws, action="authenticate", api_key=key.reveal()))["status"] == "success"
             began = time.monotonic()
