@@ -99,6 +99,53 @@ def orders(client: dhanhq, updates: Updates) -> dict[str, Any]:
     return found
 
 
+def forever(client: dhanhq) -> dict[str, Any]:
+    """A single and an OCO: placed, listed, changed, cancelled; then one that the next ticks fire."""
+    time.sleep(QUOTE_GAP_S)
+    quote = client.ticker_data({"NSE_EQ": [int(SBIN)]})
+    ltp = quote["data"]["data"]["NSE_EQ"][SBIN]["last_price"]
+
+    def near(percent: float) -> float:
+        return round(round(ltp * (100 + percent) / 100 / 0.05) * 0.05, 2)
+
+    low, high, tick = near(-8), near(8), 0.05
+    same = (SBIN, client.NSE, client.BUY, client.CNC, client.LIMIT)
+    found: dict[str, Any] = {"empty": client.get_forever(), "low": low, "high": high}
+    found["single"] = client.place_forever(*same, 1, low, low, tag="forever-1")
+    found["oco"] = client.place_forever(
+        *same, 2, low, low, order_flag="OCO", price1=high, trigger_Price1=high, quantity1=2, tag="forever-2"
+    )
+    found["list"] = client.get_forever()
+    single, oco = (found[name]["data"]["orderId"] for name in ("single", "oco"))
+    lower = round(low - 1, 2)
+    leg = (client.LIMIT, "STOP_LOSS_LEG", 3, lower, lower, 0, client.DAY)
+    found["lower"] = lower
+    found["modified"] = client.modify_forever(oco, "OCO", *leg)
+    found["after"] = client.get_forever()
+    found["cancelled"] = client.cancel_forever(oco)
+    found["again"] = client.cancel_forever(oco)
+    # one tick above and below the price: whichever way it goes, one of them fires
+    time.sleep(QUOTE_GAP_S)
+    quote = client.ticker_data({"NSE_EQ": [int(SBIN)]})
+    ltp = quote["data"]["data"]["NSE_EQ"][SBIN]["last_price"]
+    above, below = round(ltp + tick, 2), round(ltp - tick, 2)
+    pair = {"order_flag": "OCO", "price1": near(2), "trigger_Price1": above, "quantity1": 1}
+    found["near"] = client.place_forever(*same, 1, near(2), below, **pair, tag="forever-3")
+
+    def fired() -> list[str]:
+        rows = client.get_forever()["data"]
+        near_id = found["near"]["data"]["orderId"]
+        return [row["orderStatus"] for row in rows if row["orderId"] == near_id]
+
+    wait_for(lambda: "TRADED" in fired())
+    found["fired"] = fired()
+    found["child"] = wait_for(
+        lambda: [o for o in client.get_order_list()["data"] if o["correlationId"] == "forever-3"]
+    )
+    client.cancel_forever(single)
+    return found
+
+
 def money(client: dhanhq) -> dict[str, Any]:
     found = {
         "funds": client.get_fund_limits(),
@@ -187,6 +234,7 @@ def main() -> None:
     for name, part in (
         ("data", lambda: data(client)),
         ("orders", lambda: orders(client, updates)),
+        ("forever", lambda: forever(client)),
         ("money", lambda: money(client)),
         ("feeds", lambda: feeds(context)),
     ):

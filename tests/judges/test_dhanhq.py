@@ -140,6 +140,33 @@ def test_the_order_update_socket_tells_both_lives(found: dict[str, Any]) -> None
     assert "correlationId" in found["orders"]["update_keys"]
 
 
+def test_forever_orders_are_listed_by_leg_and_changed(found: dict[str, Any]) -> None:
+    forever = found["forever"]
+    assert ok(forever["empty"]) == []
+    single, oco = ok(forever["single"]), ok(forever["oco"])
+    assert single["orderStatus"] == "PENDING"
+    rows = ok(forever["list"])
+    assert [(r["orderId"], r["orderType"], r["legName"], r["orderStatus"]) for r in rows] == [
+        (single["orderId"], "SINGLE", "ENTRY_LEG", "CONFIRM"),
+        (oco["orderId"], "OCO", "STOP_LOSS_LEG", "CONFIRM"),
+        (oco["orderId"], "OCO", "TARGET_LEG", "CONFIRM"),
+    ]
+    assert [r["triggerPrice"] for r in rows] == [forever["low"], forever["low"], forever["high"]]
+    ok(forever["modified"])
+    stop, target = [r for r in ok(forever["after"]) if r["orderId"] == oco["orderId"]]
+    assert (stop["triggerPrice"], stop["quantity"]) == (forever["lower"], 3)
+    assert (target["triggerPrice"], target["quantity"]) == (forever["high"], 2)
+    assert ok(forever["cancelled"])["orderStatus"] == "CANCELLED"
+    assert forever["again"]["remarks"]["error_code"] == "DH-906"
+
+
+def test_the_price_fires_one_leg_of_a_forever_order(found: dict[str, Any]) -> None:
+    forever = found["forever"]
+    assert ok(forever["near"])["orderId"]
+    assert sorted(forever["fired"]) == ["CANCELLED", "TRADED"]
+    assert len(forever["child"]) == 1
+
+
 def test_money(found: dict[str, Any]) -> None:
     money = found["money"]
     funds = ok(money["funds"])

@@ -13,6 +13,7 @@ from brokers.sim.dhan import errors
 from brokers.sim.dhan.account import Accounts
 from brokers.sim.dhan.data import Data
 from brokers.sim.dhan.feed import Feed
+from brokers.sim.dhan.forever import ForeverOrders
 from brokers.sim.dhan.gate import Desk, Gate
 from brokers.sim.dhan.ids import Directory
 from brokers.sim.dhan.rest import Rest
@@ -35,7 +36,8 @@ class DhanVenue:
         self.feed = Feed(desk)
         self.updates = Updates(desk)
         self.load = Load(self.feed.load)
-        self._parts = (Rest(desk), Data(desk), self.accounts)
+        self.forever = ForeverOrders(desk)
+        self._parts = (Rest(desk), Data(desk), self.accounts, self.forever)
         self._ending: set[asyncio.Task[None]] = set()
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
@@ -52,6 +54,7 @@ class DhanVenue:
     async def start(self) -> None:
         self.desk.exchange.on_order(self.updates.on_order)
         self.desk.exchange.on_market(self.feed.on_market)
+        self.desk.exchange.on_market(self.forever.on_market)
 
     async def stop(self) -> None:
         await self.load.stop()
