@@ -357,6 +357,21 @@ class FeedSink(Protocol):
     def on_refused(self, key: InstrumentKey, reason: str) -> None: ...
 
 
+class Tap(Protocol):
+    """Hears what the market sockets of a feed hear, for a recorder. Called on the feed's loop; must not block
+    or raise."""
+
+    def opened(self, socket: str) -> None:
+        """A new connection of this socket (its handler's name); what follows is its login."""
+        ...
+
+    def frame(self, socket: str, data: bytes | str, received_ns: int, *, login: bool) -> None:
+        """One message, before anybody has looked at it. ``login``: read by ``SocketHandler.opened``."""
+        ...
+
+    def closed(self, socket: str) -> None: ...
+
+
 SessionSource = Callable[[], BrokerSession]
 """Newest stored session; raises ``LoginRequired`` when there is none."""
 
@@ -409,6 +424,7 @@ class BrokerContext:
     Attributes:
         calendar: Tells a feed whether silence means anything now.
         write_timeout_s: Longest wait for the answer to a write once it is sent; None: the transport's own.
+        tap: Told of every frame of the market sockets while a recording is on.
     """
 
     credentials: Mapping[str, Secret]
@@ -418,6 +434,7 @@ class BrokerContext:
     instruments: InstrumentLookup
     calendar: Calendar = field(default_factory=AlwaysOpen)
     write_timeout_s: float | None = None
+    tap: Tap | None = None
 
 
 class Broker(Protocol):

@@ -12,12 +12,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
-from brokers.contract import AsyncSessionSource, BrokerSession
+from brokers.contract import AsyncSessionSource, BrokerSession, Tap
 from brokers.errors import LoginRequired
 from brokers.model import FeedCounters, FeedState
 
@@ -107,6 +107,26 @@ class SocketHandler(Protocol):
         ...
 
 
+class ReplayableFeed(Protocol):
+    """A feed whose market sockets a recording can be played into."""
+
+    def handler(self, socket: str) -> SocketHandler | None:
+        """The handler a recording calls by this name; None when there is no such socket (now)."""
+        ...
+
+
+class Overheard(ClientConnection):
+    """A connection whose ``recv`` can be listened to: what a handler reads while it logs in."""
+
+    listener: Callable[[bytes | str], None] | None = None
+
+    async def recv(self, decode: bool | None = None) -> Any:
+        data = await super().recv(decode)
+        if self.listener is not None:
+            self.listener(data)
+        return data
+
+
 async def run_socket(
     handler: SocketHandler,
     *,
@@ -116,11 +136,14 @@ async def run_socket(
     expects_data: Callable[[], bool],
     rules: LoopRules | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    tap: Tap | None = None,
+    name: str = "",
 ) -> None:
     """Keep one socket alive until cancelled.
 
     Args:
         expects_data: Whether silence means anything now (market open and something subscribed).
+        tap: Told of every frame, under ``name``.
     """
     rules = rules or LoopRules()
     failed_generation = 0
@@ -136,7 +159,8 @@ async def run_socket(
         started = time.monotonic()
         least_s = 0.0
         try:
-            reason = await _one_connection(handler, current, counters, on_state, expects_data, rules)
+            heard = Heard(counters, tap, name)
+            reason = await _one_connection(handler, current, heard, on_state, expects_data, rules)
         except AuthRefused as exc:
             failed_generation = current.generation
             reason = f"session refused: {exc}"
@@ -152,6 +176,8 @@ async def run_socket(
             reason = f"{type(exc).__name__}: {exc}"
         finally:
             handler.closed()
+            if tap is not None:
+                tap.closed(name)
         counters.reconnects += 1
         if time.monotonic() - started >= rules.stable_after_s:
             backoff_s = rules.backoff_first_s
@@ -161,10 +187,42 @@ async def run_socket(
         backoff_s = min(rules.backoff_most_s, backoff_s * 2)
 
 
+class Heard:
+    """Counts the messages of one connection and lets a tap hear them."""
+
+    def __init__(self, counters: FeedCounters, tap: Tap | None, name: str) -> None:
+        self._counters = counters
+        self._tap = tap
+        self._name = name
+
+    def opened(self, socket: ClientConnection) -> None:
+        if self._tap is not None and isinstance(socket, Overheard):
+            self._tap.opened(self._name)
+            socket.listener = self._login
+
+    def logged_in(self, socket: ClientConnection) -> None:
+        if isinstance(socket, Overheard):
+            socket.listener = None
+
+    def frame(self, data: bytes | str) -> int:
+        """One message; when it was received, in wall nanoseconds."""
+        counters, received_ns = self._counters, time.time_ns()
+        counters.frames += 1
+        counters.bytes += len(data)
+        counters.last_frame_ns = received_ns
+        if self._tap is not None:
+            self._tap.frame(self._name, data, received_ns, login=False)
+        return received_ns
+
+    def _login(self, data: bytes | str) -> None:
+        if self._tap is not None:
+            self._tap.frame(self._name, data, time.time_ns(), login=True)
+
+
 async def _one_connection(
     handler: SocketHandler,
     session: BrokerSession,
-    counters: FeedCounters,
+    heard: Heard,
     on_state: Callable[[FeedState, str], None],
     expects_data: Callable[[], bool],
     rules: LoopRules,
@@ -180,8 +238,11 @@ async def _one_connection(
         max_queue=1024,
         compression=None,
         proxy=None,
+        create_connection=Overheard,
     ) as socket:
+        heard.opened(socket)
         await handler.opened(socket, session)
+        heard.logged_in(socket)
         quiet_since = time.monotonic()
         asked_again = False
         while True:
@@ -200,9 +261,5 @@ async def _one_connection(
                     on_state(FeedState.SILENT, f"no frame for {quiet_s:.0f} s, subscribing again")
                     await handler.resubscribe(socket)
                 continue
-            received_ns = time.time_ns()
-            counters.frames += 1
-            counters.bytes += len(data)
-            counters.last_frame_ns = received_ns
             quiet_since, asked_again = time.monotonic(), False
-            handler.frame(data, received_ns)
+            handler.frame(data, heard.frame(data))

@@ -132,6 +132,11 @@ class DhanFeed:
             if socket.wanted:
                 socket.rouser.rouse(socket.resubscribe, new_socket=new_socket)
 
+    def handler(self, socket: str) -> MarketSocket | BookSocket | None:
+        """See ``feedloop.ReplayableFeed``."""
+        sockets: list[MarketSocket | BookSocket] = [*self._sockets, *self._books.sockets]
+        return next((one for one in sockets if one.name == socket), None)
+
     def want_levels(self, instrument: Instrument, levels: int) -> str:
         """See ``contract.DeepFeed``. Over the limit the five levels of the live feed go on."""
         refusal, new = self._books.want(instrument, levels)
@@ -185,6 +190,8 @@ class DhanFeed:
             on_state=partial(self.report, handler.name),
             expects_data=handler.expects_data,
             rules=self._rules,
+            tap=None if isinstance(handler, OrderSocket) else self.context.tap,
+            name=handler.name,
         )
 
     async def _session_for(

@@ -106,6 +106,10 @@ class KotakFeed:
         if socket := self._sockets.get(self.kind):
             socket.rouser.rouse(socket.resubscribe, new_socket=new_socket)
 
+    def handler(self, socket: str) -> MarketSocket | None:
+        """See ``feedloop.ReplayableFeed``."""
+        return self._sockets.get(socket)
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._market_data())
@@ -148,6 +152,8 @@ class KotakFeed:
                     on_state=self._report,
                     expects_data=self._expects_data,
                     rules=self._rules.loop,
+                    tap=self._context.tap,
+                    name=self.kind,
                 )
             )
             try:
