@@ -22,6 +22,7 @@ class Carrier:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._queue = parts.queue
         self._table = {
             endpoint.path: (endpoint, endpoint.schema())
             for endpoint in (*surface.ENDPOINTS, *older.ENDPOINTS)
@@ -31,6 +32,8 @@ class Carrier:
     def __call__(self, row: QueuedOrder) -> Outcome | TryAgain:
         """Never raises: whatever goes wrong is the row's outcome."""
         try:
+            if self._parts.analyzing() is not row.paper:
+                return self._other_mode(row)
             status, body = self._send(row)
         except ValidationError as exc:
             status, body = self._told(errors.invalid_fields(exc.messages, "V3"))
@@ -41,11 +44,23 @@ class Carrier:
     def _told(self, found: errors.Problem) -> tuple[int, dict[str, Any]]:
         return found.status, found.body(self._parts.settings.name)
 
+    def _other_mode(self, row: QueuedOrder) -> Outcome:
+        """The mode was switched while it waited: paper stays paper, and analyze mode opens no way out."""
+        meant, now = ("analyze", "live") if row.paper else ("live", "analyze")
+        body = {"status": "error", "code": "MODE_CHANGED"}
+        if self._queue is not None and self._queue.store.was_journaled(row.client_id):
+            body["message"] = (
+                f"sent before the mode was switched to {now}; the order book of {meant} mode tells"
+            )
+            return Outcome(Step.UNKNOWN, 409, body)
+        body["message"] = f"not sent: it was meant for {meant} mode, and the instance is in {now} mode now"
+        return Outcome(Step.FAILED, 409, body)
+
     def _send(self, row: QueuedOrder) -> tuple[int, dict[str, Any]]:
         endpoint, schema = self._table[row.kind]
         data = schema.load({**row.body, "apikey": "-"})
         if endpoint.auth == "session":
-            self._parts.session.current()
+            self._parts.session.check()
         # an id in the body is the row's id too, and stands in the header alone
         data.pop("client_order_id", None)
         call = Call(data, row.received_ns, Headers({"Idempotency-Key": row.client_id}))

@@ -74,6 +74,7 @@ def held_back(
                 body=body,
                 fingerprint=fingerprint_of(endpoint.path, body),
                 received_ns=call.received_ns,
+                paper=parts.analyzing(),
             )
         ]
     )

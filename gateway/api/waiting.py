@@ -205,6 +205,7 @@ def _row(row: QueuedOrder) -> dict[str, Any]:
         "source": row.source,
         "strategy": row.strategy,
         "kind": row.kind,
+        "mode": "analyze" if row.paper else "live",
         "request": row.body,
         "state": row.step.value,
         "at": _iso(row.created_ns),

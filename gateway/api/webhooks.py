@@ -88,9 +88,9 @@ def _strategy(parts: Parts, queue: Queue, webhook_id: str, alert: dict[str, Any]
     if identity is not None and (known := queue.store.known([client_id])):
         # before anything else: a repeat may come when the hours are over
         return _again(known, fingerprint, symbol)
-    parts.session.current()
+    parts.session.check()
     wanted = alerts.of_alert(strategy, alert, now)
-    order = _new(strategy, wanted, client_id, fingerprint)
+    order = _new(parts, strategy, wanted, client_id, fingerprint)
     rows, repeated = queue.submit([order])
     if repeated:
         return _again(rows, fingerprint, symbol)
@@ -118,9 +118,9 @@ def _chartink(parts: Parts, queue: Queue, webhook_id: str, scan: dict[str, Any])
         known = queue.store.known(_client_id(identity, stock) for stock in stocks)
         if known:
             return _again(known, fingerprint, _names(known))
-    parts.session.current()
+    parts.session.check()
     orders = [
-        _new(strategy, wanted, _client_id(identity, wanted.body["symbol"]), fingerprint)
+        _new(parts, strategy, wanted, _client_id(identity, wanted.body["symbol"]), fingerprint)
         for wanted in alerts.of_scan(strategy, scan, now)
     ]
     if not orders:
@@ -152,7 +152,7 @@ def _known(queue: Queue, webhook_id: str, *, chartink: bool) -> Strategy:
     return strategy
 
 
-def _new(strategy: Strategy, wanted: Wanted, client_id: str, fingerprint: str) -> NewOrder:
+def _new(parts: Parts, strategy: Strategy, wanted: Wanted, client_id: str, fingerprint: str) -> NewOrder:
     return NewOrder(
         client_id=client_id,
         source="webhook",
@@ -161,6 +161,7 @@ def _new(strategy: Strategy, wanted: Wanted, client_id: str, fingerprint: str) -
         fingerprint=fingerprint,
         received_ns=request.environ.get("algo.received_ns") or time.time_ns(),
         strategy_id=strategy.id,
+        paper=parts.analyzing(),
     )
 
 

@@ -50,6 +50,7 @@ QUEUED_ORDERS = Table(
     Column("strategy", String, nullable=False, server_default=""),
     Column("strategy_id", Integer, comment="of alerts and square-offs"),
     Column("kind", String, nullable=False, comment="the endpoint"),
+    Column("paper", Integer, nullable=False, server_default="0", comment="meant for the sandbox"),
     Column("body", Text, nullable=False, comment="JSON of the request, without the key"),
     Column("fingerprint", String, nullable=False),
     Column("day", String, nullable=False, comment="date in India"),
@@ -88,6 +89,7 @@ class NewOrder:
     Attributes:
         fingerprint: What a repeat under the same ``client_id`` must be equal in.
         body: The request's fields without the key.
+        paper: It came in analyze mode; it must never reach the account.
     """
 
     client_id: str
@@ -97,6 +99,7 @@ class NewOrder:
     fingerprint: str
     received_ns: int
     strategy_id: int | None = None
+    paper: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class QueuedOrder:
     source: str
     strategy: str
     kind: str
+    paper: bool
     body: dict[str, Any]
     fingerprint: str
     day: str
@@ -285,6 +289,7 @@ def _insert(connection: Connection, order: NewOrder, step: Step, now: int, day: 
         "strategy": str(order.body.get("strategy", "")),
         "strategy_id": order.strategy_id,
         "kind": order.kind,
+        "paper": int(order.paper),
         "body": msgspec.json.encode(order.body).decode(),
         "fingerprint": order.fingerprint,
         "day": day,
@@ -304,6 +309,7 @@ def _row(row: Row[Any]) -> QueuedOrder:
         source=row.source,
         strategy=row.strategy,
         kind=row.kind,
+        paper=bool(row.paper),
         body=msgspec.json.decode(row.body),
         fingerprint=row.fingerprint,
         day=row.day,

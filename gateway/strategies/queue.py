@@ -68,6 +68,7 @@ class Queue:
         self._announce = announce
         self._mode = store.mode() or mode
         self._carry_out: CarryOut | None = None
+        self._analyzing: Callable[[], bool] = lambda: False
         self._changed = threading.Condition()
         self._lanes: dict[str, deque[QueuedOrder]] = {}
         self._ready: deque[str] = deque()
@@ -98,9 +99,14 @@ class Queue:
 
     # -- life -------------------------------------------------------------------------------------------
 
-    def start(self, carry_out: CarryOut) -> None:
-        """Take up what the last run left, then work; returns at once."""
+    def start(self, carry_out: CarryOut, analyzing: Callable[[], bool] = lambda: False) -> None:
+        """Take up what the last run left, then work; returns at once.
+
+        Args:
+            analyzing: Whether square-offs are meant for the sandbox now.
+        """
         self._carry_out = carry_out
+        self._analyzing = analyzing
         self.store.expire()
         for row in self.store.due():
             self._resume(row)
@@ -193,6 +199,7 @@ class Queue:
                     fingerprint=identity,
                     received_ns=self._clock.time_ns(),
                     strategy_id=strategy.id,
+                    paper=self._analyzing(),
                 )
         for row in self.store.known(wanted):
             del wanted[row.client_id]

@@ -258,3 +258,23 @@ def test_the_pages_are_told_of_an_order_that_waits(rig, monkeypatch):
     monkeypatch.setattr(rig.parts.queue, "_announce", lambda row: told.append(row.id))
     queued_id = rig.place().json["pending_order_id"]
     assert told == [queued_id]
+
+
+@pytest.mark.parametrize("paper", [False, True], ids=["live", "paper"])
+def test_an_order_never_crosses_over_to_the_other_mode(rig, paper):
+    queued_id = rig.place().json["pending_order_id"]
+    store = rig.parts.queue.store
+    row = replace(store.get(queued_id), paper=paper)
+    found = Carrier(replace(rig.parts, analyzing=lambda: not paper))(row)
+    assert not isinstance(found, TryAgain)
+    assert (found.step, found.answer["code"]) == (Step.FAILED, "MODE_CHANGED")
+    assert rig.rest.placed == []
+
+
+def test_an_order_sent_before_the_mode_was_switched_is_not_called_unsent(rig):
+    queued_id = queued(rig, "placeorder", "crash-mode")
+    row = rig.parts.queue.store.get(queued_id)
+    Carrier(rig.parts)(row)
+    found = Carrier(replace(rig.parts, analyzing=lambda: True))(row)
+    assert not isinstance(found, TryAgain)
+    assert (found.step, len(rig.rest.placed)) == (Step.UNKNOWN, 1)
