@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
-from gateway.api import dispatch, health, internal, metrics, older, openapi, panic, webhooks
+from gateway.api import direct, dispatch, health, internal, metrics, older, openapi, panic, webhooks
 from gateway.api.parts import Parts
 from gateway.gate import Gate
 from gateway.web import pages
@@ -18,8 +18,6 @@ from gateway.web.pages import Web
 MAX_BODY_BYTES = 1024 * 1024
 API_PREFIX = "/api/"
 KEYED_PREFIXES = ("/api/", "/internal/", "/health/", "/metrics")
-CORS_METHODS = "GET, POST, OPTIONS"
-CORS_HEADERS = "Content-Type, Authorization, X-Requested-With, Idempotency-Key"
 
 
 def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -> Flask:
@@ -56,7 +54,10 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
             return sessions.user_id() is not None
 
     app.wsgi_app = Gate(  # type: ignore[method-assign]
-        app.wsgi_app, allowed_hosts=settings.allowed_hosts, may_listen=signed_in
+        app.wsgi_app,
+        allowed_hosts=settings.allowed_hosts,
+        may_listen=signed_in,
+        direct=direct.Direct(parts, MAX_BODY_BYTES),
     )
     return app
 
@@ -75,11 +76,11 @@ class PageSessions(SecureCookieSessionInterface):
 
 def _security_headers(response: Response) -> Response:
     headers = response.headers
+    if request.path.startswith(API_PREFIX):
+        direct.decorate(response, request.environ)
+        return response
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    if request.path.startswith(API_PREFIX):
-        _cors(response)
-        return response
     headers["X-Frame-Options"] = "DENY"
     headers["Referrer-Policy"] = "same-origin"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
@@ -100,14 +101,3 @@ def content_policy(host: str) -> str:
         f"connect-src 'self' ws://{host} wss://{host}; form-action 'self'; frame-ancestors 'none'; "
         "base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
-
-
-def _cors(response: Response) -> None:
-    """Pages of this instance's own names may read API answers; others get no header and read nothing."""
-    origin = request.headers.get("Origin")
-    response.headers["Vary"] = "Origin"
-    if origin is not None and origin in (f"http://{request.host}", f"https://{request.host}"):
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Allow-Methods"] = CORS_METHODS
-        response.headers["Access-Control-Allow-Headers"] = CORS_HEADERS
-        response.headers["Access-Control-Max-Age"] = "86400"

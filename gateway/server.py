@@ -11,6 +11,7 @@ import contextlib
 import io
 import logging
 import socket
+import struct
 import sys
 import threading
 import time
@@ -59,6 +60,15 @@ class ServerRules:
     request_s: float = 20.0
     max_head_bytes: int = 32 * 1024
     max_body_bytes: int = 8 * 1024 * 1024
+
+
+_TIMEVAL = struct.Struct("@ll") if sys.platform != "win32" else None
+"""What SO_RCVTIMEO takes; zeros wait for ever. Windows (untested) keeps Python's timeout."""
+
+
+def _timeval(seconds: float) -> bytes:
+    assert _TIMEVAL is not None
+    return _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1_000_000))
 
 
 class _Gone(Exception):
@@ -178,9 +188,11 @@ class _Connection:
         self.arriving_since: float | None = None
         self.upgraded = False
         self._arrive_by = 0.0
+        self._patience_s = -1.0
 
     def run(self) -> None:
         try:
+            self._wait_at_most(self.server.rules.idle_s, write_s=self.server.rules.read_s)
             while self._one_request():
                 pass
         except _Gone:
@@ -192,6 +204,21 @@ class _Connection:
         finally:
             self.server._forget(self)
             self._close()
+
+    def _wait_at_most(self, seconds: float, *, write_s: float | None = None) -> None:
+        """Longest wait of one read, and of one write; 0 waits for ever.
+
+        The kernel keeps it: Python's own timeout costs a ``poll`` beside every call and a call to change it,
+        and each of them gives the interpreter away.
+        """
+        if _TIMEVAL is None:
+            self.sock.settimeout(seconds or None)
+            return
+        if seconds != self._patience_s:
+            self._patience_s = seconds
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
+        if write_s is not None:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(write_s))
 
     def wake(self) -> None:
         """End the wait for another request, from another thread."""
@@ -205,7 +232,7 @@ class _Connection:
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         with contextlib.suppress(OSError):
-            self.sock.settimeout(1.0)
+            self._wait_at_most(1.0, write_s=1.0)
             self.sock.sendall(head.encode() + body)
             self.sock.shutdown(socket.SHUT_WR)
         if status == 503:
@@ -217,7 +244,7 @@ class _Connection:
         left = LINGER_BYTES
         with contextlib.suppress(OSError):
             while left > 0 and (wait_s := until - time.monotonic()) > 0:
-                self.sock.settimeout(wait_s)
+                self._wait_at_most(wait_s)
                 data = self.sock.recv(65536)
                 if not data:
                     return
@@ -241,15 +268,16 @@ class _Connection:
             handover = _Handover(self.sock)
             environ["werkzeug.socket"] = handover  # the name simple-websocket looks for
             self.upgraded = True
-            self.sock.settimeout(None)
+            self._wait_at_most(0.0, write_s=0.0)
         answer = _Answer(self.sock, head_only=environ["REQUEST_METHOD"] == "HEAD", keep=keep)
         answer.http10 = environ["SERVER_PROTOCOL"] == "HTTP/1.0"
         result = self.server.app(environ, answer.start)
         try:
             if handover is not None and handover.taken:
                 return False
-            self.upgraded = False
-            self.sock.settimeout(self.server.rules.read_s)
+            if self.upgraded:
+                self.upgraded = False
+                self._wait_at_most(self.server.rules.idle_s, write_s=self.server.rules.read_s)
             answer.write_all(result, stopping=self.server.stopping)
         finally:
             close = getattr(result, "close", None)
@@ -260,9 +288,11 @@ class _Connection:
     def _more(self) -> None:
         if self._arrive_by and time.monotonic() > self._arrive_by:
             raise BadRequest(408, "the request took too long to arrive")
+        if self._arrive_by:
+            self._wait_at_most(self.server.rules.read_s)
         try:
             data = self.sock.recv(65536)
-        except TimeoutError as exc:
+        except (TimeoutError, BlockingIOError) as exc:
             if self.buffer:
                 raise BadRequest(408, "the request stopped half way") from exc
             raise _Gone from exc
@@ -275,7 +305,7 @@ class _Connection:
         if not self.buffer:
             self._arrive_by = 0.0
             self.idle_since = time.monotonic()
-            self.sock.settimeout(rules.idle_s)
+            self._wait_at_most(rules.idle_s)
             if self.server.stopping:
                 raise _Gone
             self._more()
@@ -283,7 +313,6 @@ class _Connection:
         self.arriving_since = time.monotonic()
         self.idle_since = None
         self._arrive_by = self.arriving_since + rules.request_s
-        self.sock.settimeout(rules.read_s)
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
             if len(self.buffer) > rules.max_head_bytes:
                 raise BadRequest(431, "request head too large")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Request, Response, request
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
@@ -30,10 +30,14 @@ class Dispatcher:
         self._parts = parts
         self._instance = parts.settings.name
 
-    def serve(self, endpoint: Endpoint, schema: Schema) -> Response:
-        """Never raises: whatever goes wrong becomes the endpoint's error body."""
+    def serve(self, endpoint: Endpoint, schema: Schema, asked: Request = request) -> Response:
+        """Never raises: whatever goes wrong becomes the endpoint's error body.
+
+        Args:
+            asked: The request; Flask's present one unless given.
+        """
         try:
-            return self._serve(endpoint, schema)
+            return self._serve(endpoint, schema, asked)
         except ValidationError as exc:
             return self._problem(errors.invalid_fields(exc.messages, endpoint.style))
         except semiauto.NotInSemiAuto as exc:
@@ -43,16 +47,16 @@ class Dispatcher:
         except Exception as exc:  # noqa: BLE001 (top of a request; of_exception logs what is not ours)
             return self._problem(errors.of_exception(exc))
 
-    def _serve(self, endpoint: Endpoint, schema: Schema) -> Response:
+    def _serve(self, endpoint: Endpoint, schema: Schema, asked: Request) -> Response:
         parts = self._parts
-        received_ns = request.environ.get("algo.received_ns") or time.time_ns()
+        received_ns = asked.environ.get("algo.received_ns") or time.time_ns()
         name = f"{endpoint.method} {endpoint.path}"
-        wait_s = parts.limits.hit(endpoint.limit, name, caller(request.environ))
+        wait_s = parts.limits.hit(endpoint.limit, name, caller(asked.environ))
         if wait_s is not None:
             return self._problem(errors.rate_limited(wait_s))
         given: Any = {}
         if endpoint.auth != "none":
-            given = self._fields(endpoint, schema)
+            given = self._fields(endpoint, schema, asked)
             data = schema.load(given)
             if parts.keys.verify(data["apikey"]) is None:
                 refused = errors.invalid_key()
@@ -64,22 +68,22 @@ class Dispatcher:
             return self._problem(not_yet(f"{PREFIX}/{endpoint.path}"))
         if endpoint.auth == "session":
             parts.session.check()
-        call = Call(data, received_ns, request.headers)
+        call = Call(data, received_ns, asked.headers)
         answer: dict[str, Any] | Response | None = semiauto.held_back(parts, endpoint, given, call)
         if answer is None:
             answer = perform(parts, endpoint, call)
         return answer if isinstance(answer, Response) else reply.json(answer)
 
-    def _fields(self, endpoint: Endpoint, schema: Schema) -> Any:
+    def _fields(self, endpoint: Endpoint, schema: Schema, asked: Request) -> Any:
         if endpoint.method == "GET":
-            given: dict[str, Any] = {**request.args.to_dict(), **(request.view_args or {})}
+            given: dict[str, Any] = {**asked.args.to_dict(), **(asked.view_args or {})}
             if endpoint.handler is not None:
                 # OpenAlgo reads absent query parameters as null
                 given = {**{n: None for n, f in schema.fields.items() if f.required}, **given}
         else:
-            given = body_of(request.get_data(cache=False))
+            given = body_of(asked.get_data(cache=False))
         if endpoint.key_header and isinstance(given, dict) and "apikey" not in given:
-            header = request.headers.get("X-API-KEY") or request.args.get("apikey")
+            header = asked.headers.get("X-API-KEY") or asked.args.get("apikey")
             return {**given, "apikey": header} if header else given
         return given
 
@@ -105,6 +109,10 @@ def perform(parts: Parts, endpoint: Endpoint, call: Call) -> dict[str, Any] | Re
     assert endpoint.handler is not None
     spelt = in_openalgos_words(parts, call.data)
     return endpoint.handler(parts, Call(spelt, call.received_ns, call.headers))
+
+
+def of_http(exc: HTTPException) -> errors.Problem:
+    return errors.Problem(exc.code or 500, "INVALID_REQUEST", exc.description or exc.name)
 
 
 def not_yet(path: str) -> errors.Problem:
@@ -168,9 +176,7 @@ def error_handlers(app: Flask, parts: Parts, page: Callable[[int, str], Response
 
     @app.errorhandler(HTTPException)
     def on_http(exc: HTTPException) -> Response:
-        status = exc.code or 500
-        found = errors.Problem(status, "INVALID_REQUEST", exc.description or exc.name)
-        return reply.problem(found, instance)
+        return reply.problem(of_http(exc), instance)
 
     @app.errorhandler(Exception)
     def on_anything(exc: Exception) -> Response:

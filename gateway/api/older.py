@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Request, Response
 from marshmallow import Schema
 
 from gateway.api import legacy
@@ -38,9 +38,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 class OlderDispatcher(Dispatcher):
     """Serves the older endpoints of one api process."""
 
-    def _fields(self, endpoint: Endpoint, schema: Schema) -> Any:
-        given = super()._fields(endpoint, schema)
-        header = request.headers.get("X-API-KEY")
+    def _fields(self, endpoint: Endpoint, schema: Schema, asked: Request) -> Any:
+        given = super()._fields(endpoint, schema, asked)
+        header = asked.headers.get("X-API-KEY")
         if isinstance(given, dict) and given.get("apikey") is None and header:
             return {**given, "apikey": header}
         return given
