@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.clients import client_python
-from tests.e2e.fleet import Fleet
+from tests.e2e.fleet import Fleet, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("sdk_all")]
 BOTH = ("kotak", "dhan")
@@ -147,3 +151,72 @@ def test_analyze_mode_is_switched_and_switched_back(runs, name):
     answers = runs[name]["answers"]
     modes = [answers[n]["data"]["mode"] for n in ("analyzerstatus", "analyzerstatus on", "analyzertoggle")]
     assert modes == ["live", "analyze", "live"]
+
+
+def post(fleet: Fleet, name: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    url = f"{fleet.url(name)}/api/v1/{path}"
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as exc:
+        return exc.code, json.loads(exc.read())
+
+
+def at_the_broker(fleet: Fleet, name: str, symbol: str) -> int:
+    url = f"http://127.0.0.1:{fleet.ports[name]['SIM_PORT']}/_sim/orders"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return sum(row["symbol"] == symbol for row in json.loads(answer.read()))
+
+
+def test_an_order_waits_for_its_approval_through_a_crash(runs, fleet):
+    """Semi-auto mode by the command line: kept over a kill -9, sent once, refused when it should be."""
+    assert runs
+    key = fleet.key("dhan")
+    order = {"apikey": key, "strategy": "slow", "symbol": "ITC", "exchange": "NSE", "action": "BUY"}
+    order |= {"quantity": "3", "product": "MIS"}
+    assert "semi_auto" in fleet.ok("approvals", "mode", "dhan", "semi_auto")
+    status, answer = post(fleet, "dhan", "placeorder", order)
+    assert (status, answer["mode"], "orderid" in answer) == (200, "semi_auto", False)
+    waits = str(answer["pending_order_id"])
+    assert post(fleet, "dhan", "cancelallorder", {"apikey": key})[0] == 403
+    pid = fleet.instance("dhan")["pids"]["api"]
+    os.kill(pid, signal.SIGKILL)
+
+    def back() -> bool:
+        row = fleet.instance("dhan")
+        return row["state"] == "ready" and row["pids"]["api"] not in (None, pid)
+
+    until(back, 20, "dhan ready again")
+    said = fleet.ok("approvals", "list", "dhan")
+    assert "order mode semi_auto" in said
+    assert "slow: BUY 3 ITC" in said
+    assert at_the_broker(fleet, "dhan", "ITC") == 0
+    for _ in range(2):
+        assert " done " in fleet.ok("approvals", "approve", "dhan", waits)
+    assert at_the_broker(fleet, "dhan", "ITC") == 1
+    other = str(post(fleet, "dhan", "placeorder", order)[1]["pending_order_id"])
+    assert " rejected " in fleet.ok("approvals", "reject", "dhan", other)
+    refused = fleet.algo("approvals", "approve", "dhan", other)
+    assert refused.returncode == 1
+    assert "rejected" in refused.stderr
+    assert "order mode auto" in fleet.ok("approvals", "mode", "dhan", "auto")
+    assert post(fleet, "dhan", "placeorder", order)[1]["orderid"]
+    assert at_the_broker(fleet, "dhan", "ITC") == 2
+
+
+def test_strategies_are_listed_changed_and_ended_by_the_command_line(runs, fleet):
+    assert runs
+    said = fleet.ok("strategy", "list", "kotak")
+    assert "by webhook (tradingview, BOTH)" in said
+    assert "NSE:TCS x 2 MIS" in said
+    assert "by webhook: TCS to 2" in fleet.ok("strategy", "alerts", "kotak")
+    assert "NSE:INFY x 4 CNC" in fleet.ok("strategy", "add", "kotak", "by webhook", "NSE:INFY:4:CNC")
+    assert "INFY" not in fleet.ok("strategy", "remove", "kotak", "by webhook", "INFY")
+    assert "disabled" in fleet.ok("strategy", "disable", "kotak", "by webhook")
+    wrong = fleet.algo("strategy", "create", "kotak", "x", "--symbol", "NSE:NOSUCH:1")
+    assert (wrong.returncode, "not in the instrument table" in wrong.stderr) == (1, True)
+    wrong = fleet.algo("strategy", "create", "kotak", "x", "--start", "09:20")
+    assert (wrong.returncode, "--square-off" in wrong.stderr) == (2, True)
+    assert "deleted" in fleet.ok("strategy", "delete", "kotak", "by webhook")
+    assert "no strategies" in fleet.ok("strategy", "list", "kotak")
