@@ -226,13 +226,18 @@ class SentTerms:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A broker's acknowledgement of a write. Times are monotonic-free wall nanoseconds for O9."""
+    """A broker's acknowledgement of a write. Times are monotonic-free wall nanoseconds for O9.
+
+    Attributes:
+        shown: The order as the broker shows it from then on, where the answer says that much (the sandbox).
+    """
 
     order_id: str
     status: OrderStatus
     sent: SentTerms
     sent_ns: int
     acknowledged_ns: int
+    shown: Order | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,18 @@ from typing import Any
 from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
-from gateway.api import direct, dispatch, health, internal, metrics, older, openapi, panic, webhooks
+from gateway.api import (
+    analyzing,
+    direct,
+    dispatch,
+    health,
+    internal,
+    metrics,
+    older,
+    openapi,
+    panic,
+    webhooks,
+)
 from gateway.api.parts import Parts
 from gateway.gate import Gate
 from gateway.web import pages
@@ -39,6 +50,7 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
     app.register_blueprint(dispatch.blueprint(parts))
     app.register_blueprint(older.blueprint(parts))
     app.register_blueprint(panic.blueprint(parts))
+    app.register_blueprint(analyzing.blueprint(parts))
     app.register_blueprint(webhooks.blueprint(parts))
     app.register_blueprint(openapi.blueprint())
     app.register_blueprint(health.blueprint(parts))

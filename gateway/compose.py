@@ -16,11 +16,13 @@ from brokers.redact import Redactor
 from brokers.secret import Secret
 from gateway import app as web_app
 from gateway import panicfile
-from gateway.api import carrier
+from gateway.api import carrier, modes
 from gateway.api.limits import Limits
 from gateway.api.parts import Parts
 from gateway.keys import Keys
 from gateway.market import Market, MarketParts
+from gateway.sandbox import compose as paper
+from gateway.sandbox.compose import Sandbox
 from gateway.session import SessionManager
 from gateway.settings import Settings
 from gateway.store import engine
@@ -49,6 +51,7 @@ class Composed:
     keeper: InstrumentKeeper
     ticks: TickCache
     desk: OrderDesk
+    sandbox: Sandbox
     live: Live
     queue: Queue
     code: OneTimeCode
@@ -106,6 +109,7 @@ def _wire(
     )
     for strategy in queue.strategies.all():
         redactor.add(Secret(strategy.webhook_id))
+    sandbox = paper.build(settings, database, instruments, market.parts, context.calendar, clock)
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -123,10 +127,12 @@ def _wire(
         on_update=live.on_update,
         queue=queue,
         hide=redactor.add,
+        sandbox=sandbox,
         gtt=build.gtts(settings, broker, context, session.current, database, instruments, market, desk),
     )
+    parts = modes.two_moded(parts)
     app = web_app.create(parts, code, sessions, live)
-    return Composed(database, session, keeper, ticks, desk, live, queue, code, parts, app)
+    return Composed(database, session, keeper, ticks, desk, sandbox, live, queue, code, parts, app)
 
 
 def _context(settings: Settings, clock: Clock, instruments: InstrumentStore) -> BrokerContext:

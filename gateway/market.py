@@ -74,6 +74,11 @@ class Market:
         self._quoted: dict[InstrumentKey, tuple[float, float]] = {}
 
     @property
+    def parts(self) -> MarketParts:
+        """What it is built from, for another market of the same instance."""
+        return self._parts
+
+    @property
     def ticks(self) -> TickCache:
         return self._parts.ticks
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from brokers.clock import Clock, SystemClock
 from brokers.errors import SettingsError, StoreError
+from brokers.model import OrderUpdate
 from brokers.redact import Redactor
 from gateway import log as logs
 from gateway.api.carrier import Carrier
@@ -50,6 +51,7 @@ class Process:
         self.made.session.start()
         self.made.keeper.start()
         self.made.desk.start()
+        self.made.sandbox.start(self._show)
         for gtts in self._gtts:
             gtts.start()
         self.made.queue.start(Carrier(self.made.parts))
@@ -64,6 +66,11 @@ class Process:
         found = (self.made.parts.gtt, self.made.parts.paper_gtt)
         return tuple(gtts for gtts in found if gtts is not None)
 
+    def _show(self, update: OrderUpdate) -> None:
+        """An order of the sandbox moved: for the pages, while they are about the sandbox."""
+        if self.made.parts.analyzing():
+            self.made.live.on_update(update)
+
     def stop(self) -> None:
         """No new requests first, the journal last."""
         steps: tuple[Callable[[], None], ...] = (
@@ -73,6 +80,7 @@ class Process:
             self.made.queue.stop,
             *(gtts.stop for gtts in self._gtts),
             self.made.desk.stop,
+            self.made.sandbox.stop,
             self.made.session.stop,
             self.made.ticks.stop,
             self.made.database.close,

@@ -21,6 +21,8 @@ from brokers.errors import SettingsError
 from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
+from gateway.sandbox import rules as sandbox_rules
+from gateway.sandbox.rules import SandboxRules
 
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,30}$")
 PLACEHOLDER = re.compile(r"(?i)^(your[_ -].*|<.*>|change[_ -]?me.*|replace[_ -].*|x{4,}|todo)$")
@@ -137,6 +139,7 @@ class Settings:
     rate_limits: RateLimits
     trading: TradingRules
     stream: StreamRules
+    sandbox: SandboxRules
     symbols: tuple[str, ...]
     log_level: str
     sim_hours: str
@@ -305,6 +308,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         rate_limits=_rate_limits(env),
         trading=_trading(env),
         stream=_stream(env, spec),
+        sandbox=sandbox_rules.read(env),
         symbols=_symbols(env, home),
         log_level=env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         sim_hours=env.choice("SIM_HOURS", "always", ("always", "nse")),

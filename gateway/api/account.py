@@ -69,5 +69,6 @@ def ping(parts: Parts, _call: Call) -> dict[str, Any]:
             "broker": settings.broker,
             "instance": settings.name,
             "venue": settings.venue.value,
+            **({"mode": "analyze"} if parts.analyzing() else {}),
         },
     }

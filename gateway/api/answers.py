@@ -129,7 +129,18 @@ FAILED_ITEM = of({"code": TEXT}, status=one("error"), symbol=TEXT, exchange=TEXT
 SESSION = of(exchange=TEXT, start_time=WHOLE, end_time=WHOLE)
 OPTION = each("symbol exchange underlying offset option_type", TEXT)
 
+MODE = of(mode={"enum": ["live", "analyze"]}, analyze_mode=FLAG, total_logs=WHOLE)
+PROFIT = each("pnl unrealized_pnl today_realized_pnl total_pnl_today", NUMBER)
+PROFITS = each("total_pnl total_unrealized_pnl total_today_realized_pnl total_pnl_today", NUMBER)
+
 ANSWERS: Mapping[str, Json] = {
+    "POST analyzer": data(MODE),
+    "POST analyzer/toggle": data(of(**MODE["properties"], message=TEXT)),
+    "POST analyzer/reset": ok(message=TEXT, data=of(availablecash=TEXT, reset_count=WHOLE)),
+    "POST analyzer/days": data(many(of(date=TEXT, realized_pnl=TEXT, unrealized_pnl=TEXT))),
+    "POST pnl/symbols": ok(
+        data=many(of(**each("symbol exchange product", TEXT), quantity=WHOLE, **PROFIT)), **PROFITS
+    ),
     "POST placeorder": PLACED,
     "POST placesmartorder": ok({**EXTRAS, "orderid": TEXT, "working_orders": TEXTS}),
     "POST basketorder": ok(results=many(ITEM)),

@@ -13,7 +13,7 @@ from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from brokers.errors import InvalidRequest
-from gateway.api import errors, reply, semiauto
+from gateway.api import errors, modes, reply, semiauto
 from gateway.api.names import in_openalgos_words
 from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.surface import ENDPOINTS
@@ -36,19 +36,20 @@ class Dispatcher:
         Args:
             asked: The request; Flask's present one unless given.
         """
+        parts = modes.pinned(self._parts, endpoint)
         try:
-            return self._serve(endpoint, schema, asked)
+            return self._serve(parts, endpoint, schema, asked)
         except ValidationError as exc:
-            return self._problem(errors.invalid_fields(exc.messages, endpoint.style))
+            found = errors.invalid_fields(exc.messages, endpoint.style)
+            return self._problem(modes.told_problem(parts, endpoint, found, validation=True))
         except semiauto.NotInSemiAuto as exc:
             return self._problem(errors.Problem(403, "SEMI_AUTO", str(exc)))
         except HTTPException:
             raise
         except Exception as exc:  # noqa: BLE001 (top of a request; of_exception logs what is not ours)
-            return self._problem(errors.of_exception(exc))
+            return self._problem(modes.told_problem(parts, endpoint, errors.of_exception(exc)))
 
-    def _serve(self, endpoint: Endpoint, schema: Schema, asked: Request) -> Response:
-        parts = self._parts
+    def _serve(self, parts: Parts, endpoint: Endpoint, schema: Schema, asked: Request) -> Response:
         received_ns = asked.environ.get("algo.received_ns") or time.time_ns()
         name = f"{endpoint.method} {endpoint.path}"
         wait_s = parts.limits.hit(endpoint.limit, name, caller(asked.environ))
@@ -107,8 +108,10 @@ def body_of(raw: bytes) -> Any:
 def perform(parts: Parts, endpoint: Endpoint, call: Call) -> dict[str, Any] | Response:
     """A checked request to its handler: one that came now, or one that has waited."""
     assert endpoint.handler is not None
+    parts = modes.pinned(parts, endpoint)
     spelt = in_openalgos_words(parts, call.data)
-    return endpoint.handler(parts, Call(spelt, call.received_ns, call.headers))
+    answer = endpoint.handler(parts, Call(spelt, call.received_ns, call.headers))
+    return modes.told(parts, endpoint, answer)
 
 
 def of_http(exc: HTTPException) -> errors.Problem:

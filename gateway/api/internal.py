@@ -135,6 +135,8 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
         working = {o.key for o in parts.desk.orders() if not o.status.is_final}
         for gtts in (parts.gtt, parts.paper_gtt):
             working |= gtts.keys() if gtts is not None else set()
+        if parts.sandbox is not None:
+            working |= parts.sandbox.exchange.keys()
 
         def shown(keys: set[InstrumentKey]) -> list[dict[str, str]]:
             return [{"exchange": k.exchange, "symbol": k.symbol} for k in sorted(keys)]
@@ -153,6 +155,7 @@ def full_status(parts: Parts) -> dict[str, Any]:
         "url": parts.settings.url,
         "session_message": session.message,
         "desk": asdict(parts.desk.status()),
+        "mode": "analyze" if parts.analyzing() else "live",
         "market": {
             "broker_quote_calls": parts.market.broker_calls,
             "ticks_heard": parts.market.ticks.heard,

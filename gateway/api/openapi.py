@@ -18,7 +18,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response
 from marshmallow import Schema, fields, validate
 
-from gateway.api import answers, errors, older, panic
+from gateway.api import analyzing, answers, errors, older, panic
 from gateway.api.fields import Number, TextOrNumber, Whole
 from gateway.api.option_schemas import ClockTime, ExpiryDate
 from gateway.api.parts import Endpoint
@@ -40,7 +40,8 @@ MESSAGES = {
 
 def blueprint() -> Blueprint:
     """The document, built once; needs no key, tells nothing about this instance."""
-    text = msgspec.json.encode(document((*ENDPOINTS, *panic.ENDPOINTS), older.ENDPOINTS))
+    rows = (*ENDPOINTS, *panic.ENDPOINTS, *analyzing.ENDPOINTS)
+    text = msgspec.json.encode(document(rows, older.ENDPOINTS))
     api = Blueprint("openapi", __name__)
 
     @api.get(f"{PREFIX}/openapi.json")

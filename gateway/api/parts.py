@@ -18,6 +18,7 @@ from gateway.api.limits import Limits
 from gateway.api.schemas import AnyBody
 from gateway.keys import Keys
 from gateway.market import Market
+from gateway.sandbox.compose import Sandbox
 from gateway.session import SessionManager
 from gateway.settings import Settings
 from gateway.store.instruments import InstrumentStore, SyncReport
@@ -53,6 +54,9 @@ class Parts:
         analyzing: Whether orders go to the sandbox now.
         hide: Keeps a secret out of every log from now on.
         gtt, paper_gtt: GTT orders of the account and of the sandbox; None answers 501.
+        sandbox: Paper trading; None where there is none.
+        now: These parts in the instance's mode of this moment, which they keep: desk, market, ``analyzing``.
+            None: they have one mode only. See ``modes``.
     """
 
     settings: Settings
@@ -75,6 +79,8 @@ class Parts:
     hide: Callable[[Secret], None] = lambda secret: None  # noqa: ARG005
     gtt: Gtts | None = None
     paper_gtt: Gtts | None = None
+    sandbox: Sandbox | None = None
+    now: Callable[[], Parts] | None = None
 
 
 class OwnerCode(Protocol):

@@ -12,6 +12,7 @@ from marshmallow import Schema
 
 from gateway.api import (
     account,
+    analyzer,
     baskets,
     calendar,
     gtt,
@@ -23,6 +24,7 @@ from gateway.api import (
     options,
     order_schemas,
     orders,
+    pnl,
     preferences,
     quotes,
     schemas,
@@ -91,6 +93,10 @@ def _options_and_calendar() -> Iterator[Endpoint]:
     many = post("multioptiongreeks", API, "V4", option_schemas.MultiOptionGreeks, optiongreeks.many, "key")
     yield replace(one, bad_key_status=401)
     yield replace(many, bad_key_status=401)
+    yield post("analyzer", API, "V1", schemas.KeyOnly, analyzer.status)
+    yield post("analyzer/toggle", API, "V1", analyzer.Toggle, analyzer.toggle)
+    profits = post("pnl/symbols", API, "V2", schemas.KeyOnly, pnl.symbols, "key")
+    yield replace(profits, bad_key_message="Invalid API key")
     path = "ticker/<symbol>"
     yield Endpoint("GET", path, API, "V2", "session", ticker.Ticker, ticker.candles, bare_only=True)
     yield Endpoint("GET", "chart", API, "V2", "key", preferences.ChartRead, preferences.read)
@@ -104,9 +110,6 @@ def _not_yet() -> Iterator[Endpoint]:
     def later(path: str, limit: str, style: str, auth: str, method: str = "POST") -> Endpoint:
         return Endpoint(method, path, limit, style, auth)
 
-    for path in ("analyzer", "analyzer/toggle"):
-        yield later(path, API, "V1", "session")
-    yield replace(later("pnl/symbols", API, "V2", "key"), bad_key_message="Invalid API key")
     # OpenAlgo never checks the key of this one; here it is checked like the others
     yield later("sip/frequencies", "SIP_API_RATE_LIMIT", "V2", "key", "GET")
     yield from _messaging()

@@ -101,6 +101,10 @@ class OrderDesk:
         """Reconcile now: a login came in, or a feed was reconnected. Does not block."""
         self._reconciler.soon()
 
+    def forget_positions(self) -> None:
+        """The account was emptied on purpose (a reset sandbox): its positions now are where drift begins."""
+        self._reconciler.forget_positions()
+
     # -- writes -----------------------------------------------------------------------------------------
 
     def place(
@@ -391,6 +395,8 @@ class OrderDesk:
         match outcome:
             case Done(Placement() as placement):
                 event: machine.Event = machine.Acknowledged(placement.order_id, placement.status)
+                if placement.shown is not None:
+                    event = machine.BrokerSays(placement.shown)
                 times = replace(times, acknowledged_ns=placement.acknowledged_ns)
                 if placement.sent_ns:
                     times = replace(times, sent_ns=placement.sent_ns)

@@ -102,6 +102,10 @@ class Reconciler:
         if self.orders_at is not None and self.positions_at is not None:
             self.ready.set()
 
+    def forget_positions(self) -> None:
+        """The account itself begins anew: what it holds at the next reading is no drift."""
+        self._baseline = None
+
     def waiting_for(self) -> str:
         if self.ready.is_set():
             return ""

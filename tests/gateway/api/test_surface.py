@@ -95,10 +95,11 @@ def test_a_bad_key_is_refused_everywhere_it_is_served(rig, endpoint):
         answer = client.post(f"/api/v1/{endpoint.path}", json=fields | any_name)
     greeks = endpoint.path in ("optiongreeks", "multioptiongreeks")
     assert answer.status_code == (401 if greeks else 403), answer.get_data(as_text=True)
-    assert answer.json["message"] == "Invalid openalgo apikey"
+    assert answer.json["message"] == (endpoint.bad_key_message or "Invalid openalgo apikey")
 
 
 EXAMPLE = {
+    "mode": True,
     "exchange": "NFO",
     "offset": "ATM",
     "option_type": "CE",

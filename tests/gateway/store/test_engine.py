@@ -306,7 +306,8 @@ def held(path: Path) -> int:
 def test_rides_are_committed_with_the_next_write_however_many_wait(path, rides):
     database = engine.open(path, Venue.SIM)
     futures = [database.ride(put(f"ride {n}")) for n in range(rides)]
-    assert held(path) == 0 and not any(future.done() for future in futures)
+    assert held(path) == 0
+    assert not any(future.done() for future in futures)
     database.write(put("write"))
     assert all(future.done() for future in futures)
     assert held(path) == rides + 1
@@ -320,7 +321,8 @@ def test_a_ride_that_fails_is_told_and_hurts_nobody(path):
     wrong = database.ride(lambda connection: kv.put(connection, None, "1"))  # type: ignore[arg-type]
     right = database.ride(put("right"))
     database.write(put("write"))
-    assert isinstance(wrong.exception(), Exception) and right.result() is None
+    assert isinstance(wrong.exception(), Exception)
+    assert right.result() is None
     assert held(path) == 2
     database.close()
 
