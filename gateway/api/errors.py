@@ -33,13 +33,11 @@ STATUS: Mapping[str, int] = {
     "AUTH_EXPIRED": 403,
     "IP_NOT_ALLOWED": 403,
     "ENTRIES_BLOCKED": 403,
+    "SEMI_AUTO": 403,
     "NOT_FOUND": 404,
     "ORDER_NOT_FOUND": 404,
     "SYMBOL_NOT_FOUND": 400,  # the symbol services answer 404, see ``Problem.with_status``
     "METHOD_NOT_ALLOWED": 405,
-    "DECIDED": 409,
-    "REJECTED": 409,
-    "EXPIRED": 409,
     "TOO_LARGE": 413,
     "RATE_LIMITED": 429,
     "INTERNAL": 500,
@@ -57,6 +55,7 @@ NEXT_STEP: Mapping[str, str] = {
     "AUTH_EXPIRED": "Log in to the broker with: algo login {instance}",
     "IP_NOT_ALLOWED": "Register this machine's public address with the broker; orders need a static IP.",
     "ENTRIES_BLOCKED": "Allow entries again with: algo panic --resume",
+    "SEMI_AUTO": "Let orders leave by themselves again with: algo approvals mode {instance} auto",
     "OUTCOME_UNKNOWN": "Do not send it again. The order book shows it as 'unknown' until the broker's "
     "evidence settles it.",
     "BROKER_DISCONNECTED": "Nothing was executed. Try again, and see: algo status {instance}",

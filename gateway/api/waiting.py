@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from gateway.strategies.model import PLATFORMS, Hours, Mapped, Strategy, Trading
 from gateway.strategies.queue import MODES, SQUARE_OFF, Queue
 
 SHOWN = 200
+DECIDED = frozenset({"DECIDED", "REJECTED", "EXPIRED"})
 POSITIVE = validate.Range(min=1, max=10**9)
 
 
@@ -133,11 +135,11 @@ def _approval_routes(internal: Blueprint, parts: Parts) -> None:
 
     @internal.post("/approvals/<int:queued_id>/approve")
     def approve(queued_id: int) -> Response:
-        return reply.json(_row(_queue(parts).approve(queued_id)))
+        return _decided(parts, _queue(parts).approve, queued_id)
 
     @internal.post("/approvals/<int:queued_id>/reject")
     def reject(queued_id: int) -> Response:
-        return reply.json(_row(_queue(parts).reject(queued_id)))
+        return _decided(parts, _queue(parts).reject, queued_id)
 
     @internal.get("/order-mode")
     def mode() -> Response:
@@ -147,6 +149,15 @@ def _approval_routes(internal: Blueprint, parts: Parts) -> None:
     def set_mode() -> Response:
         _queue(parts).set_mode(_load(ModeOf())["mode"])
         return reply.json({"mode": _queue(parts).mode})
+
+
+def _decided(parts: Parts, decide: Callable[[int], QueuedOrder], queued_id: int) -> Response:
+    """The row after the decision; 409 when another one stands already."""
+    try:
+        return reply.json(_row(decide(queued_id)))
+    except InvalidRequest as exc:
+        status = 409 if exc.code in DECIDED else errors.STATUS.get(exc.code, 400)
+        return reply.problem(errors.Problem(status, exc.code, str(exc)), parts.settings.name)
 
 
 def _queue(parts: Parts) -> Queue:
