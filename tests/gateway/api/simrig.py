@@ -82,10 +82,12 @@ def running(home: Path, name: str) -> Iterator[SimRig]:
         made.session.login()
         made.keeper.sync()
         made.desk.start()
+        made.parts.gtt.start()
         until(lambda: made.desk.status().ready, 20)
         yield SimRig(made, server, base, made.parts.keys.create("test")[1].reveal())
     finally:
         server.stop(1.0)
+        made.parts.gtt.stop()
         made.desk.stop()
         made.session.stop()
         made.database.close()
