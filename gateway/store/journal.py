@@ -40,6 +40,10 @@ _COLUMNS = (
     *("pending", "answer"),
 )
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM orders"
+# the events between which a write is on its way
+_BEGIN = frozenset({"intent", "modify", "cancel", "modify again", "cancel again"})
+_END = frozenset({"acknowledged", "refused", "never sent", "lost", "recovered", "stuck"})
+_CHANGE_END = (" taken", " refused", " lost")
 _EVENT_COLUMNS = tuple(column.name for column in ORDER_EVENTS.columns)
 _ADD_EVENT = (
     f"INSERT INTO order_events ({', '.join(_EVENT_COLUMNS[1:])}) "
@@ -267,9 +271,24 @@ class Journal:
         return [dict(zip(_EVENT_COLUMNS, r, strict=True)) for r in self._rows(text, journal_id)]
 
     def sent_since(self, at_ns: int) -> list[int]:
-        """Wall nanoseconds of every write sent after ``at_ns``."""
-        text = "SELECT sent_ns FROM order_events WHERE at_ns > ? AND sent_ns IS NOT NULL AND sent_ns > ?"
-        return [int(ns) for (ns,) in self._rows(text, at_ns, at_ns)]
+        """Wall nanoseconds of every write sent after ``at_ns``.
+
+        One whose end nobody journaled (the process died under it) counts from when the journal spoke of that
+        order again, or from now: it left before.
+        """
+        text = "SELECT journal_id, kind, at_ns, sent_ns FROM order_events WHERE at_ns > ? ORDER BY id"
+        found: list[int] = []
+        begun: dict[int, int] = {}
+        for journal_id, kind, event_ns, sent_ns in self._rows(text, at_ns):
+            if kind in _BEGIN:
+                begun[journal_id] = begun.get(journal_id, 0) + 1
+            elif begun.get(journal_id) and (kind in _END or kind.endswith(_CHANGE_END)):
+                begun[journal_id] -= 1
+                if kind in ("recovered", "stuck"):
+                    found.append(event_ns)
+            if sent_ns is not None and sent_ns > at_ns:
+                found.append(sent_ns)
+        return found + [self._clock.time_ns()] * sum(begun.values())
 
     def modifications(self, journal_id: int) -> int:
         """How many modifications of an order were begun."""
@@ -341,7 +360,7 @@ def _first(raw: sqlite3.Connection, where: str, *parameters: Any) -> JournalRow 
 
 
 def _standing(raw: sqlite3.Connection, journal_id: int) -> JournalRow:
-    """The row that speaks for an order: a foreign one may have been merged into ours since somebody read it."""
+    """The row that speaks for an order: a foreign one may have been merged into ours."""
     into = raw.execute("SELECT merged_into FROM orders WHERE id = ?", (journal_id,)).fetchone()
     if into is not None and into[0] is not None:
         return _standing(raw, into[0])
@@ -409,11 +428,20 @@ def _event(
 
 def _merge_foreign(raw: sqlite3.Connection, journal_id: int, known: Known) -> Known:
     """An update without a tag may have been faster than the answer that names its order: then the same order
-    stands here twice, once as foreign. That row gives up its id, and what it has seen is kept."""
+    stands here twice, once as foreign. That row gives up its id; what it has seen, and what was done to it
+    meanwhile, is kept."""
     twin = _first(raw, "order_id = ? AND id <> ?", known.order_id, journal_id)
     if twin is None:
         return known
     raw.execute("UPDATE orders SET order_id = NULL, merged_into = ? WHERE id = ?", (journal_id, twin.id))
+    if raw.execute(
+        "SELECT 1 FROM order_events WHERE journal_id = ? AND kind IN ('modify', 'cancel')", (twin.id,)
+    ).fetchone():
+        columns = "price_type, price, trigger_price, disclosed_quantity, pending"
+        raw.execute(
+            f"UPDATE orders SET ({columns}) = (SELECT {columns} FROM orders WHERE id = ?) WHERE id = ?",
+            (twin.id, journal_id),
+        )
     return machine.step(known, machine.BrokerSays(replace(twin.to_order(), order_id=known.order_id)))
 
 

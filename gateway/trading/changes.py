@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -222,15 +223,19 @@ class Changes:
             case Failed(error, _):
                 heed(self._parts, error)
                 more = {"code": error.code, "broker_code": broker_code(error), "message": str(error)}
+                # a refused cancel says nothing about a modification nobody answered to
+                before = row.pending if kind == "cancel" else ""
                 row = self._journal.apply(
-                    Change(row.id, f"{kind} refused", None, times, pending="", detail=more)
+                    Change(row.id, f"{kind} refused", None, times, pending=before, detail=more)
                 )
                 return replies.failure(row, error)
             case Lost(message):
-                self._journal.apply(Change(row.id, f"{kind} lost", None, times, detail={"message": message}))
-                return self._after_lost_change(row, terms)
+                # pending from now: whoever read the order while this was on its way has proved nothing
+                detail = {"message": message}
+                self._journal.apply(Change(row.id, f"{kind} lost", None, times, pending=kind, detail=detail))
+                return self._after_lost_change(row, kind, terms)
 
-    def _after_lost_change(self, row: JournalRow, terms: OrderChange | None) -> OrderAnswer:
+    def _after_lost_change(self, row: JournalRow, kind: str, terms: OrderChange | None) -> OrderAnswer:
         """Re-read the order once: what the book shows may already prove that the change arrived."""
         # a broker that hangs is waited for no longer than the caller's patience
         shown = self._read(row, self._parts.patience_s)
@@ -247,7 +252,7 @@ class Changes:
             if shown.status.is_final:
                 return replies.not_open(row)
         self._soon()
-        return replies.unknown(self._journal.get(row.id) or row)
+        return replies.lost_change(self._journal.get(row.id) or row, kind)
 
     def _read(self, row: JournalRow, wait_s: float) -> Order | None:
         """The order in a fresh reading of the book; None when there was none in time or it is not there."""
@@ -266,9 +271,21 @@ class Changes:
         shown = next((o for o in self._reader.orders() if o.order_id == row.known.order_id), None)
         if shown is None or shown.status is OrderStatus.UNKNOWN:
             return row
+        if row.pending == "modify" and not shown.status.is_final and self._may_arrive(row, shown):
+            return row
         terms = None if shown.status.is_final else terms_of(shown)
         change = Change(row.id, "re-read", machine.BrokerSays(shown), pending="", terms=terms)
         return self._journal.apply(change)
+
+    def _may_arrive(self, row: JournalRow, shown: Order) -> bool:
+        """A modification nobody answered to may still be on its way, and undo the next one. (A cancel may be
+        sent twice.)"""
+        horizon_s = self._parts.settle_rules.horizon_s
+        if self._clock.time_ns() - row.pending_ns >= horizon_s * 1e9:
+            return False
+        sent = [json.loads(e["detail"]) for e in self._journal.events(row.id) if e["kind"] == "modify"]
+        terms = msgspec.convert(sent[-1]["terms"], OrderChange) if sent else None
+        return terms is None or not replies.has_terms(shown, terms)
 
     def _changeable(self, row: JournalRow, change: OrderChange) -> Instrument:
         """Refuse a modification the broker would refuse; the instrument."""

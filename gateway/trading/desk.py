@@ -203,17 +203,16 @@ class OrderDesk:
         return None if row is None else row.to_order()
 
     def orders(self) -> list[Order]:
-        """The broker's book plus the journal's unknown ones (order id ``J<journal_id>``, status unknown)."""
+        """The broker's book, and what the journal has beside it: orders of unknown outcome (order id
+        ``J<journal_id>``, status unknown), and working ones the book does not show, or not yet."""
         book = self._reader.orders()
         start_ns = day_start_ns(self._clock)
-        unknown = [
+        beside = [
             row
             for row in self._journal.unfinished()
-            if not row.known.order_id
-            and row.created_ns >= start_ns
-            and reconcile.match_row(row, book) is None
+            if row.created_ns >= start_ns and reconcile.match_row(row, book) is None
         ]
-        return [*book, *(row.to_order() for row in unknown)]
+        return [*book, *(row.to_order() for row in beside)]
 
     def trades(self) -> list[Trade]:
         return self._reader.trades()
@@ -464,8 +463,13 @@ class OrderDesk:
                 return replies.repeat(answer)
         if row.known.state in replies.WAITING:
             return replies.repeat(replies.unknown(row))
-        # the first answer was "unknown" (or a crash came before it); by now it is known
-        return replies.repeat(replies.from_state(row))
+        # the first answer was "unknown" (or a crash came before it); this one is kept, the order may move on
+        answer = replies.from_state(row)
+        try:
+            self._journal.apply(self._answered(row, answer))
+        except StoreError as exc:
+            log.error("the answer to %s could not be journaled: %s", client_order_id, exc)
+        return replies.repeat(answer)
 
     # -- small steps ------------------------------------------------------------------------------------
 

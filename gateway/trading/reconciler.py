@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.2
 RETRY_S = 1.0
-SETTLED_AFTER_NS = 2_000_000_000
 CONNECT_S = 5.0
 """Longest time before a request leaves: a connection that has to be made first."""
 
@@ -39,6 +38,9 @@ class Reconciler:
         self._reader = reader
         self._settler = settler
         self._baseline: tuple[int, dict[reconcile.Holder, int]] | None = None
+        self._carried: tuple[int, dict[reconcile.Holder, int]] | None = None
+        self._carried_since = self._orders_begun = float("inf")
+        self._doubt_s = 2 * parts.settle_rules.gap_s
         self._before: dict[reconcile.Holder, int] = {}
         self._next_orders = self._next_positions = float("-inf")
         self._wake = parts.tasks.event()
@@ -93,6 +95,8 @@ class Reconciler:
                 self._next_positions = now + RETRY_S
                 self._positions()
                 self._next_positions = now + rules.reconcile_positions_s
+                if self._baseline is None:
+                    self._next_orders = self._next_positions = now + self._doubt_s
         except AlgoError as exc:
             if type(exc) is not type(self.error):
                 log.warning("reconciling: %s (%s)", exc, exc.code)
@@ -115,14 +119,14 @@ class Reconciler:
 
     def _orders(self) -> None:
         clock, journal = self._parts.clock, self._parts.journal
-        read_ns = clock.time_ns()
+        read_ns, begun = clock.time_ns(), clock.monotonic()
         book = self._reader.orders()
         # rows after the book: an order of ours in the book has its row already (O1)
         start_ns = day_start_ns(clock)
         rows = journal.since(start_ns)
-        plan = reconcile.plan_orders(
-            rows, book, day_start_ns=start_ns, read_ns=read_ns, settle_ns=SETTLED_AFTER_NS
-        )
+        # no sooner than "not found" counts for an order: a change may arrive as late
+        settle_ns = int(self._parts.settle_rules.horizon_s * 1e9)
+        plan = reconcile.plan_orders(rows, book, day_start_ns=start_ns, read_ns=read_ns, settle_ns=settle_ns)
         try:
             journal.apply_all(plan.changes)
         except machine.IllegalTransition as exc:
@@ -135,7 +139,7 @@ class Reconciler:
             log.warning("%s", line)
         self.missing = plan.missing
         self.foreign = sum(r.origin == FOREIGN for r in rows) + len(plan.foreign)
-        self.orders_at = clock.now()
+        self.orders_at, self._orders_begun = clock.now(), begun
 
     def _adopt_stuck(self, rows: list[JournalRow]) -> None:
         """A row still ``sending`` long after any answer could come: its thread died, or the disk refused."""
@@ -154,10 +158,17 @@ class Reconciler:
         start_ns = day_start_ns(clock)
         rows = [r for r in self._parts.journal.since(start_ns) if r.created_ns >= start_ns]
         now = reconcile.offsets(positions, reconcile.fills(rows))
-        if self._baseline is None or self._baseline[0] != start_ns:
-            self._baseline = (start_ns, now)
+        if self._baseline is not None and self._baseline[0] != start_ns:
+            self._baseline = None
+        if self._baseline is None:
+            # seen twice with the orders read in between, because the book may lag behind the positions:
+            # a fill it does not show yet was not carried in
+            if self._carried != (start_ns, now):
+                self._carried, self._carried_since = (start_ns, now), clock.monotonic()
+            elif self._orders_begun - self._carried_since >= self._doubt_s:
+                self._baseline = self._carried
             self._before = now
-        lines = reconcile.drift(self._baseline[1], self._before, now)
+        lines = reconcile.drift(self._baseline[1], self._before, now) if self._baseline else []
         for line in set(lines) - set(self.drift):
             log.warning("position drift: %s", line)
         self.drift, self._before = tuple(lines), now

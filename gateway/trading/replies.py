@@ -87,6 +87,14 @@ def unknown(row: JournalRow) -> OrderAnswer:
     return replace(lost(row.id, what), order_id=row.known.order_id, status=row.known.state.status)
 
 
+def lost_change(row: JournalRow, kind: str) -> OrderAnswer:
+    """A modify or cancel nobody answered to; what is known of the order meanwhile says nothing about it."""
+    if kind == "cancel" and row.known.state is State.CANCELLED:
+        return from_state(row)
+    answer = lost(row.id, f"the {kind} of order {row.shown_id}")
+    return replace(answer, order_id=row.known.order_id, status=row.known.state.status)
+
+
 def lost(journal_id: int, what: str = "the order") -> OrderAnswer:
     return OrderAnswer(
         order_id="",

@@ -149,6 +149,9 @@ def test_a_fill_without_a_price_gets_it_from_the_trades(bench):
 
 
 def test_drift_is_shown_and_not_traded(bench):
+    until(lambda: bench.rest.count("positions") == 2)  # what is carried in, seen twice
+    bench.desk.nudge()
+    until(lambda: bench.rest.count("positions") == 3)
     bench.rest.position_rows = [Position(SBIN, "MIS", 7, Decimal(1), None, None)]
 
     def seen():
