@@ -32,11 +32,28 @@ def ask_api(
         CommandFailed: The api process runs and does not answer, or the call could not be made.
         SettingsError: The instance cannot be opened.
     """
+    try:
+        return _call(one, method, path, body, timeout_s)
+    except ConnectionRefusedError:
+        return _offline(one, method, path, body, timeout_s)
+
+
+def ask_running(
+    one: Settings, method: str, path: str, body: object = None, timeout_s: float = 30.0
+) -> tuple[int, Any]:
+    """As ``ask_api``, of a running api process only. Raises ``CommandFailed`` when there is none."""
+    try:
+        return _call(one, method, path, body, timeout_s)
+    except ConnectionRefusedError as exc:
+        raise CommandFailed(f"its api process does not run (nothing listens on {one.url})") from exc
+
+
+def _call(one: Settings, method: str, path: str, body: object, timeout_s: float) -> tuple[int, Any]:
     headers = {"X-Algo-Internal": one.internal_key.reveal()}
     try:
         return probe.call(one.url + path, method, headers=headers, body=body, timeout_s=timeout_s)
     except ConnectionRefusedError:
-        return _offline(one, method, path, body, timeout_s)
+        raise
     except OSError as exc:
         raise CommandFailed(f"{one.name} does not answer on {one.url} ({type(exc).__name__})") from exc
 

@@ -16,7 +16,7 @@ from marshmallow import Schema, ValidationError
 
 from brokers.errors import InvalidRequest, LoginRequired
 from brokers.model import InstrumentKey, OrderUpdate
-from gateway.api import errors, panic, reply, waiting
+from gateway.api import errors, panic, reply, stopping, waiting
 from gateway.api.dispatch import body_of
 from gateway.api.health import readiness
 from gateway.api.parts import Parts
@@ -131,8 +131,7 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
 
     @internal.get("/positions-and-orders")
     def positions_and_orders() -> Response:
-        held = {p.key for p in parts.desk.positions() if p.quantity}
-        working = {o.key for o in parts.desk.orders() if not o.status.is_final}
+        held, working = map(set, parts.desk.books.in_play())
         for gtts in (parts.gtt, parts.paper_gtt):
             working |= gtts.keys() if gtts is not None else set()
         if parts.sandbox is not None:
@@ -145,6 +144,7 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
         return reply.json({"keys": shown(held | working), **both})
 
     panic.add_routes(internal, parts)
+    stopping.add_routes(internal, parts)
 
 
 def full_status(parts: Parts) -> dict[str, Any]:

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 import psutil
 
+from gateway import settings as gateway_settings
+from supervisor import stopping
 from supervisor.running import CommandFailed, ask, current_folder, ensure_supervisor
+from supervisor.state import RunFolder
 
 STOP_DEADLINE_S = 15.0
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--open",
+    "policy",
+    type=click.Choice(stopping.POLICIES),
+    help="What becomes of working orders and open positions. Default: refuse to stop a live instance "
+    "while its market is open, keep otherwise.",
+)
+@click.option("--force", is_flag=True, help="Stop all the same, keeping what is open at the broker.")
 @click.pass_obj
-def down(home: Path, names: tuple[str, ...]) -> None:
-    """Stop instances (all when none is named). Leaves no process and no port behind."""
+def down(home: Path, names: tuple[str, ...], policy: str | None, force: bool) -> None:
+    """Stop instances (all when none is named). Leaves no process and no port behind.
+
+    Each instance is first asked for its working orders and open positions: after it nobody watches them.
+
+    \b
+    Examples:
+      algo down dhan --open cancel     cancel its working orders, then stop
+      algo down --open flatten         cancel, send market exits for every position, then stop
+      algo down --force                keep them at the broker and stop
+    """
     folder = current_folder(home)
     if folder.read_control() is None:
         if not folder.live_children():
@@ -29,6 +51,40 @@ def down(home: Path, names: tuple[str, ...]) -> None:
     unknown = [n for n in names if n not in known]
     if unknown:
         raise click.UsageError(f"not running: {', '.join(unknown)} (running: {', '.join(known) or 'none'})")
+    settle_open(folder, names or tuple(known), policy, force=force)
+    stop(folder, names)
+
+
+def settle_open(folder: RunFolder, names: Sequence[str], policy: str | None, *, force: bool) -> None:
+    """Deal with what is open at the brokers before a stop.
+
+    Raises:
+        CommandFailed: Something is open and the policy refuses, or a cancel or exit failed; nothing is
+            stopped.
+    """
+    instances = [gateway_settings.load(folder.home, name, folder.venue) for name in names]
+    with ThreadPoolExecutor(max(1, len(instances))) as pool:
+        found = list(pool.map(stopping.look, instances))
+        ways = [stopping.policy_for(one, policy, force=force) for one in found]
+        refused = [one for one, way in zip(found, ways, strict=True) if way == "refuse"]
+        if refused:
+            lines = "\n  ".join(stopping.details(refused))
+            raise CommandFailed(
+                f"not stopped, because this is open at the broker:\n  {lines}\n"
+                "choose: algo down --open cancel | --open flatten | --force (keeps it there, unwatched)"
+            )
+        for line in stopping.details([one for one in found if one.live or not one.error]):
+            click.echo(line)
+        ending = [(i, w) for i, w in zip(instances, ways, strict=True) if w in ("cancel", "flatten")]
+        ends = list(pool.map(lambda pair: stopping.wind_down(*pair), ending))
+    for said, _ in ends:
+        click.echo(said)
+    if not all(ok for _, ok in ends) and not force:
+        raise CommandFailed("not stopped: see above; algo down --force stops all the same")
+
+
+def stop(folder: RunFolder, names: Sequence[str]) -> None:
+    """Stop instances (all when none is named) and wait until no process of theirs is left."""
     before = [process for _, process in folder.live_children()]
     # it takes its control file away before it ends; "leaves no process" includes it
     supervisor = folder.supervisor()

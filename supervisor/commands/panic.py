@@ -21,6 +21,7 @@ LOOK_S = 0.5
 
 @click.command()
 @click.option("--resume", is_flag=True, help="Allow new entries again.")
+@click.option("--day-loss", is_flag=True, help="With --resume: also where RISK_DAY_LOSS stopped them.")
 @click.option(
     "--policy",
     type=click.Choice(POLICIES),
@@ -29,7 +30,7 @@ LOOK_S = 0.5
     help="cancel open orders; block entries alone; or close every position too.",
 )
 @click.pass_obj
-def panic(home: Path, resume: bool, policy: str) -> None:
+def panic(home: Path, resume: bool, day_loss: bool, policy: str) -> None:
     """Block new entries on every instance at once, then cancel open orders.
 
     Also instances that do not run are blocked when they start. Entries stay blocked over restarts until
@@ -47,8 +48,10 @@ def panic(home: Path, resume: bool, policy: str) -> None:
         return
     instances = [load_running(home, name) for name in names]
     with ThreadPoolExecutor(len(instances)) as pool:
-        work = (lambda one: _resume(one)) if resume else (lambda one: _panic(one, serial, policy))
-        ends = list(pool.map(work, instances))
+        if resume:
+            ends = list(pool.map(lambda one: _resume(one, day_loss), instances))
+        else:
+            ends = list(pool.map(lambda one: _panic(one, serial, policy), instances))
     for name, (said, _) in zip(names, ends, strict=True):
         click.echo(f"{name}: {said}")
     if not all(ok for _, ok in ends):
@@ -105,9 +108,9 @@ def _row(row: dict[str, str]) -> str:
     return f"{row['what']} ({row['message']})" if row["message"] else row["what"]
 
 
-def _resume(one: Settings) -> tuple[str, bool]:
+def _resume(one: Settings, day_loss: bool) -> tuple[str, bool]:
     try:
-        status, answer = ask_api(one, "POST", "/internal/resume", {})
+        status, answer = ask_api(one, "POST", "/internal/resume", {"day_loss": day_loss})
     except AlgoError as exc:
         return str(exc), False
     if status != 200:

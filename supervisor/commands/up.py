@@ -17,6 +17,7 @@ from brokers.model import Venue
 from gateway import settings as gateway_settings
 from supervisor import envfile, plan, preflight
 from supervisor.client import ask_api, chosen
+from supervisor.commands.down import settle_open, stop
 from supervisor.logfile import last_lines
 from supervisor.render import status_table
 from supervisor.running import CommandFailed, ask, ensure_supervisor
@@ -203,6 +204,22 @@ def _foreground(
                 live.update(status_table(ask(folder, "status"), console.width), refresh=True)
                 time.sleep(0.5)
     except KeyboardInterrupt:
-        click.echo("\nstopping…")
-        ask(folder, "down", {"names": started})
-        click.echo(f"stopped: {', '.join(started)}")
+        _leave(folder, started)
+
+
+def _leave(folder: RunFolder, started: list[str]) -> None:
+    """Ctrl-C: stop what this command started. Where something is open that must not be left, ask once; a
+    second Ctrl-C keeps it and leaves."""
+    click.echo("\nstopping…")
+    policy: str | None = None
+    while True:
+        try:
+            settle_open(folder, started, policy, force=False)
+            break
+        except CommandFailed as exc:
+            click.echo(str(exc), err=True)
+        try:
+            policy = click.prompt("what to do", type=click.Choice(("keep", "cancel", "flatten")))
+        except (KeyboardInterrupt, click.Abort):
+            break
+    stop(folder, started)

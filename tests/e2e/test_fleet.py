@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -316,6 +317,18 @@ def test_a_live_up_is_refused_while_simulated_ones_run(fleet: Fleet) -> None:
     done = fleet.algo("up", "dhan", "-d")
     assert done.returncode == 2
     assert "algo down" in done.stderr
+
+
+def test_down_says_what_is_open_and_ends_it_first(fleet: Fleet) -> None:
+    """Bought shares: refused, then closed by an exit the broker took, and only this instance is gone."""
+    assert place(fleet, "dhan", fleet.key("dhan"), pricetype="MARKET", symbol="INFY")["status"] == "success"
+    refuse = ("down", "dhan", "--open", "refuse")
+    until(lambda: "+1 NSE:INFY (MIS)" in fleet.algo(*refuse).stderr, 10, "the position is named")
+    assert fleet.instance("dhan")["state"] == "ready"
+    said = fleet.ok("down", "dhan", "--open", "flatten")
+    assert re.search(r"dhan: \d+ orders cancelled, [1-9]\d* exits sent", said)
+    assert "still running: kotak" in said
+    assert [row["name"] for row in fleet.status()["instances"]] == ["kotak"]
 
 
 def test_down_leaves_no_process_and_no_port(fleet: Fleet) -> None:

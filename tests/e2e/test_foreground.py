@@ -73,4 +73,4 @@ def test_many_at_once_make_one_set(home: Fleet) -> None:
     children = [c for row in home.status()["instances"] for c in row["children"]]
     # the supervisor, the simulator, the api and the feed
     assert len(home.processes()) == 4 == len(children) + 1
-    assert all(child["restarts"] == 0 for child in children)
+    assert all(child["restarts"] == 0 for child in children), f"{children}\n{home.tails()}"

@@ -1,0 +1,101 @@
+"""What stopping leaves behind: nobody watches a working order or an open position after ``algo down``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from brokers.errors import AlgoError
+from brokers.venue import Venue
+from gateway.settings import Settings
+from supervisor.client import ask_running, message_of
+
+POLICIES = ("keep", "cancel", "flatten", "refuse")
+ASK_S = 10.0
+WIND_DOWN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What one instance has at its broker now, or why that is not known."""
+
+    instance: str
+    live: bool
+    market_open: bool = True
+    orders: tuple[str, ...] = ()
+    positions: tuple[str, ...] = ()
+    unknown: int = 0
+    error: str = ""
+
+    @property
+    def is_clear(self) -> bool:
+        return not (self.orders or self.positions or self.error)
+
+    def __str__(self) -> str:
+        if self.error:
+            return f"{self.instance}: cannot tell what is open: {self.error}"
+        parts = [f"{len(self.orders)} working orders"] if self.orders else []
+        parts += [f"{self.unknown} of them unknown"] if self.unknown else []
+        parts += [f"{len(self.positions)} open positions"] if self.positions else []
+        return f"{self.instance}: {', '.join(parts) or 'nothing open'}"
+
+
+def policy_for(found: Open, asked: str | None, *, force: bool) -> str:
+    """Pure: what to do about one instance.
+
+    Without a word from the user: ``refuse`` for a live one while its market is open (or nobody can say),
+    ``keep`` for simulated ones and outside hours. ``force`` keeps where it would refuse.
+    """
+    policy = asked or ("refuse" if found.live and found.market_open else "keep")
+    return "keep" if policy == "refuse" and (force or found.is_clear) else policy
+
+
+def look(one: Settings) -> Open:
+    """Ask the running api process. Without one nothing is known, and nothing is opened to find out."""
+    live = one.venue is Venue.LIVE
+    try:
+        status, answer = ask_running(one, "GET", "/internal/open", timeout_s=ASK_S)
+    except AlgoError as exc:
+        return Open(one.name, live, error=str(exc))
+    if status != 200 or not isinstance(answer, dict):
+        return Open(one.name, live, error=f"HTTP {status}: {message_of(answer, 'no reason given')}")
+    return Open(
+        one.name,
+        live,
+        bool(answer["market_open"]),
+        tuple(answer["orders"]),
+        tuple(answer["positions"]),
+        int(answer["unknown"]),
+        str(answer["error"]),
+    )
+
+
+def wind_down(one: Settings, policy: str) -> tuple[str, bool]:
+    """Cancel, and flatten if asked. What happened in one line, and whether all of it worked."""
+    try:
+        status, answer = ask_running(one, "POST", "/internal/open", {"policy": policy}, timeout_s=WIND_DOWN_S)
+    except AlgoError as exc:
+        return f"{one.name}: not known whether anything was cancelled: {exc}", False
+    if status != 200 or not isinstance(answer, dict):
+        return f"{one.name}: HTTP {status}: {message_of(answer, 'no reason given')}", False
+    return _told(one.name, policy, answer)
+
+
+def _told(name: str, policy: str, answer: dict[str, Any]) -> tuple[str, bool]:
+    said = f"{name}: {len(answer['cancelled'])} orders cancelled"
+    if policy == "flatten":
+        said += f", {len(answer['exits'])} exits sent"
+    if answer["failed"]:
+        said += f"; failed: {'; '.join(answer['failed'])}"
+    return said, not answer["failed"]
+
+
+def details(everything: Sequence[Open]) -> list[str]:
+    """Lines for a person: each instance that is not clear, then its orders and positions."""
+    lines = []
+    for found in everything:
+        if not found.is_clear:
+            lines.append(str(found))
+            lines += [f"  {text}" for text in (*found.orders, *found.positions)]
+    return lines
