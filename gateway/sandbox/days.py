@@ -41,9 +41,7 @@ class PaperDays(PaperExchange):
         newest = self._books.days(1)
         for text, units in (newest[0][1].get("marks", {}) if newest else {}).items():
             exchange, _, symbol = text.partition(":")
-            key = InstrumentKey(exchange, symbol)
-            if self._prices.mark(key) is None:
-                self._prices.remember(key, int(units))
+            self._prices.remember(InstrumentKey(exchange, symbol), int(units))
 
     def duties(self) -> None:
         """Do what is due. Raises ``StoreError``."""
