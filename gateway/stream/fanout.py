@@ -13,6 +13,7 @@ from brokers.model import InstrumentKey, Tick
 from gateway.stream import lookup
 from gateway.stream.hub import ASKED, Book, Channel, Hub, Want
 from gateway.stream.protocol import Item
+from gateway.stream.recorder import Recorder
 from gateway.stream.topics import Name
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class Fanout:
         self._table = table
         self._monotonic = monotonic
         self._bus: Bus | None = None
+        self.recorder: Recorder | None = None
         self.last_tick_s: float | None = None
 
     def attach(self, bus: Bus) -> None:
@@ -158,7 +160,9 @@ class Fanout:
         if tick is None:
             return
         # known from a richer channel of the same instrument: the first value of this one
-        channel.seq = max(channel.seq, 1)
+        if not channel.seq:
+            channel.seq = 1
+            self._mark(channel)
         channel.live = True
         try:
             holder.push(channel, channel.coder.frame(channel.coder.payload(tick, channel.seq)))
@@ -189,6 +193,8 @@ class Fanout:
             # a symbol that has left the table meanwhile is still held under the name it was shown with
             name = Name(item.exchange, item.symbol, item.mode) if isinstance(hit, AlgoError) else hit[0]
             channel, wants = self.hub.unsubscribe(holder, name)
+            if channel is not None and not channel.holders:
+                self._mark(channel, closed=True)
             self.carry_out(wants)
             error = "" if channel else f"Not subscribed to {name.exchange}:{name.symbol} in this mode"
             outcomes.append(Outcome(item, channel, error))
@@ -197,7 +203,11 @@ class Fanout:
     def drop(self, holder: Holder) -> list[Channel[Holder]]:
         """Let go of everything; returns what was held."""
         held = self.hub.held(holder)
-        self.carry_out(self.hub.drop(holder))
+        wants = self.hub.drop(holder)
+        for channel in held:
+            if not channel.holders:
+                self._mark(channel, closed=True)
+        self.carry_out(wants)
         return held
 
     def refuse(self, key: InstrumentKey, reason: str) -> None:
@@ -214,6 +224,11 @@ class Fanout:
         for want in wants:
             self._want(want)
 
+    def _mark(self, channel: Channel[Holder], *, closed: bool = False) -> None:
+        """Tell a recording about a channel."""
+        if self.recorder is not None:
+            self.recorder.channel(channel, closed=closed)
+
     def _join(self, holder: Holder, item: Item, hit: lookup.Found | AlgoError) -> Outcome:
         if isinstance(hit, AlgoError):
             return Outcome(item, None, str(hit))
@@ -221,6 +236,8 @@ class Fanout:
             joined = self.hub.subscribe(holder, hit[0], hit[1], self._monotonic())
         except (InvalidRequest, ValueError) as exc:
             return Outcome(item, None, str(exc))
+        if len(joined.channel.holders) == 1:
+            self._mark(joined.channel)
         self.carry_out(joined.wants)
         for channel in joined.parked:
             for other in list(channel.holders):

@@ -22,7 +22,7 @@ from brokers.model import OrderUpdate, Venue
 from brokers.redact import Redactor
 from gateway import log as process_log
 from gateway.settings import Settings
-from gateway.stream import protocol
+from gateway.stream import protocol, recording
 from gateway.stream.apilink import ApiLink
 from gateway.stream.badframes import BadFrames
 from gateway.stream.bus import Bus
@@ -31,6 +31,8 @@ from gateway.stream.fanout import Fanout
 from gateway.stream.heartbeat import Heartbeat
 from gateway.stream.hub import ASKED, POSITIONS, WORKING_ORDERS, Hub
 from gateway.stream.orders import OrderChannel
+from gateway.stream.recorder import Recorder, Recordings
+from gateway.stream.recording import Header
 from gateway.stream.records import Records
 from gateway.stream.relay import OrderRelay
 from gateway.stream.server import Facts, StreamServer
@@ -147,6 +149,20 @@ class FeedProcess:
             on_gap=self.relay.missed,
         )
         status.pulse(self.heartbeat)
+        self.recordings = Recordings(
+            settings.log_dir.parent / "record",
+            Header(
+                recording.FORMAT,
+                settings.broker,
+                settings.venue.value,
+                settings.name,
+                "always" if isinstance(self.calendar, AlwaysOpen) else "file",
+                0,
+                options=dict(settings.options),
+            ),
+            renew=self.upstream.renew,
+            channels=lambda: list(self.fanout.hub.channels()),
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -212,6 +228,7 @@ class FeedProcess:
             left = len(self.relay)
             log.warning("%d order updates not delivered; the next feed process asks for the books", left)
         self.bus.close()
+        self.recordings.close()
         self.records.close()
 
     # parts ---------------------------------------------------------------------------------------------
@@ -249,9 +266,16 @@ class FeedProcess:
             clock=self._clock,
             instruments=self.records,
             calendar=self.calendar,
+            tap=self._recorder(),
         )
         sessions = Sessions(self._link, self.records.session, self._hide)
         return registry.open_broker(settings.broker).feed(context, sessions, sink)
+
+    def _recorder(self) -> Recorder | None:
+        """The recording that is on, if any, told of everything from here on."""
+        recorder = self.recordings.begin()
+        self.upstream.recorder = self.fanout.recorder = recorder
+        return recorder
 
     def _hide(self, session: BrokerSession) -> None:
         """A session's secrets never reach this process's log."""
@@ -268,6 +292,7 @@ class FeedProcess:
                     self.relay.missed("the broker's order feed was connected again")
                 order_connects = feed.counters.order_connects
             self.status.rate.look(self.fanout.counts.ticks, self._clock.monotonic())
+            self.recordings.look()
             await asyncio.sleep(1.0)
 
     def _order(self, update: OrderUpdate) -> None:

@@ -15,6 +15,7 @@ from brokers.model import FeedState, InstrumentKey, OrderUpdate, Tick
 from gateway.stream.badframes import BadFrames
 from gateway.stream.fanout import Fanout
 from gateway.stream.hub import Book, Want
+from gateway.stream.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,9 @@ class Upstream:
         self.reason = "not started"
         self.reported = False
         self.crashes = 0
+        self.recorder: Recorder | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._renewing = False
         self._sampled = 0
         self.latencies_ns: deque[int] = deque(maxlen=LATENCIES)
         """From a frame's arrival to its ticks being handed out, one in ``SAMPLE`` ticks."""
@@ -63,6 +67,8 @@ class Upstream:
         feed, key = self.feed, want.instrument.key
         if feed is None:
             return
+        if self.recorder is not None:
+            self.recorder.want(want)
         feed.want(want.instrument, want.mode)
         if not (want.levels or key in self._deep):
             return
@@ -85,8 +91,14 @@ class Upstream:
                 self._deep.clear()
                 for want in self._hub_wants():
                     self.want(want)
-                await self.feed.run()
+                self._running = asyncio.create_task(self.feed.run())
+                await self._running
                 log.error("the broker feed ended by itself")
+            except asyncio.CancelledError:
+                if not self._renewing:
+                    raise
+                self._renewing = False
+                continue
             except Exception:
                 log.exception("the broker feed failed")
             finally:
@@ -95,6 +107,13 @@ class Upstream:
             self.on_state(FeedState.BACKOFF, f"the feed failed; a new one in {wait_s:.0f} s (see the log)")
             await asyncio.sleep(wait_s)
             wait_s = min(30.0, wait_s * 2)
+
+    def renew(self, reason: str) -> None:
+        """Drop the feed and make a new one at once: new sockets, nothing remembered."""
+        self.on_state(FeedState.CONNECTING, reason)
+        if self._running is not None and not self._running.done():
+            self._renewing = True
+            self._running.cancel()
 
     # FeedSink ------------------------------------------------------------------------------------------
 
@@ -126,6 +145,8 @@ class Upstream:
         if (state, reason) != (self.state, self.reason):
             level = logging.INFO if state in (FeedState.LIVE, FeedState.CONNECTING) else logging.WARNING
             log.log(level, "broker feed: %s%s", state.value, f" ({reason})" if reason else "")
+        if self.recorder is not None:
+            self.recorder.state(state, reason)
         was_up = self.state in (FeedState.LIVE, FeedState.SILENT)
         self.state, self.reason = state, reason
         self.reported = self.reported or state is not FeedState.CONNECTING
