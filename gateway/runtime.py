@@ -54,7 +54,7 @@ class Process:
         self.made.sandbox.start(self._show)
         for gtts in self._gtts:
             gtts.start()
-        self.made.queue.start(Carrier(self.made.parts))
+        self.made.queue.start(Carrier(self.made.parts), self.made.parts.analyzing)
         self.made.live.start()
         if self.made.code.current() is not None:
             # the code itself stays out of the log: whoever reads it could take the instance over

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import Headers
 
-from gateway.api import dispatch, errors, older, surface
-from gateway.api.parts import Call, Parts
+from gateway.api import dispatch, errors, modes, older, surface
+from gateway.api.parts import Call, Endpoint, Parts
 from gateway.store.queued import Outcome, QueuedOrder, Step
 from gateway.strategies.queue import TryAgain
 
@@ -31,10 +31,13 @@ class Carrier:
 
     def __call__(self, row: QueuedOrder) -> Outcome | TryAgain:
         """Never raises: whatever goes wrong is the row's outcome."""
+        endpoint, schema = self._table[row.kind]
         try:
-            if self._parts.analyzing() is not row.paper:
+            # once, so that a switch in between cannot send it the other way
+            parts = modes.pinned(self._parts, endpoint)
+            if parts.analyzing() is not row.paper:
                 return self._other_mode(row)
-            status, body = self._send(row)
+            status, body = _send(parts, endpoint, schema, row)
         except ValidationError as exc:
             status, body = self._told(errors.invalid_fields(exc.messages, "V3"))
         except Exception as exc:  # noqa: BLE001 (top of one order; of_exception logs what is not ours)
@@ -56,18 +59,18 @@ class Carrier:
         body["message"] = f"not sent: it was meant for {meant} mode, and the instance is in {now} mode now"
         return Outcome(Step.FAILED, 409, body)
 
-    def _send(self, row: QueuedOrder) -> tuple[int, dict[str, Any]]:
-        endpoint, schema = self._table[row.kind]
-        data = schema.load({**row.body, "apikey": "-"})
-        if endpoint.auth == "session":
-            self._parts.session.check()
-        # an id in the body is the row's id too, and stands in the header alone
-        data.pop("client_order_id", None)
-        call = Call(data, row.received_ns, Headers({"Idempotency-Key": row.client_id}))
-        answer = dispatch.perform(self._parts, endpoint, call)
-        if isinstance(answer, Response):
-            return answer.status_code, answer.get_json()
-        return 200, answer
+
+def _send(parts: Parts, endpoint: Endpoint, schema: Schema, row: QueuedOrder) -> tuple[int, dict[str, Any]]:
+    data = schema.load({**row.body, "apikey": "-"})
+    if endpoint.auth == "session":
+        parts.session.check()
+    # an id in the body is the row's id too, and stands in the header alone
+    data.pop("client_order_id", None)
+    call = Call(data, row.received_ns, Headers({"Idempotency-Key": row.client_id}))
+    answer = dispatch.perform(parts, endpoint, call)
+    if isinstance(answer, Response):
+        return answer.status_code, answer.get_json()
+    return 200, answer
 
 
 def judged(status: int, body: dict[str, Any]) -> Outcome | TryAgain:

@@ -40,6 +40,7 @@ from brokers.secret import Secret
 from gateway import app as web_app
 from gateway import panicfile
 from gateway import settings as gateway_settings
+from gateway.api import carrier
 from gateway.api.carrier import Carrier
 from gateway.api.limits import Limits
 from gateway.api.parts import Parts
@@ -425,7 +426,12 @@ def running(
     users, sessions = Users(database, clock), WebSessions(clock, database)
     code, live = OneTimeCode(needed=not users.exists()), Live(sessions, tick_s=0.05)
     keys = Keys(database, settings.pepper, clock)
-    queue = Queue(QueuedOrders(database, clock), Strategies(database, clock), clock)
+    queue = Queue(
+        QueuedOrders(database, clock),
+        Strategies(database, clock),
+        clock,
+        announce=lambda row: live.tell("pending_order_created", carrier.pending(row)),
+    )
     gtts = GatewayGtts(
         GttParts(
             title=settings.spec.title,

@@ -225,6 +225,11 @@ def test_a_dashboard_hears_snapshots_until_it_signs_out(owned, server):
         assert seen["funds"]["availablecash"] == "320.60"
         assert seen["orders"] == []
         assert seen["feed"]["feed"]["state"] == "not running"
+        owned.internal("POST", "order-mode", {"mode": "semi_auto"})
+        queued_id = owned.place().json["pending_order_id"]
+        told = _until_event(ws, "pending_order_created")
+        assert (told["pending_order_id"], told["order"]["symbol"]) == (queued_id, "SBIN")
+        assert "apikey" not in told["order"]
         client.post("/sign-out", data=form(client, "/"))
         end = time.monotonic() + 5
         while owned.live.tabs:

@@ -241,7 +241,7 @@ def test_a_rejected_order_never_leaves(room):
 def test_what_waits_ends_with_its_day(room):
     room.queue.set_mode(SEMI_AUTO)
     room.start()
-    row = room.submit("a")
+    row, other = room.submit("a"), room.submit("b")
     room.clock.set(datetime(2026, 11, 20, 23, 59, tzinfo=IST))
     room.queue.tick(room.clock.now())
     assert room.store.get(row.id).step is Step.WAITING
@@ -249,7 +249,10 @@ def test_what_waits_ends_with_its_day(room):
     with pytest.raises(InvalidRequest) as caught:
         room.queue.approve(row.id)
     assert caught.value.code == "EXPIRED"
-    assert room.store.get(row.id).step is Step.EXPIRED
+    late = room.submit("c")
+    room.clock.set(datetime(2026, 11, 22, 9, 0, tzinfo=IST))
+    room.queue.tick(room.clock.now())
+    assert {room.store.get(r.id).step for r in (row, other, late)} == {Step.EXPIRED}
     assert room.broker.rows == []
 
 
