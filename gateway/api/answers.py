@@ -235,5 +235,21 @@ ANSWERS: Mapping[str, Json] = {
 }
 """By method and path of ``surface.ENDPOINTS``; a row without one answers an object with a ``status``."""
 
+QUEUED = ok({"repeated": FLAG}, message=TEXT, mode=one("semi_auto"), pending_order_id=WHOLE)
+"""What every request for an order is answered in semi-auto mode, beside what ``ANSWERS`` says of it."""
+
+ALERT_ERROR = of(
+    {"next_step": TEXT, "retry_after": WHOLE}, status=one("error"), error=TEXT, message=TEXT, code=TEXT
+)
+ALERTS: Mapping[str, Json] = {
+    "/strategy/webhook/{webhook_id}": ok(
+        {"repeated": FLAG, "ignored": TEXTS}, message=TEXT, queued_ids=many(WHOLE)
+    ),
+    "/chartink/webhook/{webhook_id}": of(
+        {"repeated": FLAG, "queued_ids": many(WHOLE)}, status={"enum": ["success", "warning"]}, message=TEXT
+    ),
+}
+"""Answers of the webhooks, which stand beside ``/api/v1`` and are authenticated by their path."""
+
 TEXT_ANSWERS: Mapping[str, str] = {"GET instruments": "text/csv", "GET ticker/<symbol>": "text/plain"}
 """Rows that can answer something else than JSON, on request (``format``)."""

@@ -18,7 +18,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response
 from marshmallow import Schema, fields, validate
 
-from gateway.api import analyzing, answers, errors, older, panic
+from gateway.api import analyzing, answers, errors, older, panic, semiauto
 from gateway.api.fields import Number, TextOrNumber, Whole
 from gateway.api.option_schemas import ClockTime, ExpiryDate
 from gateway.api.parts import Endpoint
@@ -84,8 +84,42 @@ def document(endpoints: Iterable[Endpoint], older: Iterable[Endpoint] = ()) -> d
             operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
         path = "/" + endpoint.path.replace("<", "{").replace(">", "}")
         spec.path(path, operations={endpoint.method.lower(): operation})
+    for path, answer in answers.ALERTS.items():
+        # beside /api/v1: a server of its own
+        spec.path(path, operations={"post": _alert(path, answer)}, servers=[{"url": "/"}])
     found: dict[str, Any] = _plain(spec.to_dict())
     return found
+
+
+def _alert(path: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """A webhook. Fields that are not listed are taken and named in ``ignored``."""
+    chartink = path.startswith("/chartink")
+    names = ("stocks", "scan_name") if chartink else ("symbol", "action")
+    properties: dict[str, Any] = {name: answers.TEXT for name in (*names, "client_order_id")}
+    if not chartink:
+        properties["position_size"] = {"type": ["number", "string"]}
+    body = {"type": "object", "properties": properties, "required": sorted(names)}
+    problem = {"application/json": {"schema": answers.ALERT_ERROR}}
+    statuses = {status: "See `code`." for status in ("400", "403", "404", "413", "429", "500", "503")}
+    return {
+        "operationId": "alert_chartink" if chartink else "alert_strategy",
+        "tags": ["webhooks"],
+        "summary": "An alert of a Chartink scan."
+        if chartink
+        else "An alert of a strategy, from any program.",
+        "parameters": [{"name": "webhook_id", "in": "path", "required": True, "schema": answers.TEXT}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": {
+                "description": "Taken; it leaves in the background.",
+                "content": {"application/json": {"schema": answer}},
+            },
+            **{status: {"description": text, "content": problem} for status, text in statuses.items()},
+        },
+        "x-rate-limit": "WEBHOOK_RATE_LIMIT",
+        "x-auth": "path_id",
+        "x-available": True,
+    }
 
 
 def _conventions() -> str:
@@ -131,7 +165,10 @@ def _responses(endpoint: Endpoint, name: str, error: str) -> dict[str, Any]:
     }
     if endpoint.handler is None:
         return found
-    content: dict[str, Any] = {"application/json": {"schema": answers.ANSWERS.get(name, ANY_OBJECT)}}
+    schema = answers.ANSWERS.get(name, ANY_OBJECT)
+    if endpoint.path in semiauto.QUEUED:
+        schema = {"anyOf": [schema, answers.QUEUED]}
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
     if (other := answers.TEXT_ANSWERS.get(name)) is not None:
         content[other] = {"schema": {"type": "string"}}
     return {"200": {"description": "Done.", "content": content}, **found}

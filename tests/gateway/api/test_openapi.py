@@ -9,9 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from brokers.model import InstrumentKey, OrderStatus
-from gateway.api import analyzing, answers, older, openapi, panic
+from gateway.api import analyzing, answers, older, openapi, panic, semiauto
 from gateway.api.errors import STATUS
 from gateway.api.surface import ENDPOINTS
+from gateway.api.webhooks import SERVED as SERVED_WEBHOOKS
 from gateway.options import strikes
 from tests.gateway.api.optionrig import Options, options
 from tests.gateway.api.rig import GTT, ORDER, foreign_order, position, trade
@@ -41,7 +42,9 @@ def schema_of(endpoint, status: int = 200) -> dict[str, Any]:
 
 def test_every_row_is_in_the_document_and_nothing_else():
     listed = {(method, path) for path, found in DOCUMENT["paths"].items() for method in found}
-    assert listed == set(ROWS)
+    assert listed == set(ROWS) | {("post", path) for path in answers.ALERTS}
+    webhooks = {f"/{rule.replace('<', '{').replace('>', '}').lstrip('/')}" for rule in SERVED_WEBHOOKS}
+    assert set(answers.ALERTS) == webhooks
     assert DOCUMENT["openapi"].startswith("3.1")
 
 
@@ -74,7 +77,7 @@ def test_every_error_code_is_listed_under_its_status(endpoint):
 
 
 def test_every_described_answer_belongs_to_a_row():
-    rows = {f"{e.method} {e.path}" for e in ENDPOINTS}
+    rows = {f"{e.method} {e.path}" for e in ALL}
     assert set(answers.ANSWERS) <= rows
     assert set(answers.TEXT_ANSWERS) <= rows
 
@@ -175,7 +178,55 @@ def test_real_answers_and_real_requests_fit_the_document(some):
         seen.add(f"{method} {path}")
     unseen = {"POST modifyorder", "POST cancelorder", "POST orderstatus"}
     unseen |= {"POST modifygttorder", "POST cancelgttorder"}  # tests/gateway/api/test_gtt.py
+    unseen |= {f"POST {path}" for path in (*(e.path for e in analyzing.ENDPOINTS), "pnl/symbols")}
+    unseen |= {"POST analyzer", "POST analyzer/toggle"}
     assert set(answers.ANSWERS) - unseen <= seen
+
+
+def test_orders_that_wait_fit_the_document(some):
+    some.rig.internal("POST", "order-mode", {"mode": "semi_auto"})
+    try:
+        for method, path, body in bodies(some):
+            endpoint = next((e for e in ALL if (e.method, e.path) == (method, path)), None)
+            if endpoint is None or path not in semiauto.QUEUED:
+                continue
+            answer = some.rig.post(path, **body)
+            assert (answer.status_code, answer.json["mode"]) == (200, "semi_auto"), path
+            Draft202012Validator(schema_of(endpoint)).validate(answer.json)
+    finally:
+        some.rig.internal("POST", "order-mode", {"mode": "auto"})
+
+
+@pytest.mark.parametrize("platform", ["tradingview", "chartink"])
+def test_alerts_fit_the_document(some, platform):
+    made = some.rig.internal(
+        "POST",
+        "strategies",
+        {
+            "name": platform,
+            "platform": platform,
+            "symbols": [{"exchange": "NSE", "symbol": "SBIN", "quantity": 1}],
+        },
+    ).json
+    path = f"/{'chartink' if platform == 'chartink' else 'strategy'}/webhook/{{webhook_id}}"
+    found = DOCUMENT["paths"][path]["post"]
+    request = found["requestBody"]["content"]["application/json"]["schema"]
+    client, url = some.rig.app.test_client(), path.replace("{webhook_id}", made["webhook_id"])
+    good = (
+        {"stocks": "SBIN", "scan_name": "BUY"}
+        if platform == "chartink"
+        else {"symbol": "SBIN", "action": "BUY"}
+    )
+    cases = [(good, 200), (good | {"alert_id": "1", "sl": 5}, 200), ({}, 400)]
+    if platform == "chartink":
+        cases.append((good | {"stocks": "TCS"}, 200))
+    for body, status in cases:
+        answer = client.post(url, json=body)
+        assert answer.status_code == status, answer.json
+        schema = found["responses"][str(status)]["content"]["application/json"]["schema"]
+        Draft202012Validator(schema).validate(answer.json)
+        assert Draft202012Validator(request).is_valid(body) is (status == 200)
+    some.rig.internal("DELETE", f"strategies/{platform}")
 
 
 def test_real_errors_fit_the_document_too(some):
