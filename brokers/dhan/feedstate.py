@@ -58,14 +58,22 @@ class Reports:
     def __init__(self, sink: FeedSink) -> None:
         self._sink = sink
         self._known: dict[str, tuple[FeedState, str]] = {}
+        self._been_live: set[str] = set()
         self._last: tuple[FeedState, str] | None = None
 
     def put(self, name: str, state: FeedState, reason: str) -> None:
         self._known[name] = (state, reason)
-        market = [s for n, (s, _) in self._known.items() if n.startswith(MARKET)]
+        if state is FeedState.LIVE:
+            self._been_live.add(name)
+        market = [s for n, (s, _) in self._known.items() if n.startswith(MARKET) and self._counts(n)]
         worst = min(market, key=_WORST_FIRST.index) if market else FeedState.CONNECTING
         troubles = [f"{n}: {r or s}" for n, (s, r) in self._known.items() if r or s is not FeedState.LIVE]
         report = (worst, "; ".join(troubles))
         if report != self._last:
             self._last = report
             self._sink.on_state(*report)
+
+    def _counts(self, name: str) -> bool:
+        """A socket that joins a pool which is live takes nothing away from it."""
+        joining = self._known[name][0] is FeedState.CONNECTING and name not in self._been_live
+        return not joining or not self._been_live

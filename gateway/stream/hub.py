@@ -203,7 +203,8 @@ class Hub(Generic[C]):
     def lost(self, now_s: float) -> None:
         """The upstream connection is gone: nothing is live until the next tick, old values are not shown."""
         for entry in self._entries.values():
-            if not entry.parked:
+            # a refusal stands, unless data has shown since that it is over
+            if any(channel.live for channel in entry.channels.values()):
                 entry.refused = ""
             entry.last = [None, None, None, None]
             for channel in entry.channels.values():

@@ -12,6 +12,7 @@ import pytest
 
 from brokers.contract import BrokerContext
 from brokers.dhan.feed import DhanFeed
+from brokers.dhan.feedstate import Reports
 from brokers.errors import SettingsError
 from brokers.feedloop import Reconnect
 from brokers.model import FeedState, InstrumentKey, Mode, OrderStatus
@@ -316,3 +317,18 @@ def test_request_faults_are_reported_and_the_socket_stays() -> None:
     assert "814" in sink.bad[0][1]
     with pytest.raises(Reconnect):
         socket.frame(FRAMES["disconnect-805"], 1)
+
+
+def test_a_socket_that_joins_the_pool_does_not_make_a_live_feed_look_down() -> None:
+    sink = Sink()
+    reports = Reports(sink)
+    reports.put("market 1", FeedState.CONNECTING, "")
+    reports.put("market 1", FeedState.LIVE, "")
+    reports.put("market 2", FeedState.CONNECTING, "")
+    assert [state for state, _ in sink.states] == [FeedState.CONNECTING, FeedState.LIVE, FeedState.LIVE]
+    reports.put("market 2", FeedState.LIVE, "")
+    reports.put("market 2", FeedState.CONNECTING, "")  # it was up, and its instruments are lost
+    assert sink.states[-1][0] is FeedState.CONNECTING
+    reports.put("depth 20, socket 1", FeedState.BACKOFF, "cut")
+    reports.put("market 2", FeedState.LIVE, "")
+    assert sink.states[-1] == (FeedState.LIVE, "depth 20, socket 1: cut")

@@ -192,12 +192,13 @@ async def running(
     high_water: int = 50_000,
     orders: OrderChannel | None = None,
     feed: Callable[[FeedSink], Any] | None = None,
+    instruments: Iterable[Instrument] = INSTRUMENTS,
 ) -> AsyncIterator[Rig]:
     """Everything but the broker and the api process."""
     clock = SystemClock()
     database = engine.open(path / "openalgo_test.db", Venue.SIM)
     table, keys = InstrumentStore(database, clock), Keys(database, PEPPER, clock)
-    table.swap([*INSTRUMENTS, *extra], TODAY)
+    table.swap([*instruments, *extra], TODAY)
     key_id, secret = keys.create("test")
     limits = limits or StreamRules(15.0, 1024, 20.0, 20.0, 1000)
     [zmq_port] = free_ports(1)
@@ -217,7 +218,12 @@ async def running(
     sock = listening_socket("127.0.0.1", 0)
     ws_port = sock.getsockname()[1]
     pages = {"/health/live": lambda: (200, {"status": "ok"})}
-    around = lambda: Around(clock.monotonic(), clock.time_ns(), "", lambda exchange: True, 60.0)  # noqa: E731
+
+    def around() -> Around:
+        up = upstream.state is FeedState.LIVE
+        reason = "" if up else upstream.reason or upstream.state.value
+        return Around(clock.monotonic(), clock.time_ns(), reason, lambda exchange: True, 60.0)
+
     facts = Facts("dhan", "dhan", lambda: "connected", around, pages)
     gate = Gate(("127.0.0.1", "localhost"), (5001, ws_port))
     server = StreamServer(fanout, DatabaseKeys(keys), gate, facts, clock, limits, rules, orders=orders)

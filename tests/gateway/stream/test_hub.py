@@ -109,6 +109,17 @@ def test_a_refused_instrument_says_so_until_data_comes():
     assert channel.state(0.0) is State.LIVE
 
 
+def test_a_refusal_outlives_a_reconnect_until_data_shows_that_it_is_over():
+    hub = Hub(10, "dhan")
+    channel = hub.subscribe(A, name(Mode.LTP), SBIN, 0.0).channel
+    hub.refuse(KEY, "over the limit")
+    hub.lost(1.0)
+    assert channel.state(1.0) is State.REFUSED
+    hub.take(tick(KEY))
+    hub.lost(2.0)
+    assert channel.state(2.0) is State.STALE
+
+
 def around(now_s=0.0, *, feed="", is_open=True, now_ns=0):
     return Around(now_s, now_ns, feed, lambda exchange: is_open, 60.0)
 

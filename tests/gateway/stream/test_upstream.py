@@ -150,11 +150,13 @@ async def test_a_lost_connection_makes_live_subscriptions_stale(tmp_path):
 
         assert await state() == "live"
         rig.upstream.on_state(FeedState.SILENT, "no frame for 10 s")
-        assert await state() == "live"
+        assert await state() == "stale"
         rig.upstream.on_state(FeedState.BACKOFF, "cut")
         assert await state() == "stale"
         rig.send("NSE", "SBIN", 802.0)
         assert (await hear(ws))["data"]["ltp"] == 802.0
+        assert await state() == "stale"  # the feed has not said that it is back
+        rig.upstream.on_state(FeedState.LIVE, "")
         assert await state() == "live"
 
 
