@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from flask import Response
 
 from brokers.errors import NotFound
-from gateway.api import present
+from gateway.api import present, reply
 from gateway.api.parts import Call, Parts
+from gateway.trading.book import Book
+
+# bytes of the book shown last, for as long as somebody holds it
+_RENDERED: WeakKeyDictionary[Book, bytes] = WeakKeyDictionary()
 
 
 def order_status(parts: Parts, call: Call) -> dict[str, Any]:
@@ -19,10 +26,22 @@ def order_status(parts: Parts, call: Call) -> dict[str, Any]:
     return {"status": "success", "data": row}
 
 
-def order_book(parts: Parts, _call: Call) -> dict[str, Any]:
-    orders = parts.desk.orders()
-    rows = [present.order_row(order, parts.desk.strategy_of(order.order_id)) for order in orders]
-    return {"status": "success", "data": {"orders": rows, "statistics": present.order_statistics(orders)}}
+def order_book(parts: Parts, _call: Call) -> dict[str, Any] | Response:
+    """``as_of`` says when the broker was asked: now, or at most half a second ago (``trading.book``)."""
+    book = parts.desk.books.orders()
+    if parts.analyzing():
+        return _book_body(book)
+    raw = _RENDERED.get(book)
+    if raw is None:
+        raw = _RENDERED[book] = reply.encode(_book_body(book))
+    return reply.encoded(raw)
+
+
+def _book_body(book: Book) -> dict[str, Any]:
+    rows = [present.order_row(order, book.strategies.get(order.order_id, "")) for order in book.orders]
+    statistics = present.order_statistics(book.orders)
+    as_of = book.as_of.isoformat(timespec="milliseconds")
+    return {"status": "success", "data": {"orders": rows, "statistics": statistics, "as_of": as_of}}
 
 
 def trade_book(parts: Parts, _call: Call) -> dict[str, Any]:

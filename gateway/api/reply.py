@@ -12,8 +12,17 @@ from gateway.api.errors import Problem, whole_seconds
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
+def encode(body: dict[str, Any]) -> bytes:
+    return _encode(body)
+
+
+def encoded(raw: bytes, status: int = 200) -> Response:
+    """A body that is JSON already."""
+    return Response(raw, status=status, content_type="application/json")
+
+
 def json(body: dict[str, Any], status: int = 200) -> Response:
-    return Response(_encode(body), status=status, content_type="application/json")
+    return encoded(_encode(body), status)
 
 
 def problem(found: Problem, instance: str) -> Response:

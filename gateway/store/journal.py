@@ -10,13 +10,14 @@ measured, a commit costs a quarter of the CPU that way.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row
 
@@ -28,6 +29,7 @@ from gateway.store.tables import ORDER_EVENTS
 from gateway.trading import machine
 from gateway.trading.machine import Known, State
 
+T = TypeVar("T")
 OURS = "ours"
 FOREIGN = "foreign"
 BLOCK = "entries_blocked"
@@ -158,11 +160,19 @@ class Change:
 
 
 class Journal:
-    """Orders and order events of one instance. Thread-safe; every write is durable when it returns."""
+    """Orders and order events of one instance. Thread-safe; every write is durable when it returns.
+
+    Attributes:
+        version: Another number after every write; what was read under an older one may lack it.
+        fills: Another number after every execution that became known.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        # a number is given out once, so that no late thread can bring an old version back
+        self._numbers = itertools.count(1)
+        self.version = self.fills = 0
 
     @property
     def database(self) -> Database:
@@ -195,7 +205,7 @@ class Journal:
         def work(connection: Connection) -> int:
             return _insert(raw_of(connection), values, known, "intent", now, times, None)
 
-        return self._database.write(work)
+        return self._write(work)
 
     def apply(self, change: Change, then: Callable[[JournalRow], Change] | None = None) -> JournalRow:
         """Carry out one step; the row after it. Raises ``machine.IllegalTransition``.
@@ -208,13 +218,13 @@ class Journal:
             row = self._apply(raw_of(connection), change)
             return row if then is None else self._apply(raw_of(connection), then(row))
 
-        return self._database.write(work)
+        return self._write(work)
 
     def apply_all(self, changes: Iterable[Change]) -> None:
         """Several steps in one commit."""
         todo = list(changes)
         if todo:
-            self._database.write(lambda c: [self._apply(raw_of(c), change) for change in todo])
+            self._write(lambda c: [self._apply(raw_of(c), change) for change in todo])
 
     def import_foreign(self, order: Order) -> int | None:
         """Keep an order of this account that was placed elsewhere; None when it is here already."""
@@ -241,9 +251,11 @@ class Journal:
             if _first(raw, "order_id = ?", order.order_id) is not None:
                 return None
             detail = {"raw_status": order.raw_status, "tag": order.tag}
+            if known.filled:
+                self.fills = next(self._numbers)
             return _insert(raw, values, known, "foreign", now, NO_TIMES, detail)
 
-        return self._database.write(work)
+        return self._write(work)
 
     def get(self, journal_id: int) -> JournalRow | None:
         return self._one("id = ?", journal_id)
@@ -296,10 +308,15 @@ class Journal:
         return int(self._rows(text, journal_id)[0][0])
 
     def strategies(self, since_ns: int) -> dict[str, str]:
-        """Strategy by order id, of rows made since a wall time or unfinished that have both."""
-        text = f"SELECT order_id, strategy FROM orders WHERE (created_ns >= ? OR {_UNFINISHED})"
-        found = self._rows(f"{text} AND order_id IS NOT NULL AND strategy <> ''", since_ns)
-        return {str(order_id): str(strategy) for order_id, strategy in found}
+        """Strategy by order id as shown, of rows made since a wall time or unfinished that have one."""
+        text = f"SELECT id, order_id, strategy FROM orders WHERE (created_ns >= ? OR {_UNFINISHED})"
+        found = self._rows(f"{text} AND strategy <> ''", since_ns)
+        return {order_id or f"J{journal_id}": strategy for journal_id, order_id, strategy in found}
+
+    def working_keys(self) -> frozenset[InstrumentKey]:
+        """Instruments of every row that is not final."""
+        text = f"SELECT DISTINCT exchange, symbol FROM orders WHERE {_UNFINISHED} AND merged_into IS NULL"
+        return frozenset(InstrumentKey(exchange, symbol) for exchange, symbol in self._rows(text))
 
     def blocked(self) -> str:
         """Why entries are blocked, empty when they are not."""
@@ -327,6 +344,8 @@ class Journal:
             if known.order_id and known.order_id != row.known.order_id:
                 known = _merge_foreign(raw, row.id, known)
             values |= _known_values(known)
+            if known.filled != row.known.filled:
+                self.fills = next(self._numbers)
         now = self._clock.time_ns()
         if change.pending is not None:
             values["pending"] = f"{change.pending}:{now}" if change.pending else ""
@@ -340,6 +359,12 @@ class Journal:
         after = _first(raw, "id = ?", row.id)
         assert after is not None
         return after
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return self._database.write(work)
+        finally:
+            self.version = next(self._numbers)
 
     def _rows(self, text: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with self._database.read() as connection:

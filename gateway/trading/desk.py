@@ -37,6 +37,7 @@ from gateway.store.journal import FOREIGN, Change, Intent, JournalRow, Times
 from gateway.store.orderlog import OrderLog
 from gateway.trading import checks, exits, machine, measures, moving, reconcile, replies
 from gateway.trading.answers import CancelReport, CloseReport, DeskStatus, OrderAnswer
+from gateway.trading.book import Books
 from gateway.trading.changes import Changes, heed
 from gateway.trading.limiter import Lane
 from gateway.trading.once import Once, fingerprint, refuse_other
@@ -80,6 +81,7 @@ class OrderDesk:
         self._switch = Switch(parts.journal, parts)
         self.canceller = Canceller(self, self._switch, parts)
         self.turns = Turns(parts.tasks)
+        self.books = Books(self, parts)
 
     def start(self) -> None:
         """Settle what the last run left open and start the reconciler; returns at once."""
@@ -104,6 +106,7 @@ class OrderDesk:
     def forget_positions(self) -> None:
         """The account was emptied on purpose (a reset sandbox): its positions now are where drift begins."""
         self._reconciler.forget_positions()
+        self.books.forget()
 
     # -- writes -----------------------------------------------------------------------------------------
 
