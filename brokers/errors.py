@@ -140,6 +140,38 @@ class EntriesBlocked(AlgoError):
     code = "ENTRIES_BLOCKED"
 
 
+class RiskLimit(AlgoError):
+    """A limit the operator set stands against it; nothing was sent.
+
+    Args:
+        limit: Which one, e.g. ``RISK_MAX_ORDER_VALUE``.
+        present: What it would come to, or is.
+        allowed: What the limit allows.
+        code: Where a known word says it better, e.g. ``INSUFFICIENT_MARGIN``.
+        retry_after_s: When waiting helps.
+    """
+
+    code = "RISK_LIMIT"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: str,
+        present: str = "",
+        allowed: str = "",
+        code: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.present = present
+        self.allowed = allowed
+        self.retry_after_s = retry_after_s
+        if code:
+            self.code = code
+
+
 class StoreError(AlgoError):
     """An instance's database cannot be used now: locked by another process, not made yet, disk full."""
 

@@ -209,6 +209,8 @@ def _trading(
             on_login_required=session.renew_soon,
             instance=settings.name,
             panic_file=settings.run_dir / panicfile.NAME,
+            risk=settings.risk,
+            price_now=market.price_now,
         )
     )
     return market, desk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,12 +11,14 @@ from datetime import date
 
 from brokers.clock import Clock
 from brokers.contract import Capabilities, Rest
-from brokers.errors import InvalidRequest, LoginRequired, NotReady, NotSupported, RateLimited
+from brokers.errors import AlgoError, InvalidRequest, LoginRequired, NotReady, NotSupported, RateLimited
 from brokers.model import Candle, Depth, Instrument, InstrumentKey, Quote
 from gateway.batches import QuoteBatches, Quotes
 from gateway.store.instruments import InstrumentStore
 from gateway.ticks import TickCache
 from gateway.trading.limiter import Grant, Lane, Limiter
+
+log = logging.getLogger(__name__)
 
 HISTORY_TRIES = 3
 
@@ -194,6 +197,18 @@ class Market:
         if quoted is not None and self._parts.clock.monotonic() - quoted[1] <= self._rules.price_age_s:
             return quoted[0]
         return None
+
+    def price_now(self, key: InstrumentKey) -> float | None:
+        """As ``last_price``; asks the broker when it is not known. None when that does not help either."""
+        known = self.last_price(key)
+        if known is not None:
+            return known
+        try:
+            quote = self.quotes([key])[0].get(key)
+        except AlgoError as exc:
+            log.warning("no price of %s: %s", key, exc)
+            return None
+        return quote.ltp if quote is not None and quote.ltp > 0 else None
 
     def _from_ticks(self, key: InstrumentKey) -> Quote | None:
         self._parts.ticks.want([key])

@@ -21,6 +21,8 @@ from brokers.errors import SettingsError
 from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
+from gateway import risksettings
+from gateway.risksettings import RiskRules
 from gateway.sandbox import rules as sandbox_rules
 from gateway.sandbox.rules import SandboxRules
 
@@ -138,6 +140,7 @@ class Settings:
     options: Mapping[str, str]
     rate_limits: RateLimits
     trading: TradingRules
+    risk: RiskRules
     stream: StreamRules
     sandbox: SandboxRules
     symbols: tuple[str, ...]
@@ -307,6 +310,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         options={key: env.text(key, default) for key, default in spec.options.items()},
         rate_limits=_rate_limits(env),
         trading=_trading(env),
+        risk=risksettings.read(env),
         stream=_stream(env, spec),
         sandbox=sandbox_rules.read(env),
         symbols=_symbols(env, home),

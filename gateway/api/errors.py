@@ -18,6 +18,7 @@ from brokers.errors import (
     InvalidRequest,
     OrderRejected,
     RateLimited,
+    RiskLimit,
     WireError,
 )
 from gateway.trading.answers import OrderAnswer
@@ -33,10 +34,17 @@ STATUS: Mapping[str, int] = {
     "AUTH_EXPIRED": 403,
     "IP_NOT_ALLOWED": 403,
     "ENTRIES_BLOCKED": 403,
+    "RISK_LIMIT": 403,
     "SEMI_AUTO": 403,
     "NOT_FOUND": 404,
     "ORDER_NOT_FOUND": 404,
     "SYMBOL_NOT_FOUND": 400,  # the symbol services answer 404, see ``Problem.with_status``
+    "INSUFFICIENT_MARGIN": 400,
+    "INVALID_QUANTITY": 400,
+    "PRICE_OUT_OF_RANGE": 400,
+    "DUPLICATE_ORDER": 400,
+    "MARKET_CLOSED": 400,
+    "ORDER_REJECTED": 400,
     "METHOD_NOT_ALLOWED": 405,
     "TOO_LARGE": 413,
     "RATE_LIMITED": 429,
@@ -46,6 +54,7 @@ STATUS: Mapping[str, int] = {
     "WIRE": 502,
     "NOT_SUPPORTED": 501,
     "BROKER_DISCONNECTED": 503,
+    "MARGIN_UNKNOWN": 503,
     "NOT_READY": 503,
     "STORE": 503,
     "OUTCOME_UNKNOWN": 504,
@@ -55,6 +64,11 @@ NEXT_STEP: Mapping[str, str] = {
     "AUTH_EXPIRED": "Log in to the broker with: algo login {instance}",
     "IP_NOT_ALLOWED": "Register this machine's public address with the broker; orders need a static IP.",
     "ENTRIES_BLOCKED": "Allow entries again with: algo panic --resume",
+    "RISK_LIMIT": "The limit is set in instances/{instance}.env; orders that only reduce a position pass it.",
+    "INSUFFICIENT_MARGIN": "Nothing was executed. Add funds, close something, or order less.",
+    "MARGIN_UNKNOWN": "Nothing was executed. Try again, or set RISK_MARGIN_UNKNOWN=allow.",
+    "MARKET_CLOSED": "Nothing was executed. Trading hours: POST /api/v1/market/timings.",
+    "DUPLICATE_ORDER": "The broker has an order with this mark already: look into the order book first.",
     "SEMI_AUTO": "Let orders leave by themselves again with: algo approvals mode {instance} auto",
     "OUTCOME_UNKNOWN": "Do not send it again. The order book shows it as 'unknown' until the broker's "
     "evidence settles it.",
@@ -137,6 +151,9 @@ def of_exception(exc: Exception) -> Problem:
         return Problem(502, exc.code, str(exc), _broker_code(exc))
     if isinstance(exc, BrokerError):
         return Problem(STATUS.get(exc.code, 502), exc.code, str(exc), _broker_code(exc))
+    if isinstance(exc, RiskLimit):
+        limit = {"limit": exc.limit, "present": exc.present, "allowed": exc.allowed}
+        return Problem(STATUS.get(exc.code, 403), exc.code, str(exc), limit, exc.retry_after_s)
     if isinstance(exc, AlgoError):
         return Problem(STATUS.get(exc.code, 500), exc.code, str(exc))
     error_id = secrets.token_hex(6)

@@ -28,9 +28,11 @@ HEARD_S = 0.5
 
 
 class PanicOf(KeyOnly):
-    """``policy``: ``cancel`` open orders, ``block`` alone, or ``close`` every position too."""
+    """``policy``: ``cancel`` open orders, ``block`` alone, or ``close`` every position too. ``day_loss`` with
+    ``resume``: entries that RISK_DAY_LOSS stopped on this instance are allowed again, too."""
 
     resume = fields.Boolean(load_default=False)
+    day_loss = fields.Boolean(load_default=False)
     policy = fields.String(load_default="cancel", validate=validate.OneOf(POLICIES))
     reason = fields.String(load_default="POST /api/v1/panic", validate=validate.Length(min=1, max=200))
 
@@ -43,16 +45,25 @@ class InternalPanic(Schema):
     serial = fields.Integer(load_default=0)
 
 
+class InternalResume(Schema):
+    """As ``PanicOf``."""
+
+    day_loss = fields.Boolean(load_default=False)
+
+
+def _resume(parts: Parts, *, day_loss: bool) -> None:
+    if day_loss:
+        parts.desk.guards.watch.resume()
+    parts.desk.allow_entries()
+
+
 def panic(parts: Parts, call: Call) -> dict[str, Any]:
     """Block entries on every instance and cancel open orders; with ``resume``, allow entries again."""
     if call.data["resume"]:
-        parts.desk.allow_entries()
-        return {
-            "status": "success",
-            "message": "Entries are allowed on every instance.",
-            "entries": "allowed",
-        }
-    word = parts.desk.panic(call.data["reason"], call.data["policy"])
+        _resume(parts, day_loss=call.data["day_loss"])
+        said = "Entries are allowed on every instance."
+        return {"status": "success", "message": said, "entries": "allowed"}
+    word = parts.desk.guards.panic(call.data["reason"], call.data["policy"])
     return told(parts, word, answer_s=ANSWER_S)
 
 
@@ -60,7 +71,7 @@ def told(parts: Parts, word: Panic, *, answer_s: float) -> dict[str, Any]:
     """What is known of a panic after at most ``answer_s``: own orders one by one, the others summed up."""
     desk, monotonic = parts.desk, parts.clock.monotonic
     began = monotonic()
-    report = desk.canceller.wait(word.serial, answer_s)
+    report = desk.guards.canceller.wait(word.serial, answer_s)
     while True:
         others = _others(parts, word.serial)
         quiet = [name for name, one in others.items() if not one["blocked"]]
@@ -69,7 +80,7 @@ def told(parts: Parts, word: Panic, *, answer_s: float) -> dict[str, Any]:
         if spent >= answer_s or (not going and (not quiet or spent >= HEARD_S)):
             break
         time.sleep(min(0.05, answer_s - spent))
-    report = desk.canceller.report()
+    report = desk.guards.canceller.report()
     whole = report.done and not report.plain()["counts"]["failed"] and not report.not_closed
     whole = whole and all(one["done"] and not one["failed"] for one in others.values() if one["blocked"])
     return {
@@ -147,19 +158,20 @@ def add_routes(internal: Blueprint, parts: Parts) -> None:
     def called() -> Response:
         raw = request.get_data(cache=False)
         asked = InternalPanic().load(body_of(raw) if raw else {})
-        state = parts.desk.panicked()
+        state = parts.desk.guards.panicked()
         if state is None or not state.active or state.serial < asked["serial"] or not asked["serial"]:
-            state = parts.desk.panic(asked["reason"], asked["policy"])
-        parts.desk.canceller.wait(state.serial, ANSWER_S)
+            state = parts.desk.guards.panic(asked["reason"], asked["policy"])
+        parts.desk.guards.canceller.wait(state.serial, ANSWER_S)
         return progress()
 
     @internal.get("/panic")
     def progress() -> Response:
-        return reply.json({"status": "success", **_by_fate(parts.desk.canceller.report())})
+        return reply.json({"status": "success", **_by_fate(parts.desk.guards.canceller.report())})
 
     @internal.post("/resume")
     def resume() -> Response:
-        parts.desk.allow_entries()
+        raw = request.get_data(cache=False)
+        _resume(parts, **InternalResume().load(body_of(raw) if raw else {}))
         return reply.json({"status": "success"})
 
 

@@ -87,6 +87,7 @@ class DeskStatus:
         unknown: Orders whose outcome is not known now.
         blocked: Why entries are blocked, empty when they are not.
         panic: How far the last panic is carried out here (``panic.Report``).
+        risk: What is watched between orders, and what stands against entries; empty without such limits.
         foreign: Orders of this account placed elsewhere, today.
         drift: Differences the last position reconciliation saw and did not trade away.
     """
@@ -96,6 +97,7 @@ class DeskStatus:
     unknown: int
     blocked: str
     panic: dict[str, Any]
+    risk: dict[str, Any]
     foreign: int
     orders_reconciled_at: str | None
     positions_reconciled_at: str | None

@@ -32,16 +32,15 @@ from brokers.model import (
     Position,
     Trade,
 )
-from gateway.panicfile import Panic
 from gateway.store.journal import FOREIGN, Change, Intent, JournalRow, Times
 from gateway.store.orderlog import OrderLog
 from gateway.trading import checks, exits, machine, measures, moving, reconcile, replies
 from gateway.trading.answers import CancelReport, CloseReport, DeskStatus, OrderAnswer
 from gateway.trading.book import Books
 from gateway.trading.changes import Changes, heed
+from gateway.trading.guards import Guards
 from gateway.trading.limiter import Lane
 from gateway.trading.once import Once, fingerprint, refuse_other
-from gateway.trading.panic import Canceller, Switch
 from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader, day_start_ns
 from gateway.trading.reconciler import Reconciler
@@ -78,8 +77,7 @@ class OrderDesk:
         self._once = Once(self._stored_answer, longest_s, parts.tasks)
         self._changes = Changes(parts, self._reader, self._settler, self._reconciler.soon)
         self._exits = exits.Exits(self, parts.tasks)
-        self._switch = Switch(parts.journal, parts)
-        self.canceller = Canceller(self, self._switch, parts)
+        self.guards = Guards(self, parts, self._reader)
         self.turns = Turns(parts.tasks)
         self.books = Books(self, parts)
 
@@ -91,11 +89,11 @@ class OrderDesk:
         self._parts.limiter.prime(Lane.ENTRY, [(now - ns) / 1e9 for ns in sent])
         self._reconciler.start()
         self._settler.start()
-        self.canceller.start()
+        self.guards.start()
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """Stop the background threads; requests in flight end by themselves."""
-        self.canceller.stop(timeout_s / 2)
+        self.guards.stop(timeout_s / 2)
         self._settler.stop(timeout_s / 2)
         self._reconciler.stop(timeout_s / 2)
 
@@ -142,8 +140,10 @@ class OrderDesk:
         del strategy  # the order keeps the one that placed it
         self._await_ready()
         row = self._changes.row(change.order_id)
-        if row is None or not row.is_exit:
-            self._refuse_blocked()
+        if row is None:
+            self.guards.refuse_blocked()
+        else:
+            self.guards.check_change(row, change)
         return self._changes.modify(change, received_ns)
 
     def cancel(
@@ -165,33 +165,21 @@ class OrderDesk:
         """One opposite MARKET order (sliced by freeze quantity) for every open position."""
         return self._exits.close_all(strategy)
 
-    def panic(self, reason: str, policy: str = "cancel") -> Panic:
-        """Refuse new entries from now on, also after a restart, on every instance of this home; then carry
-        the policy out in the background (``canceller`` tells how far it is).
+    def cancel_some(self, strategy: str, only: Callable[[Order], bool]) -> CancelReport:
+        """As ``cancel_all``, for some of the orders."""
+        return self._exits.cancel_all(strategy, only)
 
-        Args:
-            policy: ``cancel`` open orders, ``block`` alone, or ``close`` every position too.
-
-        Raises:
-            StoreError: It could not be written; see the message for what holds.
-        """
-        try:
-            return self._switch.call(reason, policy)
-        finally:
-            self.canceller.soon()
-
-    def panicked(self) -> Panic | None:
-        """The last word on panic, resumed or not; None when there never was one."""
-        return self._switch.state()
+    def close_some(self, strategy: str, only: Callable[[Position], bool]) -> CloseReport:
+        """As ``close_all``, for some of the positions."""
+        return self._exits.close_all(strategy, only)
 
     def block_entries(self, reason: str) -> None:
-        """``panic`` that leaves open orders alone."""
-        self.panic(reason, "block")
+        """Panic that leaves open orders alone: refuse new entries from now on, everywhere in this home."""
+        self.guards.panic(reason, "block")
 
     def allow_entries(self) -> None:
         """End a panic, on every instance."""
-        self._switch.resume()
-        self.canceller.soon()
+        self.guards.resume()
 
     # -- reads ------------------------------------------------------------------------------------------
 
@@ -274,6 +262,11 @@ class OrderDesk:
         row = self._changes.row(order_id)
         return row.strategy if row else ""
 
+    def is_exit(self, order_id: str) -> bool:
+        """True when it was sent as one that only reduces a position."""
+        row = self._changes.row(order_id)
+        return row is not None and row.is_exit
+
     def is_foreign(self, order_id: str) -> bool:
         """True when the order was placed elsewhere (another terminal of the same account)."""
         row = self._changes.row(order_id)
@@ -286,8 +279,9 @@ class OrderDesk:
             ready=reconciler.ready.is_set(),
             waiting_for=reconciler.waiting_for(),
             unknown=sum(row.known.state in waiting for row in self._journal.unfinished()),
-            blocked=self._switch.reason(),
-            panic=self.canceller.report().plain(),
+            blocked=self.guards.blocked(),
+            panic=self.guards.canceller.report().plain(),
+            risk=self.guards.watch.status(),
             foreign=reconciler.foreign,
             orders_reconciled_at=reconciler.orders_at.isoformat() if reconciler.orders_at else None,
             positions_reconciled_at=reconciler.positions_at.isoformat() if reconciler.positions_at else None,
@@ -359,27 +353,32 @@ class OrderDesk:
         begun = self._clock.monotonic()
         self._await_ready()
         if not is_exit:
-            self._refuse_blocked()
+            self.guards.refuse_blocked()
         ltp = self._parts.last_price(request.key)
         instrument = self._check(request, ltp)
         checked_ns = self._clock.time_ns()
-        left_s = deadline_s - (self._clock.monotonic() - begun)
-        grant = self._parts.limiter.acquire(Lane.EXIT if is_exit else Lane.ENTRY, max(0.0, left_s))
-        if not is_exit and self._switch.reason():
-            # the block fell while this one waited for its slot
-            grant.give_back()
-            self._refuse_blocked()
         intent = Intent(
             request, self._parts.new_tag(), strategy, client_order_id, fingerprint(request), is_exit
         )
-        try:
-            journal_id = self._journal.add(intent, Times(received_ns=received_ns, checked_ns=checked_ns))
-        except BaseException:
-            grant.give_back()
-            raise
+        ends = begun + deadline_s
+        wait_s = ends - self._clock.monotonic()
+        with self.guards.admit(
+            request, instrument, strategy=strategy, ltp=ltp, is_exit=is_exit, wait_s=wait_s
+        ) as ticket:
+            left_s = max(0.0, ends - self._clock.monotonic())
+            grant = self._parts.limiter.acquire(Lane.EXIT if is_exit else Lane.ENTRY, left_s)
+            try:
+                if not is_exit:
+                    # the block may have fallen while this one waited for its slot
+                    self.guards.refuse_blocked()
+                times = Times(received_ns=received_ns, checked_ns=checked_ns)
+                journal_id = ticket.journal(lambda: self._journal.add(intent, times))
+            except BaseException:
+                grant.give_back()
+                raise
         sent_ns = self._clock.time_ns()
         times = Times(received_ns, checked_ns, journaled_ns=sent_ns, sent_ns=sent_ns)
-        if not is_exit and (blocked := self._switch.reason()):
+        if not is_exit and (blocked := self.guards.blocked()):
             # panic looks for rows on their way after the block: what it did not see yet must not leave
             grant.give_back()
             outcome: Outcome = Failed(EntriesBlocked(f"new entries are blocked: {blocked}"), sent=False)
@@ -483,10 +482,6 @@ class OrderDesk:
         if isinstance(self._reconciler.error, LoginRequired):
             raise LoginRequired(str(self._reconciler.error))
         raise NotReady(f"orders are not accepted yet; waiting for {self._reconciler.waiting_for()}")
-
-    def _refuse_blocked(self) -> None:
-        if reason := self._switch.reason():
-            raise EntriesBlocked(f"new entries are blocked: {reason}")
 
     def _check(self, request: OrderRequest, ltp: float | None) -> Instrument:
         around = checks.Around(

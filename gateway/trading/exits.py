@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from brokers.errors import AlgoError, RateLimited
-from brokers.model import Action, OrderRequest, OrderStatus, Position, PriceType, Product
+from brokers.model import Action, Order, OrderRequest, OrderStatus, Position, PriceType, Product
 from gateway.trading.answers import CancelReport, CloseReport, Exit, Failure
 from gateway.trading.reconcile import Holder
 from gateway.trading.tasks import Tasks, each
@@ -21,6 +21,10 @@ DEADLINE_S = 20.0
 AT_ONCE = 8
 
 
+def every(_: object) -> bool:
+    return True
+
+
 class Exits:
     """``cancel_all`` and ``close_all`` of one desk."""
 
@@ -30,10 +34,10 @@ class Exits:
         # two closings at once would each send an exit for the same position, and the second would open one
         self._closing = tasks.lock()
 
-    def cancel_all(self, strategy: str) -> CancelReport:
+    def cancel_all(self, strategy: str, only: Callable[[Order], bool] = every) -> CancelReport:
         """Raises the broker's errors when its book cannot be read: nothing was done then."""
         ends = self._desk.monotonic() + DEADLINE_S
-        working = [o.order_id for o in self._desk.orders() if o.status in WORKING]
+        working = [o.order_id for o in self._desk.orders() if o.status in WORKING and only(o)]
         cancelled: list[str] = []
         failed: list[Failure] = []
         for order_id, problem in each(
@@ -45,11 +49,11 @@ class Exits:
                 failed.append(problem)
         return CancelReport(tuple(cancelled), tuple(failed))
 
-    def close_all(self, strategy: str) -> CloseReport:
+    def close_all(self, strategy: str, only: Callable[[Position], bool] = every) -> CloseReport:
         """Raises the broker's errors when its positions cannot be read: nothing was done then."""
         ends = self._desk.monotonic() + DEADLINE_S
         with self._closing, ExitStack() as turns:
-            positions, working, failed = self._held(turns, ends)
+            positions, working, failed = self._held(turns, ends, only)
             requests: list[OrderRequest] = []
             for position in positions:
                 try:
@@ -67,7 +71,9 @@ class Exits:
                     failed.append(result)
         return CloseReport(tuple(closed), tuple(failed))
 
-    def _held(self, turns: ExitStack, ends: float) -> tuple[list[Position], dict[Holder, int], list[Failure]]:
+    def _held(
+        self, turns: ExitStack, ends: float, only: Callable[[Position], bool]
+    ) -> tuple[list[Position], dict[Holder, int], list[Failure]]:
         """The open positions, each with its turn taken: a smart order on one of them has ended or waits; and
         what exits sent earlier still work on.
 
@@ -79,7 +85,7 @@ class Exits:
             self._desk.settled()
             # before the positions: an exit that fills in between is left out twice then, never sent twice
             working = self._desk.working_exits()
-            positions = {(p.key, p.product): p for p in self._desk.positions() if p.quantity}
+            positions = {(p.key, p.product): p for p in self._desk.positions() if p.quantity and only(p)}
             fresh = sorted(positions.keys() - taken - late.keys())
             if not fresh:
                 held = [p for holder, p in positions.items() if holder in taken]

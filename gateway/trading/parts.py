@@ -10,6 +10,7 @@ from brokers.calendar import Calendar
 from brokers.clock import Clock
 from brokers.contract import Capabilities, Rest
 from brokers.model import InstrumentKey
+from gateway.risksettings import NO_RULES, RiskRules
 from gateway.settings import TradingRules
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
@@ -33,6 +34,8 @@ class DeskParts:
         tasks: How this desk waits and runs things at the same time.
         new_tag: Our mark for the next order; never the same twice.
         instance: Whose desk this is, in what it writes for others to read.
+        risk: The operator's limits.
+        price_now: As ``last_price``, but may ask the broker; only for limits that need a price.
         panic_file: The kill switch of this home and venue; None: this desk has one of its own alone.
     """
 
@@ -52,6 +55,8 @@ class DeskParts:
     new_tag: Callable[[], str] = new_tag
     instance: str = ""
     panic_file: Path | None = None
+    risk: RiskRules = NO_RULES
+    price_now: Callable[[InstrumentKey], float | None] = lambda key: None  # noqa: ARG005
 
     @property
     def settle_rules(self) -> SettleRules:

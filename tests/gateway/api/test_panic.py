@@ -102,7 +102,7 @@ def test_other_instances_are_told_apart_as_done_going_and_silent(rig):
     home, run = rig.parts.settings.home, rig.parts.settings.run_dir
     for name in ("kotak", "third", "asleep"):
         write_env(home, name) if name == "kotak" else write_env(home, name, "BROKER=dhan")
-    real = rig.parts.desk.panic
+    real = rig.parts.desk.guards.panic
 
     def called(reason, policy):
         """The two others run and look at the flag."""
@@ -113,7 +113,7 @@ def test_other_instances_are_told_apart_as_done_going_and_silent(rig):
             panicfile.write_whole(run / panicfile.FOLDER / f"{name}.json", json.dumps(report))
         return word
 
-    rig.parts.desk.panic = called
+    rig.parts.desk.guards.panic = called
     began = time.monotonic()
     body = rig.post("panic").json
     assert time.monotonic() - began < PROMISED_S + SLACK_S

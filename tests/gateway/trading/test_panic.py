@@ -53,7 +53,7 @@ def blocked(bench: Bench) -> bool:
 
 
 def done(bench: Bench, serial: int, seconds: float = 5.0) -> panic.Report:
-    report = bench.desk.canceller.wait(serial, seconds)
+    report = bench.desk.guards.canceller.wait(serial, seconds)
     assert report.done, report
     return report
 
@@ -65,7 +65,7 @@ def fates(report: panic.Report) -> dict[str, str]:
 def test_it_blocks_cancels_and_says_what_became_of_each_order(bench):
     ids = [bench.place().order_id for _ in range(3)]
     bench.rest.book["77"] = book_row("77")
-    word = bench.desk.panic("enough")
+    word = bench.desk.guards.panic("enough")
     assert blocked(bench)
     report = done(bench, word.serial)
     assert fates(report) == dict.fromkeys([*ids, "77"], "cancelled")
@@ -91,7 +91,7 @@ def test_every_instance_of_the_home_is_blocked_and_cancels(home):
     one, two, late = home("one"), home("two"), home("late")
     one.open(), two.open()
     order_id = two.place().order_id
-    word = one.desk.panic("enough")
+    word = one.desk.guards.panic("enough")
     assert blocked(two)
     until(lambda: two.rest.book[order_id].status is OrderStatus.CANCELLED)
     until(lambda: reports(home.run / panicfile.FOLDER, word.serial).get("two", {}).get("done"))
@@ -109,7 +109,7 @@ def test_every_instance_of_the_home_is_blocked_and_cancels(home):
 def test_it_holds_over_restarts_without_the_file_too(home):
     bench = home("one")
     bench.open()
-    bench.desk.panic("enough")
+    bench.desk.guards.panic("enough")
     until(lambda: bench.journal.fact(panic.DONE))
     (home.run / NAME).unlink()
     bench.restart()
@@ -144,7 +144,7 @@ def test_what_cannot_be_written_still_blocks_here_and_says_so(home, tmp_path):
     bench = home("one")
     bench.open()
     with pytest.raises(StoreError, match="on this instance alone"):
-        bench.desk.panic("enough")
+        bench.desk.guards.panic("enough")
     assert blocked(bench)
     with pytest.raises(StoreError, match="stay blocked"):
         bench.desk.allow_entries()
@@ -152,7 +152,7 @@ def test_what_cannot_be_written_still_blocks_here_and_says_so(home, tmp_path):
 
 
 def test_the_block_is_on_disk_when_the_call_returns(bench, home):
-    word = bench.desk.panic("enough")
+    word = bench.desk.guards.panic("enough")
     assert PanicFile(home.run / NAME).read() == word
     assert panicfile.Panic.from_text(bench.journal.blocked()) == word
 
@@ -162,8 +162,8 @@ def test_cancels_that_were_left_go_on_after_a_kill(home):
     bench.open()
     ids = [bench.place().order_id for _ in range(3)]
     bench.rest.on_change = lambda kind, order: BrokerDown("no route")
-    word = bench.desk.panic("enough")
-    report = bench.desk.canceller.wait(word.serial, 0.5)
+    word = bench.desk.guards.panic("enough")
+    report = bench.desk.guards.canceller.wait(word.serial, 0.5)
     assert not report.done
     assert set(fates(report).values()) == {"going"}
     assert {one.code for one in report.orders} == {"BROKER_DISCONNECTED"}
@@ -177,8 +177,8 @@ def test_cancels_that_were_left_go_on_after_a_kill(home):
     assert done(bench, word.serial).done
     # it is not carried out twice
     bench.rest.book["9"] = book_row("9")
-    until(lambda: bench.desk.canceller.report().serial == word.serial)
-    bench.desk.canceller.step()
+    until(lambda: bench.desk.guards.canceller.report().serial == word.serial)
+    bench.desk.guards.canceller.step()
     assert bench.rest.count("cancel") == cancels
 
 
@@ -186,7 +186,7 @@ def test_an_order_the_broker_will_not_cancel_is_failed_and_named(bench, monkeypa
     monkeypatch.setattr(panic, "LONGEST_PAUSE_S", 0.05)
     good, bad = bench.place().order_id, bench.place().order_id
     bench.rest.on_change = lambda kind, order: OrderRejected("frozen") if order.order_id == bad else None
-    report = done(bench, bench.desk.panic("enough").serial, 10)
+    report = done(bench, bench.desk.guards.panic("enough").serial, 10)
     assert fates(report) == {good: "cancelled", bad: "failed"}
     failed = next(one for one in report.orders if one.orderid == bad)
     assert (failed.code, failed.message) == ("ORDER_REJECTED", "frozen")
@@ -195,8 +195,8 @@ def test_an_order_the_broker_will_not_cancel_is_failed_and_named(bench, monkeypa
 def test_a_book_that_cannot_be_read_is_said_and_tried_again(bench):
     order_id = bench.place().order_id
     bench.rest.on_read = lambda name: (_ for _ in ()).throw(BrokerDown("no route"))
-    word = bench.desk.panic("enough")
-    report = bench.desk.canceller.wait(word.serial, 0.5)
+    word = bench.desk.guards.panic("enough")
+    report = bench.desk.guards.canceller.wait(word.serial, 0.5)
     assert not report.done
     assert "could not be read" in report.waiting
     assert report.orders == ()
@@ -215,7 +215,7 @@ def test_a_taken_cancel_counts_only_when_the_book_shows_it(bench):
             real(order_id)
 
     bench.rest.cancel = cancel
-    report = done(bench, bench.desk.panic("enough").serial)
+    report = done(bench, bench.desk.guards.panic("enough").serial)
     assert fates(report) == {order_id: "cancelled"}
     assert len(asked) == 2
 
@@ -229,7 +229,7 @@ def test_an_order_executed_meanwhile_is_not_called_cancelled(bench):
         return OrderRejected("complete already")
 
     bench.rest.on_change = filled
-    report = done(bench, bench.desk.panic("enough").serial)
+    report = done(bench, bench.desk.guards.panic("enough").serial)
     assert fates(report) == {order_id: "ended"}
 
 
@@ -245,8 +245,8 @@ def test_an_order_on_its_way_when_the_block_falls_is_cancelled_too(bench):
     thread = threading.Thread(target=lambda: placed.append(bench.place()))
     thread.start()
     assert inside.wait(5)
-    word = bench.desk.panic("enough")
-    assert not bench.desk.canceller.wait(word.serial, 0.5).done
+    word = bench.desk.guards.panic("enough")
+    assert not bench.desk.guards.canceller.wait(word.serial, 0.5).done
     go.set()
     thread.join()
     assert fates(done(bench, word.serial)) == {placed[0].order_id: "cancelled"}
@@ -295,8 +295,8 @@ def test_forty_orders_go_as_fast_as_the_window_lets_them(home):
     bench.rest.book = {str(n): book_row(str(n)) for n in range(40)}
     bench.open()
     began = time.monotonic()
-    word = bench.desk.panic("enough")
-    first = bench.desk.canceller.wait(word.serial, 0.1)
+    word = bench.desk.guards.panic("enough")
+    first = bench.desk.guards.canceller.wait(word.serial, 0.1)
     assert not first.done
     report = done(bench, word.serial, 20)
     assert report.count(panic.Fate.CANCELLED) == 40
@@ -307,7 +307,7 @@ def test_forty_orders_go_as_fast_as_the_window_lets_them(home):
 def test_close_closes_positions_after_the_orders(bench):
     order_id = bench.place().order_id
     bench.rest.position_rows = [Position(SBIN, "MIS", 7, 1, None, None)]
-    report = done(bench, bench.desk.panic("enough", "close").serial, 10)
+    report = done(bench, bench.desk.guards.panic("enough", "close").serial, 10)
     assert fates(report)[order_id] == "cancelled"
     assert report.closed == 1
     exits = [o for o in bench.rest.book.values() if o.price_type is PriceType.MARKET]
