@@ -129,6 +129,7 @@ def _wire(
         hide=redactor.add,
         sandbox=sandbox,
         gtt=build.gtts(settings, broker, context, session.current, database, instruments, market, desk),
+        paper_gtt=build.paper(settings, context, instruments, sandbox),
     )
     parts = modes.two_moded(parts)
     app = web_app.create(parts, code, sessions, live)

@@ -126,6 +126,10 @@ class GttStore:
         self._database = database
         self._clock = clock
 
+    def make_tables(self) -> None:
+        """For a database that was opened without knowing of them; nothing when they are there."""
+        self._database.write(lambda c: METADATA.create_all(c, tables=[GTTS, GTT_EVENTS]))
+
     def add(self, new: NewGtt) -> tuple[GttRow, bool]:
         """Put a GTT on disk: ``active`` with an id of ours when the gateway keeps it, else ``sending``.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from brokers.contract import Broker, BrokerContext, SessionSource
 from gateway.market import Market
+from gateway.sandbox.compose import Sandbox
 from gateway.settings import Settings
 from gateway.store.engine import Database
 from gateway.store.gtt import GttStore
@@ -26,19 +27,8 @@ def gtts(
 ) -> Gtts:
     """The account's GTT orders: the broker's where it has them, else this gateway's. Nothing is started."""
     capabilities = settings.spec.capabilities
-    parts = GttParts(
-        title=settings.spec.title,
-        store=GttStore(database, context.clock),
-        desk=desk,
-        table=instruments,
-        exchanges=capabilities.exchanges,
-        calendar=context.calendar,
-        clock=context.clock,
-        ticks=market.ticks,
-        quotes=market.quotes,
-        last_price=market.last_price,
-        blocked=lambda: desk.status().blocked,
-    )
+    store = GttStore(database, context.clock)
+    parts = _parts(settings.spec.title, settings, context, store, instruments, market, desk)
     if not capabilities.native_gtt:
         return GatewayGtts(parts)
     return BrokerGtts(
@@ -49,4 +39,36 @@ def gtts(
             order_deadline_s=settings.trading.order_deadline_s,
             on_login_required=market.login_required,
         ),
+    )
+
+
+def paper(settings: Settings, context: BrokerContext, instruments: InstrumentStore, sandbox: Sandbox) -> Gtts:
+    """The sandbox's: kept here, fired by the feed's ticks, sent to the paper broker's desk."""
+    store = GttStore(sandbox.database, context.clock)
+    store.make_tables()
+    parts = _parts("The sandbox", settings, context, store, instruments, sandbox.market, sandbox.desk)
+    return GatewayGtts(parts)
+
+
+def _parts(
+    title: str,
+    settings: Settings,
+    context: BrokerContext,
+    store: GttStore,
+    instruments: InstrumentStore,
+    market: Market,
+    desk: OrderDesk,
+) -> GttParts:
+    return GttParts(
+        title=title,
+        store=store,
+        desk=desk,
+        table=instruments,
+        exchanges=settings.spec.capabilities.exchanges,
+        calendar=context.calendar,
+        clock=context.clock,
+        ticks=market.ticks,
+        quotes=market.quotes,
+        last_price=market.last_price,
+        blocked=lambda: desk.status().blocked,
     )

@@ -119,3 +119,16 @@ def test_killed_before_the_price_came_it_still_fires_once(trader: Trader) -> Non
     until(back, 20, "api is back")
     until(lambda: row(trader, trigger_id)["status"] == "triggered", 40, f"{symbol} fires")
     assert len(orders(trader, symbol)) == before + 1
+
+
+def test_on_paper_it_fires_into_the_sandbox(trader: Trader) -> None:
+    assert trader.post("analyzer/toggle", mode=True)[0] == 200
+    try:
+        at_broker = len(trader.at_broker())
+        trigger_id, symbol, _ = place(trader, 2, 5)
+        until(lambda: row(trader, trigger_id)["status"] == "triggered", 30, f"{symbol} fires on paper")
+        assert row(trader, trigger_id)["orderid"] in trader.book()
+        assert len(trader.at_broker()) == at_broker
+    finally:
+        assert trader.post("analyzer/toggle", mode=False)[0] == 200
+    assert trigger_id not in [r["trigger_id"] for r in trader.post("gttorderbook", status="all")[1]["data"]]
