@@ -24,6 +24,7 @@ COMMANDS = {
     "strategy": ("strategy", "Strategies whose alerts become orders: create, list, alerts …"),
     "approvals": ("approvals", "Semi-auto mode: orders that wait for your word."),
     "ticks": ("ticks", "Live ticks in the terminal."),
+    "doctor": ("doctor", "What is wrong here, and the command that mends it."),
     "panic": ("panic", "Block entries and cancel open orders on every instance; --resume."),
     "instruments": ("instruments", "Refresh an instance's instrument table."),
     "sim": ("sim", "Simulated brokers alone, for other programs."),
@@ -81,7 +82,8 @@ def main() -> None:
     """Entry of ``algo``: errors of ours become one line and an exit code."""
     try:
         _check_not_shadowed()
-        algo.main(prog_name="algo", standalone_mode=False)
+        # outside standalone mode click returns what ``ctx.exit`` was given instead of raising it
+        sys.exit(algo.main(prog_name="algo", standalone_mode=False) or 0)
     except SettingsError as exc:
         click.echo(f"algo: {exc}", err=True)
         sys.exit(2)

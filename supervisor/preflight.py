@@ -7,6 +7,11 @@ from collections.abc import Sequence
 
 import psutil
 
+try:
+    import resource
+except ImportError:  # Windows: untested
+    resource = None  # type: ignore[assignment]
+
 from brokers.errors import SettingsError
 from supervisor.plan import ChildSpec, PortClaim
 
@@ -17,9 +22,19 @@ def check_ports(specs: Sequence[ChildSpec]) -> None:
     Raises:
         SettingsError: All taken ports in one message, each with its setting and its holder.
     """
-    taken = [claim for spec in specs for claim in spec.ports if not _is_free(claim)]
+    taken = taken_ports(specs)
     if taken:
-        raise SettingsError("; ".join(_describe(claim) for claim in taken))
+        raise SettingsError("; ".join(taken))
+
+
+def taken_ports(specs: Sequence[ChildSpec]) -> list[str]:
+    """One line for each port of these children that cannot be bound now."""
+    return [_describe(claim) for spec in specs for claim in spec.ports if not _is_free(claim)]
+
+
+def descriptor_limit() -> int | None:
+    """How many files a process of this user may open; None where that has no meaning."""
+    return None if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _is_free(claim: PortClaim) -> bool:

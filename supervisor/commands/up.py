@@ -15,7 +15,7 @@ from brokers import registry
 from brokers.errors import AlgoError, SettingsError
 from brokers.model import Venue
 from gateway import settings as gateway_settings
-from supervisor import envfile, plan, preflight
+from supervisor import checkup, envfile, plan, preflight
 from supervisor.client import ask_api, chosen
 from supervisor.commands.down import settle_open, stop
 from supervisor.logfile import last_lines
@@ -116,6 +116,11 @@ def _check_before_anything(folder: RunFolder, names: list[str], options: plan.Up
     for warning in (w for one in loaded for w in one.warnings):
         click.echo(f"note: {warning}", err=True)
     plan.check_clashes(loaded)
+    found = list(checkup.machine(folder.home))
+    for one in found:
+        click.echo(f"note: {one.what}; {one.mend}", err=True)
+    if any(one.severe for one in found):
+        raise SettingsError("not started: see above; `algo doctor` says more")
     live = {row.key for row, _ in folder.live_children()}
     fresh = [one for one in loaded if one.name not in running]
     preflight.check_ports([s for s in plan.children(fresh, options) if s.key not in live])
