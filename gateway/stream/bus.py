@@ -52,8 +52,15 @@ class Bus:
         """Different topics and prefixes subscribed to now."""
         return len(self._prefixes)
 
+    @property
+    def port(self) -> int:
+        """The port bound to; 0 before."""
+        if self._socket is None:
+            return 0
+        return int(self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+
     def bind(self, host: str, port: int) -> None:
-        """Open the socket on the running loop.
+        """Open the socket on the running loop; port 0 takes a free one.
 
         Raises:
             OSError: The port is taken (``errno`` is EADDRINUSE) or the address is not ours.
@@ -65,7 +72,7 @@ class Bus:
         sock.setsockopt(zmq.XPUB_NODROP, 1)
         sock.setsockopt(zmq.MAXMSGSIZE, 64 * 1024)
         try:
-            sock.bind(f"tcp://{host}:{port}")
+            sock.bind(f"tcp://{host}:{port or '*'}")
         except zmq.ZMQError as exc:
             sock.close(0)
             raise OSError(exc.errno, str(exc)) from exc
