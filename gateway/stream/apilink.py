@@ -1,4 +1,4 @@
-"""Loopback calls to the instance's api process: small, cancellable, one connection each.
+"""Loopback calls to the instance's api process: small, cancellable, over a few kept connections.
 
 An asyncio client rather than a threaded one, so that a hanging api process cannot hold up an orderly stop.
 """
@@ -6,7 +6,6 @@ An asyncio client rather than a threaded one, so that a hanging api process cann
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 import msgspec
@@ -15,6 +14,8 @@ from brokers.errors import BrokerDown
 from gateway.settings import Settings
 
 _MOST_BYTES = 8 * 1024 * 1024
+_MOST_KEPT = 2
+"""A new connection costs the api process a thread; an order causes several calls."""
 
 
 class ApiLink:
@@ -24,6 +25,7 @@ class ApiLink:
         self._host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
         self._port = settings.port
         self._key = settings.internal_key
+        self._kept: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def post(self, path: str, body: object, *, timeout_s: float = 10.0) -> tuple[int, Any]:
         """HTTP status and decoded JSON (None when there is none). ``body`` is encoded with msgspec.
@@ -48,25 +50,43 @@ class ApiLink:
             ) from exc
 
     async def _exchange(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
-        reader, writer = await asyncio.open_connection(self._host, self._port, limit=_MOST_BYTES)
-        try:
-            writer.write(
-                f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nConnection: close\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-                f"X-Algo-Internal: {self._key.reveal()}\r\n\r\n".encode()
-                + body
-            )
-            await writer.drain()
-            head = await reader.readuntil(b"\r\n\r\n")
-            lines = head.decode("latin-1").split("\r\n")
-            status = int(lines[0].split(" ", 2)[1])
-            headers = {
-                n.strip().lower(): v.strip() for n, _, v in (line.partition(":") for line in lines[1:])
-            }
-            length = headers.get("content-length")
-            data = await (reader.readexactly(int(length)) if length is not None else reader.read(_MOST_BYTES))
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-        return status, msgspec.json.decode(data) if data else None
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"X-Algo-Internal: {self._key.reveal()}\r\n\r\n"
+        )
+        while True:
+            kept = self._kept.pop() if self._kept else None
+            reader, writer = kept or await asyncio.open_connection(self._host, self._port, limit=_MOST_BYTES)
+            whole = False
+            try:
+                if not reader.at_eof():
+                    writer.write(head.encode() + body)
+                    await writer.drain()
+                    first = await reader.read(1)
+                    if first or kept is None:
+                        status, data, whole = await _answer(first, reader)
+                        return status, data
+                # the api process closed a kept connection before it read this: ask on another one
+            except ConnectionError:
+                if kept is None:
+                    raise
+            finally:
+                if whole and len(self._kept) < _MOST_KEPT:
+                    self._kept.append((reader, writer))
+                else:
+                    writer.close()
+
+
+async def _answer(first: bytes, reader: asyncio.StreamReader) -> tuple[int, Any, bool]:
+    """Status, decoded body, and whether the connection may be used again. ``first`` was read already."""
+    lines = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    status = int(lines[0].split(" ", 2)[1])
+    headers = {n.strip().lower(): v.strip() for n, _, v in (line.partition(":") for line in lines[1:])}
+    length = headers.get("content-length")
+    if length is not None:
+        data = await reader.readexactly(int(length))
+    else:
+        data = b"" if status == 204 else await reader.read(_MOST_BYTES)
+    keep = headers.get("connection", "").lower() == "keep-alive" and (length is not None or status == 204)
+    return status, msgspec.json.decode(data) if data else None, keep

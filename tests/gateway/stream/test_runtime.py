@@ -231,6 +231,27 @@ async def test_internal_calls_carry_the_key_and_read_any_answer(home):
 
 
 @on_loop
+async def test_a_connection_is_used_again_and_one_closed_meanwhile_is_replaced(home):
+    """The server hangs up after every second answer, as one does with a connection idle for long."""
+    opened: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(0)
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            opened[-1] += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n7")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", home.settings.port)
+    async with server:
+        link = ApiLink(home.settings)
+        for _ in range(6):
+            assert await link.get("/n") == (200, 7)
+    assert opened == [2, 2, 2]
+
+
+@on_loop
 async def test_an_api_process_that_never_answers_is_given_up(home):
     async def never(request: web.Request) -> web.Response:
         await asyncio.sleep(3600)
