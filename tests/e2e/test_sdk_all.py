@@ -169,6 +169,52 @@ def at_the_broker(fleet: Fleet, name: str, symbol: str) -> int:
         return sum(row["symbol"] == symbol for row in json.loads(answer.read()))
 
 
+@pytest.mark.parametrize("name", BOTH)
+def test_the_contradictions_about_analyze_mode(runs, fleet, name):
+    """Rows 8, 10, 11, 16, 17, 30 and 32 of the contract's list, on the sandbox."""
+    assert runs
+    key = {"apikey": fleet.key(name)}
+
+    def ask(path: str, **body: Any) -> dict[str, Any]:
+        status, answer = post(fleet, name, path, key | body)
+        assert (status, answer["status"]) == (200, "success"), (path, answer)
+        return answer
+
+    ltp = ask("quotes", symbol="SBIN", exchange="NSE")["data"]["ltp"]
+    order = {"strategy": "paper", "symbol": "SBIN", "exchange": "NSE", "action": "BUY", "product": "MIS"}
+    low, high = (f"{round(ltp * factor / 0.05) * 0.05:.2f}" for factor in (0.97, 1.03))
+    ask("analyzer/toggle", mode=True)
+    try:
+        limit = ask("placeorder", **order, quantity=1, pricetype="LIMIT", price=low)["orderid"]
+        stop = ask("placeorder", **order, quantity=1, pricetype="SL-M", trigger_price=high)["orderid"]
+        terms = {"quantity": 0, "position_size": 3, "pricetype": "LIMIT", "price": low}
+        assert all(isinstance(one, str) for one in (limit, stop))
+        shown = ask("orderstatus", orderid=stop)["data"]
+        assert shown["order_status"] == "trigger pending"
+        assert shown["pricetype"] == shown["price_type"] == "SL-M"
+        reached = ask("placesmartorder", **order, **terms)["orderid"]
+        assert ask("orderstatus", orderid=reached)["data"]["pricetype"] == "LIMIT"
+        funds = ask("funds")["data"]
+        assert isinstance(funds["availablecash"], str)
+        cancelled = ask("cancelallorder")
+        assert {limit, stop, reached} <= set(cancelled["canceled_orders"])
+        assert cancelled["failed_cancellations"] == []
+        gtt = {
+            "trigger_type": "SINGLE",
+            "triggerprice_sl": low,
+            "price": low,
+            "quantity": 1,
+            "product": "CNC",
+        }
+        trigger = ask("placegttorder", **{**order, **gtt})
+        assert trigger["mode"] == "analyze"
+        ask("cancelgttorder", strategy="paper", trigger_id=trigger["trigger_id"])
+    finally:
+        ask("analyzer/toggle", mode=False)
+    book = ask("orderbook")["data"]["orders"]
+    assert [row for row in book if row["strategy"] == "paper"] == []
+
+
 def test_an_order_waits_for_its_approval_through_a_crash(runs, fleet):
     """Semi-auto mode by the command line: kept over a kill -9, sent once, refused when it should be."""
     assert runs
