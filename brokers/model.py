@@ -470,6 +470,7 @@ class FeedCounters:
     """Counts since the feed started; read by status and metrics, written only on the feed's loop.
 
     ``order_connects``: how often the order socket was accepted; each one after the first had a gap before it.
+    ``market_status``: the broker's segment -> what its feed last said about that market's session.
     """
 
     frames: int = 0
@@ -481,6 +482,7 @@ class FeedCounters:
     last_frame_ns: int = 0
     order_connects: int = 0
     by_packet: dict[str, int] = field(default_factory=dict)
+    market_status: dict[str, str] = field(default_factory=dict)
 
 
 Attributes = Mapping[str, str]

@@ -361,6 +361,10 @@ class MarketSocket:
                 self._goodbye(packet.reason, frame)
                 continue
             if isinstance(packet, wire.Unread | wire.MarketStatus):
+                if isinstance(packet, wire.MarketStatus):
+                    # no body is published: that it changed is all that can be said
+                    segment = wire.SEGMENTS.get(packet.segment, str(packet.segment))
+                    counters.market_status[segment] = "changed"
                 continue
             state = states.get((packet.segment, packet.security_id))
             if state is None:

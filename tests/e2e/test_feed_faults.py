@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -24,6 +24,7 @@ from brokers.dhan.feed import DhanFeed
 from brokers.errors import LoginRequired
 from brokers.feedloop import LoopRules
 from brokers.kotak.feed import FeedRules, KotakFeed
+from brokers.kotak.wire import hsm
 from brokers.model import FeedState, Instrument, InstrumentKey
 from tests.contract.conftest import Bench, ist_today, start
 from tests.gateway.stream.rig import Rig, ask, hear, limits, on_loop, running, until
@@ -136,6 +137,7 @@ async def feeding(
     live: int | None = None,
     per_socket: int = 5000,
     can_renew: bool = True,
+    **options: str,
 ) -> AsyncIterator[Line]:
     """Subscribe the rows by LTP and wait until each has ticked."""
     states: list[tuple[FeedState, str]] = []
@@ -168,7 +170,7 @@ async def feeding(
             return DhanFeed(sim.context(), source, heard, rules=rules, per_socket=per_socket)
         switch_s = 1.5 if rules is QUICK else 60.0
         quick = FeedRules(switch_after_s=switch_s, login_wait_s=0.1, login_timeout_s=0.5, loop=rules)
-        return KotakFeed(sim.context(), source, heard, rules=quick)
+        return KotakFeed(sim.context(**options), source, heard, rules=quick)
 
     await asyncio.to_thread(sim.login)
     async with (
@@ -320,6 +322,22 @@ async def test_a_thousand_symbols_are_back_within_fifteen_seconds_of_a_cut(
         print(f"{sim.name}: 1,000 symbols live again {took_s:.2f} s after the cut")
         assert took_s <= 15.0
         assert len(line.rig.fanout.hub) == 1000
+
+
+@on_loop
+async def test_a_paused_hsm_channel_is_resumed_and_the_socket_kept(sim: Bench, tmp_path: Path) -> None:
+    only("kotak", sim)
+    patient = replace(QUICK, reconnect_after_s=5.0)
+    async with feeding(sim, tmp_path, instruments(sim), rules=patient, KOTAK_FEED="hsm") as line:
+        socket = line.rig.upstream.feed._sockets["hsm"]  # type: ignore[union-attr]
+        socket._post(hsm.pause(set(socket._sent.values())))
+        await line.said(FeedState.SILENT, "subscribing again")
+        silences = sum(state is FeedState.SILENT for state, _ in line.states)
+        for _ in range(8):
+            await line.ticks_flow()
+        # had it stayed paused, each new subscription would bring one snapshot and another silence
+        assert sum(state is FeedState.SILENT for state, _ in line.states) == silences
+        assert line.rig.upstream.feed.counters.reconnects == 0  # type: ignore[union-attr]
 
 
 @on_loop

@@ -133,6 +133,13 @@ class HsmSocket(MarketSocket):
                         raise AuthRefused("HSM refused token or sid")
                     return
 
+    async def resubscribe(self, socket: ClientConnection) -> None:
+        """A paused channel is one way to be silent: resume those in use before asking for everything anew."""
+        used = set(self._sent.values())
+        if used:
+            await socket.send(hsm.resume(used))
+        await super().resubscribe(socket)
+
     def _reset(self) -> None:
         self._decoder = hsm.Decoder()
         self._skips = 0

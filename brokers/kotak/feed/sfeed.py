@@ -17,6 +17,21 @@ from brokers.kotak.wire import sfeed
 from brokers.model import Mode
 
 BATCH = 100
+PHASES = {
+    1: "open",
+    2: "closed",
+    3: "pre-open ending",
+    4: "pre-open ended",
+    5: "auction change",
+    6: "closing start",
+    7: "closing end",
+    8: "continuous closed for auction",
+    9: "price band set",
+    10: "auction started",
+    11: "market orders restricted",
+    12: "auction ended",
+}
+"""Words of market status codes (kotak-wire.md section 10)."""
 LEVELS: Mapping[Mode, str] = {Mode.LTP: "lite", Mode.QUOTE: "touch", Mode.DEPTH: "depth"}
 
 
@@ -155,8 +170,13 @@ class SFeedSocket(MarketSocket):
                 )
                 if merged is not None:
                     apply_index(merged, decoded)
-            case _:
+            case sfeed.MarketStatus():
                 self.count("sfeed status")
+                status = self._shared.counters.market_status
+                status[decoded.segment] = PHASES.get(decoded.code, f"phase {decoded.code}")
+                return
+            case _:
+                self.count("sfeed auction")
                 return
         if merged is None:
             self._shared.counters.unknown_instruments += 1

@@ -332,3 +332,13 @@ def test_a_socket_that_joins_the_pool_does_not_make_a_live_feed_look_down() -> N
     reports.put("depth 20, socket 1", FeedState.BACKOFF, "cut")
     reports.put("market 2", FeedState.LIVE, "")
     assert sink.states[-1] == (FeedState.LIVE, "depth 20, socket 1: cut")
+
+
+@scenario
+async def test_a_market_status_is_kept_by_segment_and_is_no_tick() -> None:
+    bench = Bench()
+    async with bench.running((SHARE, 1)):
+        await bench.subscribed(1)
+        await bench.line.socket.send(FRAMES["status-nse-eq"])
+        await until(lambda: bench.feed.counters.market_status == {"NSE_EQ": "changed"})
+        assert bench.sink.ticks == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from brokers.errors import LoginRequired, SettingsError
 from brokers.feedloop import LoopRules
 from brokers.kotak.feed import FeedRules, KotakFeed
 from brokers.kotak.feed.hsm import Channels
-from brokers.kotak.wire import hsm
+from brokers.kotak.wire import hsm, sfeed
 from brokers.model import FeedState, Instrument, Mode, OrderStatus
 from brokers.secret import Secret
 from tests.brokers.kotak.feeds import Feeds, Sink, playing, topics_in, until
@@ -624,5 +625,20 @@ def test_the_order_feed_beats_its_heart() -> None:
     async def scene() -> None:
         async with stage(rules=replace(RULES, heartbeat_s=0.02)) as s:
             await until(lambda: s.feeds.heard["/realtime"].count("{type:hb}") >= 3)
+
+    play(scene)
+
+
+def test_a_market_status_is_kept_by_segment() -> None:
+    async def scene() -> None:
+        async with stage((DEMO, Mode.LTP)) as s:
+            await until(lambda: s.sink.ticks)
+            status = sfeed.HEADER.pack(sfeed.HEADER.size + 7, 105, 1, 0, 0, 0, 0) + struct.pack(
+                "<H5s", 8, b""
+            )
+            await s.feeds.push("/apifeed", status)
+            await until(lambda: s.feed.counters.market_status)
+            assert s.feed.counters.market_status == {"nse_cm": "continuous closed for auction"}
+            assert s.sink.bad == []
 
     play(scene)
