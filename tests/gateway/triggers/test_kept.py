@@ -257,6 +257,29 @@ def test_a_lost_answer_is_looked_for_and_nothing_is_sent_again(keeper: Keeper) -
     assert (keeper.rest.count("place"), len(keeper.orders())) == (1, 1)
 
 
+def test_an_order_of_unknown_outcome_is_waited_for_and_never_sent_again(keeper: Keeper) -> None:
+    blind = [True]
+
+    def lost(order):
+        keeper.rest.book[order.order_id] = order
+        return OutcomeUnknown("timeout")
+
+    def read(name: str) -> None:
+        if blind[0]:
+            raise BrokerDown("no book")
+
+    keeper.rest.on_place, keeper.rest.on_read = lost, read
+    trigger_id = placed(keeper)
+    keeper.ticks.send(700.0)
+    until(lambda: keeper.rest.count("place"))
+    # the desk has answered, a few times: it does not know
+    until(lambda: any(c.looks >= 3 for c in list(keeper.gtts._runner._cases.values())))
+    assert [(r.state, r.kept_by) for r in keeper.gtts.book()] == [("triggering", "gateway")]
+    blind[0] = False
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    assert (keeper.rest.count("place"), len(keeper.orders())) == (1, 1)
+
+
 def test_a_trigger_already_reached_is_refused(keeper: Keeper) -> None:
     for request in (single("800"), single("801"), single("799.95", rises=True), oco_around("800.05")):
         with pytest.raises(InvalidRequest) as caught:
