@@ -183,7 +183,8 @@ def _unpack(source: Path, folder: Path, passphrase: Secret | None) -> list[Entry
 
 def _refuse_odd(member: tarfile.TarInfo) -> None:
     path = PurePosixPath(member.name)
-    if not member.isfile() or path.is_absolute() or ".." in path.parts:
+    outside = path.parts[:1] == ("elsewhere",) and path.suffix != ".db"
+    if not member.isfile() or path.is_absolute() or ".." in path.parts or outside:
         raise ArchiveError(f"refused: {member.name!r} is not a file a backup holds")
 
 

@@ -18,18 +18,15 @@ from supervisor.state import running_venue
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--encrypt", is_flag=True, help="Ask for a passphrase; without it only the file's mode protects it."
-)
+@click.option("--encrypt", is_flag=True, help="Ask for a passphrase and encrypt with it.")
 @click.pass_obj
 def backup(home: Path, file: Path | None, encrypt: bool) -> None:
     """Copy env files and databases into one file, consistently, also while instances run.
 
     The file holds broker credentials. Market data is not in it; see `algo history`.
     """
-    target = file or Path(
-        f"algo-backup-{datetime.now(UTC):%Y%m%d-%H%M%S}.tar.gz" + (".enc" if encrypt else "")
-    )
+    stamp, ending = f"{datetime.now(UTC):%Y%m%d-%H%M%S}", ".tar.gz.enc" if encrypt else ".tar.gz"
+    target = file or Path(f"algo-backup-{stamp}{ending}")
     passphrase = None
     if encrypt:
         passphrase = Secret(click.prompt("passphrase", hide_input=True, confirmation_prompt=True))
@@ -58,7 +55,10 @@ def _elsewhere(home: Path) -> list[Path]:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def restore(home: Path, file: Path, yes: bool) -> None:
-    """Put a backup's env files and databases back. Everything must be stopped; what was there is kept aside."""
+    """Put a backup's env files and databases back.
+
+    Everything must be stopped; what was there is kept aside.
+    """
     if running_venue(home) is not None:
         raise CommandFailed("instances run here; first: algo down")
     with file.open("rb") as opened:

@@ -125,7 +125,7 @@ def test_a_wrong_passphrase_opens_nothing(home: Path, tmp_path: Path) -> None:
         archive.restore(tmp_path / "b", tmp_path / "fresh", None)
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc/outside"])
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "elsewhere/root/.profile"])
 def test_a_file_that_would_leave_the_home_is_refused(tmp_path: Path, name: str) -> None:
     with tarfile.open(tmp_path / "b", "w:gz") as tar:
         info = tarfile.TarInfo(name)
