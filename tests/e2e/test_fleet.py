@@ -303,6 +303,25 @@ def test_panic_cancels_and_blocks_everywhere_until_resumed(fleet: Fleet) -> None
         assert place(fleet, name, key)["status"] == "success"
 
 
+def test_a_recording_of_a_running_instance_replays_the_same_twice(fleet: Fleet) -> None:
+    with zmq.Context() as context, context.socket(zmq.SUB) as sub:
+        sub.subscribe("NSE_TCS_DEPTH")
+        sub.connect(f"tcp://127.0.0.1:{fleet.ports['kotak']['ZMQ_PORT']}")
+        assert sub.poll(20_000), "the instance ticks"
+        state = json.loads(fleet.ok("record", "kotak", "--for", "1.5", "--json"))
+    assert state["recording"] is False
+    assert state["frames"] > 3
+    out = fleet.home / "db" / "sim" / "record" / "replayed.jsonl"
+    first = fleet.ok("replay", state["folder"], "--speed", "max", "--out", str(out))
+    second = fleet.ok("replay", state["folder"], "--speed", "20")
+    checksums = {re.search(r"sha256 of the messages: (\w{64})", said)[1] for said in (first, second)}  # type: ignore[index]
+    assert len(checksums) == 1
+    ticks = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {(t["symbol"], t["mode"]) for t in ticks} >= {("TCS", 3)}
+    assert not list((fleet.home / "db" / "sim" / "record").glob("*.request"))
+    assert fleet.algo("replay", str(fleet.home)).returncode == 1
+
+
 def test_everything_a_simulated_run_wrote_lies_under_db_sim(fleet: Fleet) -> None:
     written = {p.relative_to(fleet.home).parts[:2] for p in fleet.home.rglob("*") if p.is_file()}
     assert {parts for parts in written if parts[0] != "instances"} == {("db", "sim")}
