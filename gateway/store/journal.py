@@ -46,6 +46,7 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM orders"
 _BEGIN = frozenset({"intent", "modify", "cancel", "modify again", "cancel again"})
 _END = frozenset({"acknowledged", "refused", "never sent", "lost", "recovered", "stuck"})
 _CHANGE_END = (" taken", " refused", " lost")
+_SELECT_INTO = f"SELECT {', '.join(_COLUMNS)}, merged_into FROM orders"
 _EVENT_COLUMNS = tuple(column.name for column in ORDER_EVENTS.columns)
 _ADD_EVENT = (
     f"INSERT INTO order_events ({', '.join(_EVENT_COLUMNS[1:])}) "
@@ -216,7 +217,7 @@ class Journal:
 
         def work(connection: Connection) -> JournalRow:
             row = self._apply(raw_of(connection), change)
-            return row if then is None else self._apply(raw_of(connection), then(row))
+            return row if then is None else self._apply(raw_of(connection), then(row), row)
 
         return self._write(work)
 
@@ -334,8 +335,9 @@ class Journal:
     def set_fact(self, name: str, value: str) -> None:
         self._database.write(lambda c: kv.put(c, name, value))
 
-    def _apply(self, raw: sqlite3.Connection, change: Change) -> JournalRow:
-        row = _standing(raw, change.journal_id)
+    def _apply(self, raw: sqlite3.Connection, change: Change, row: JournalRow | None = None) -> JournalRow:
+        """``row``: as it stands in this transaction, when the caller has it."""
+        row = row or _standing(raw, change.journal_id)
         known = row.known if change.event is None else machine.step(row.known, change.event)
         if change.quiet and known == row.known and change.pending in (None, row.pending):
             return row
@@ -386,13 +388,11 @@ def _first(raw: sqlite3.Connection, where: str, *parameters: Any) -> JournalRow 
 
 def _standing(raw: sqlite3.Connection, journal_id: int) -> JournalRow:
     """The row that speaks for an order: a foreign one may have been merged into ours."""
-    into = raw.execute("SELECT merged_into FROM orders WHERE id = ?", (journal_id,)).fetchone()
-    if into is not None and into[0] is not None:
-        return _standing(raw, into[0])
-    row = _first(raw, "id = ?", journal_id)
-    if row is None:
+    found = raw.execute(f"{_SELECT_INTO} WHERE id = ?", (journal_id,)).fetchone()
+    if found is None:
         raise KeyError(f"journal row {journal_id}")
-    return row
+    *values, into = found
+    return _made(values) if into is None else _standing(raw, into)
 
 
 @functools.cache
