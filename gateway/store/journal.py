@@ -259,7 +259,9 @@ class Journal:
         return self._write(work)
 
     def get(self, journal_id: int) -> JournalRow | None:
-        return self._one("id = ?", journal_id)
+        """A row by its id, or the one it was merged into; None when there is none."""
+        merged = "SELECT merged_into FROM orders WHERE id = ? AND merged_into IS NOT NULL"
+        return self._one(f"id = coalesce(({merged}), ?)", journal_id, journal_id)
 
     def by_order_id(self, order_id: str) -> JournalRow | None:
         return self._one("order_id = ?", order_id)
@@ -372,9 +374,9 @@ class Journal:
         with self._database.read() as connection:
             return raw_of(connection).execute(text, parameters).fetchall()
 
-    def _one(self, where: str, value: Any) -> JournalRow | None:
+    def _one(self, where: str, *values: Any) -> JournalRow | None:
         with self._database.read() as connection:
-            return _first(raw_of(connection), where, value)
+            return _first(raw_of(connection), where, *values)
 
     def _many(self, where: str, *parameters: Any) -> list[JournalRow]:
         text = f"{_SELECT} WHERE {where} AND merged_into IS NULL ORDER BY id"

@@ -6,9 +6,11 @@ says, in the background, over restarts, and can tell at any moment what became o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -215,17 +217,17 @@ class Canceller:
         self._done = int(self._journal.fact(DONE) or 0)
         self._stopping = False
         self._wake = self._tasks.event()
-        self._thread: threading.Thread | None = None
+        self._running: Future[None] | None = None
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="panic", daemon=True)
-        self._thread.start()
+        self._running = self._tasks.start("panic", self._run)
 
     def stop(self, timeout_s: float) -> None:
         self._stopping = True
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        if self._running is not None:
+            with contextlib.suppress(TimeoutError):
+                self._tasks.result(self._running, timeout_s)
 
     def soon(self) -> None:
         self._wake.set()

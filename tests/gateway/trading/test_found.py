@@ -43,6 +43,8 @@ def test_news_of_a_merged_row_goes_to_the_row_it_was_merged_into(bench):
     row = bench.journal.by_order_id(answer.order_id)
     assert (row.id, row.known.state) == (answer.journal_id, machine.State.COMPLETE)
     assert bench.journal.get(answer.journal_id).known.order_id == answer.order_id
+    # who still holds the number of the merged row is not told about an order without an id
+    assert bench.journal.get(found[0]).id == answer.journal_id
 
 
 def test_an_exit_that_fills_while_the_positions_are_read_is_not_sent_again(bench):
