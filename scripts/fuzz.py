@@ -21,7 +21,18 @@ from brokers.model import Venue
 from gateway import settings as gateway_settings
 from tests.gateway.api.rig import write_env
 
-WIDE = ("API_RATE_LIMIT=100000 per second", "ORDER_RATE_LIMIT=100000 per second")
+WIDE = (
+    "WEBHOOK_RATE_LIMIT=100000 per second",
+    "API_RATE_LIMIT=100000 per second",
+    "ORDER_RATE_LIMIT=100000 per second",
+)
+ALERT = {
+    "symbol": ["SBIN", "TCS"],
+    "action": ["BUY", "SELL", "sell"],
+    "position_size": [0, 1, "-2.0"],
+    "stocks": ["SBIN,TCS", "SBIN"],
+    "scan_name": ["BUY now", "short", "cover", "SELL"],
+}
 SMART = "SMART_ORDER_RATE_LIMIT=100000 per second"
 READY_S = 60.0
 
@@ -36,7 +47,18 @@ def call(url: str, headers: dict[str, str] | None = None, body: bytes | None = N
         return 0, None
 
 
-def document(base: str, key: str, folder: Path) -> Path:
+def webhooks(base: str, internal: dict[str, str]) -> dict[str, str]:
+    """A strategy for each path of alerts: first part of the path to webhook id."""
+    symbols = [{"exchange": "NSE", "symbol": name, "quantity": 1} for name in ("SBIN", "TCS")]
+    found = {}
+    for name, platform in (("strategy", "other"), ("chartink", "chartink")):
+        body = {"name": name, "platform": platform, "mode": "BOTH", "symbols": symbols}
+        _, made = call(f"{base}/internal/strategies", internal, json.dumps(body).encode())
+        found[name] = made["webhook_id"]
+    return found
+
+
+def document(base: str, key: str, hooks: dict[str, str], folder: Path) -> Path:
     """The served document made worth fuzzing: what is available, this run's key, names that exist now."""
     status, found = call(f"{base}/api/v1/openapi.json")
     if status != 200:
@@ -59,15 +81,23 @@ def document(base: str, key: str, folder: Path) -> Path:
         for name in known.keys() & schema.get("properties", {}).keys():
             schema["properties"][name] = {"anyOf": [{"enum": known[name]}, schema["properties"][name]]}
     found["paths"] = {
-        path: kept
+        # webhooks have a server of their own, beside /api/v1
+        path if "servers" in next(iter(operations.values())) else f"/api/v1{path}": kept
         for path, operations in found["paths"].items()
         if (kept := {method: o for method, o in operations.items() if o["x-available"]})
     }
-    for path in found["paths"].values():
-        for operation in path.values():
+    for path, operations in found["paths"].items():
+        for operation in operations.values():
             for parameter in operation.get("parameters", ()):
                 if parameter["name"] == "apikey":
                     parameter["schema"] = {"const": key}
+                if parameter["name"] == "webhook_id":
+                    parameter["schema"] = {"const": hooks[path.split("/")[1]]}
+            if path.split("/")[1] in hooks:
+                fields = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
+                fields |= {
+                    name: {"anyOf": [{"enum": ALERT[name]}, fields[name]]} for name in fields.keys() & ALERT
+                }
     out = folder / "openapi.json"
     out.write_text(json.dumps(found))
     return out
@@ -112,8 +142,9 @@ def main() -> int:
                     time.sleep(0.1)
                 internal = {"X-Algo-Internal": settings.internal_key.reveal()}
                 _, made = call(f"{settings.url}/internal/keys", internal, b'{"label": "fuzz"}')
-                command = [options.schemathesis, "run", str(document(settings.url, made["key"], home))]
-                command += ["--url", f"{settings.url}/api/v1", "--checks", "not_a_server_error"]
+                hooks = webhooks(settings.url, internal)
+                command = [options.schemathesis, "run", str(document(settings.url, made["key"], hooks, home))]
+                command += ["--url", settings.url, "--checks", "not_a_server_error"]
                 command += ["--max-examples", options.examples, "--seed", options.seed]
                 done = subprocess.run([*command, *more], cwd=home, check=False)
             finally:

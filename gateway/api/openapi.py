@@ -85,8 +85,7 @@ def document(endpoints: Iterable[Endpoint], older: Iterable[Endpoint] = ()) -> d
         path = "/" + endpoint.path.replace("<", "{").replace(">", "}")
         spec.path(path, operations={endpoint.method.lower(): operation})
     for path, answer in answers.ALERTS.items():
-        # beside /api/v1: a server of its own
-        spec.path(path, operations={"post": _alert(path, answer)}, servers=[{"url": "/"}])
+        spec.path(path, operations={"post": _alert(path, answer)})
     found: dict[str, Any] = _plain(spec.to_dict())
     return found
 
@@ -104,6 +103,7 @@ def _alert(path: str, answer: dict[str, Any]) -> dict[str, Any]:
     return {
         "operationId": "alert_chartink" if chartink else "alert_strategy",
         "tags": ["webhooks"],
+        "servers": [{"url": "/"}],  # beside /api/v1
         "summary": "An alert of a Chartink scan."
         if chartink
         else "An alert of a strategy, from any program.",

@@ -25,6 +25,7 @@ LISTED = json.loads(
     (Path(__file__).parents[1] / "gateway" / "api" / "data" / "openalgo-endpoints.json").read_text()
 )
 METHODS = {row["sdk_method"]: row["path"] for row in LISTED if row.get("sdk_method")}
+KEYS = {row["sdk_method"]: row["response_keys"] for row in LISTED if row.get("sdk_method")}
 FEED = {
     "connect": True,
     "disconnect": None,
@@ -99,6 +100,35 @@ def test_the_method_succeeds(runs, name, method):
     answers = runs[name]["answers"]
     assert method in answers, f"never called: {runs[name]['trouble']}"
     assert failures(answers[method]) == []
+
+
+def lacking(value: Any, steps: list[str]) -> bool:
+    """Whether a key of the list (``data[].ltp``, ``chain[].ce.symbol``) is missing anywhere in an answer."""
+    if value is None or not steps:
+        return False  # a side of a strike that is not listed
+    name, many = steps[0].removesuffix("[]"), steps[0].endswith("[]")
+    if not isinstance(value, dict) or name not in value:
+        return True
+    inner = value[name]
+    if not many:
+        return lacking(inner, steps[1:])
+    if not isinstance(inner, list) or (steps[1:] and not inner):
+        return True
+    return any(lacking(item, steps[1:]) for item in inner)
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("method", SUCCEED)
+def test_the_answer_has_the_keys_of_the_list(runs, name, method):
+    answer = runs[name]["answers"][method]
+    wanted = [key for key in KEYS[method] if not key.endswith("?")]
+    if "columns" in answer:  # the SDK made a table of it; the time is its index
+        columns = {*answer["columns"], "timestamp", "status", "message"}
+        assert [key for key in wanted if key.removeprefix("data[].") not in columns] == []
+        return
+    if method == "holidays":  # days on which nothing trades have no session to look into
+        wanted = [key for key in wanted if "open_exchanges[]." not in key]
+    assert [key for key in wanted if lacking(answer, key.split("."))] == []
 
 
 @pytest.mark.parametrize("name", BOTH)

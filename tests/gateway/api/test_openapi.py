@@ -45,6 +45,7 @@ def test_every_row_is_in_the_document_and_nothing_else():
     assert listed == set(ROWS) | {("post", path) for path in answers.ALERTS}
     webhooks = {f"/{rule.replace('<', '{').replace('>', '}').lstrip('/')}" for rule in SERVED_WEBHOOKS}
     assert set(answers.ALERTS) == webhooks
+    assert all(DOCUMENT["paths"][path]["post"]["servers"] == [{"url": "/"}] for path in webhooks)
     assert DOCUMENT["openapi"].startswith("3.1")
 
 
