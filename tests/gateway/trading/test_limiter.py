@@ -183,3 +183,15 @@ def test_a_block_marks_its_grant_as_sent_once():
     limiter.acquire(Lane.EXIT, 0.0).sent()
     with pytest.raises(RateLimited):
         limiter.acquire(Lane.EXIT, 0.0)
+
+
+def test_what_it_let_through_delayed_and_refused_is_counted():
+    limiter = Limiter(spec(SHORT, data=(RateWindow(1, 0.05),)), SystemClock())
+    limiter.acquire(Lane.DATA, 0.0).sent()
+    limiter.acquire(Lane.DATA, 1.0).sent()
+    with pytest.raises(RateLimited):
+        limiter.acquire(Lane.DATA, 0.0)
+    counts = limiter.counts[Lane.DATA]
+    assert (counts.granted, counts.waited, counts.refused) == (2, 1, 1)
+    assert counts.waited_s == pytest.approx(0.05, abs=0.04)
+    assert limiter.counts[Lane.ENTRY].granted == 0
