@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from gateway.api import answers
-from gateway.api.gtt_schemas import end_of
+from gateway.api.gtt import request_of
+from gateway.api.gtt_schemas import PlaceGtt, end_of
 from gateway.triggers.parts import GttAnswer
 from tests.gateway.api.rig import GTT, Rig, running
 
@@ -74,6 +76,29 @@ def test_an_oco_has_two_legs_the_stop_first(api: Rig) -> None:
     (row,) = api.post("gttorderbook").json["data"]
     assert (row["trigger_type"], row["trigger_prices"]) == ("two-leg", [700.0, 900.0])
     assert [leg["price"] for leg in row["legs"]] == [699.5, 901.0]
+
+
+@pytest.mark.parametrize(
+    ("triggers", "legs"),
+    [
+        ({"triggerprice_sl": 700}, [(700, Decimal("699.5"), False)]),
+        ({"triggerprice_sl": 0, "triggerprice_tg": 900}, [(900, Decimal("699.5"), True)]),
+        ({"triggerprice_sl": "", "triggerprice_tg": "900"}, [(900, Decimal("699.5"), True)]),
+        (
+            {
+                "trigger_type": "OCO",
+                "triggerprice_sl": 700,
+                "stoploss": 1,
+                "triggerprice_tg": 900,
+                "target": 2,
+            },
+            [(700, 1, False), (900, 2, True)],
+        ),
+    ],
+)
+def test_a_stop_fires_on_the_fall_and_a_target_on_the_rise(triggers: dict[str, Any], legs: list) -> None:
+    request = request_of(PlaceGtt().load(SINGLE | triggers | {"apikey": "k"}))
+    assert [(leg.trigger_price, leg.price, leg.rises) for leg in request.legs] == legs
 
 
 def test_modify_replaces_and_cancel_ends(api: Rig) -> None:

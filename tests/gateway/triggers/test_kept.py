@@ -173,6 +173,14 @@ def test_a_changed_one_fires_by_its_new_terms(keeper: Keeper) -> None:
     assert keeper.orders() == [("SELL", 7, Decimal("779.5"))]
 
 
+@pytest.mark.parametrize("trigger", ["790.03", "801"], ids=["off the tick", "reached already"])
+def test_a_bad_change_is_refused_and_the_old_terms_stay(keeper: Keeper, trigger: str) -> None:
+    trigger_id = placed(keeper)
+    with pytest.raises(InvalidRequest):
+        keeper.gtts.modify(trigger_id, single(trigger))
+    assert keeper.store.get(trigger_id).known.terms == single()
+
+
 def test_a_price_compared_with_old_terms_does_not_fire_new_ones(keeper: Keeper) -> None:
     trigger_id = placed(keeper)
     runner_ = keeper.gtts._runner
