@@ -80,6 +80,7 @@ class Rig:
         self.settings: Settings = gateway_settings.load(home, broker, Venue.SIM)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.key = ""
+        self.began_in = ""
         self._local = threading.local()
 
     # --- processes
@@ -91,6 +92,7 @@ class Rig:
         self._spawn("feed", "gateway", "feed", *self._instance())
         made = self.internal("keys", {"label": "campaign"})
         self.key = made["key"]
+        self.began_in = self.ok("analyzer")["data"]["mode"]
 
     def start_api(self) -> None:
         self._spawn("api", "gateway", "api", *self._instance())
