@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import psutil
 import pytest
 import zmq
 
+from gateway.client import AsyncClient, Client, NoQuote
 from tests.clients import client_python
 from tests.e2e.fleet import PORT_SETTINGS, Fleet, until
 
@@ -301,6 +304,43 @@ def test_panic_cancels_and_blocks_everywhere_until_resumed(fleet: Fleet) -> None
     fleet.ok("panic", "--resume")
     for name, key in keys.items():
         assert place(fleet, name, key)["status"] == "success"
+
+
+def test_live_quotes_come_from_the_stream_and_else_from_rest(fleet: Fleet) -> None:
+    ports = fleet.ports["dhan"]
+    stream = f"tcp://127.0.0.1:{ports['ZMQ_PORT']}"
+    options: dict[str, Any] = {"rest": fleet.url("dhan"), "api_key": fleet.key("dhan"), "max_age_s": 20.0}
+    with Client(stream, **options) as client:
+        client.subscribe("NSE:ITC", "NSE_INDEX:NIFTY")
+        until(lambda: client.quote("ITC").source == "stream", 25, "ITC ticks")
+        quote = client.quote("NSE:ITC")
+        assert quote.bid is not None
+        assert quote.ask is not None
+        assert quote.bid < quote.ask
+        assert quote.bid_quantity
+        assert abs((datetime.now(UTC) - quote.last_update).total_seconds()) < 21
+        assert client.ltp("NSE_INDEX:NIFTY") > 1000
+        other = client.quote("NSE:TATASTEEL")
+        assert (other.source, other.seq) == ("rest", None)
+        assert other.bid_quantity
+        assert client.gaps == 0
+        client.unsubscribe("NSE:ITC")
+        assert client.quote("NSE:ITC").source == "rest"
+        with pytest.raises(NoQuote, match="not subscribed"):
+            client.quote("NSE:NOSUCH")
+    with Client(stream) as alone, pytest.raises(NoQuote, match="no address"):
+        alone.ltp("SBIN")
+
+    async def asynchronous() -> None:
+        async with AsyncClient(stream, **options) as client:
+            await client.subscribe("NSE:ITC")
+            async with asyncio.timeout(25):
+                while (await client.quote("NSE:ITC")).source != "stream":
+                    await asyncio.sleep(0.1)
+            assert (await client.ltp("NSE:SBIN")) > 0
+            await client.unsubscribe("NSE:ITC")
+
+    asyncio.run(asynchronous())
 
 
 def test_a_recording_of_a_running_instance_replays_the_same_twice(fleet: Fleet) -> None:
