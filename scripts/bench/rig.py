@@ -78,6 +78,18 @@ class Rig:
     def pid(self, role: str) -> int:
         return self._children[role].pid
 
+    def restart(self, role: str) -> None:
+        """Start a process that has ended or was killed, and wait until it is ready."""
+        child = self._children.pop(role)
+        child.wait(8)
+        ready = {
+            "api": (self.port, ["gateway", "api"]),
+            "feed": (self.ports["WEBSOCKET_PORT"], ["gateway", "feed"]),
+        }
+        port, module = ready[role]
+        self.spawn(role, [*module, "--home", str(self.home), "--instance", self.name, "--venue", "sim"])
+        self._until(port, "/health/ready", lambda body: bool(body["ready"]))
+
     def _start(self) -> None:
         home = str(self.home)
         sim = ["brokers.sim", "--broker", self.settings.broker, "--port", str(self.sim_port), "--home", home]
