@@ -23,6 +23,8 @@ OPTIONAL = """
 # SYMBOLS=NSE:SBIN,NSE:RELIANCE   # subscribed from the start
 # ORDER_RATE_LIMIT=10 per second
 # API_RATE_LIMIT=50 per second
+# WEBHOOK_RATE_LIMIT=100 per minute
+# ORDER_MODE=auto   # semi_auto: orders wait for your word, see `algo approvals`
 # LOG_LEVEL=INFO
 # HOST_SERVER=http://127.0.0.1:{port}   # public address, if a proxy stands in front
 """

@@ -174,3 +174,14 @@ def test_instances_are_listed_kotak_and_dhan_first(tmp_path: Path) -> None:
         write(tmp_path, name, GOOD)
     write(tmp_path, "Not-One", GOOD)
     assert instance_names(tmp_path) == ["kotak", "dhan", "aa", "zz"]
+
+
+def test_the_order_mode_and_the_public_address_have_defaults_and_checks(tmp_path: Path) -> None:
+    write(tmp_path, "dhan", GOOD)
+    one = load(tmp_path, "dhan", Venue.LIVE)
+    assert (one.order_mode, one.public_url) == ("auto", one.url)
+    write(tmp_path, "dhan", GOOD + "ORDER_MODE=semi_auto\nHOST_SERVER=https://trade.example/\n")
+    one = load(tmp_path, "dhan", Venue.LIVE)
+    assert (one.order_mode, one.public_url) == ("semi_auto", "https://trade.example")
+    said = refused(tmp_path, GOOD + "ORDER_MODE=manual\n")
+    assert "dhan.env line 6: ORDER_MODE is manual, expected one of auto, semi_auto" in said
