@@ -29,6 +29,8 @@ from gateway.api.schemas import KeyOnly
 
 TRIGGERS = ("triggerprice_sl", "triggerprice_tg")
 LIMITS = ("stoploss", "target")
+LATEST_S = 7_258_118_400
+"""The year 2200."""
 _NOT_NEGATIVE = validate.Range(min=Decimal(0), error="Price must be a non-negative number.")
 
 
@@ -124,6 +126,8 @@ def end_of(given: str | None) -> int | None:
         at = datetime.fromisoformat(given.strip())
         if at.time() == time(0) and len(given.strip()) <= len("2026-11-20"):
             at = datetime.combine(at, time(23, 59, 59))
-        return int((at if at.tzinfo else at.replace(tzinfo=IST)).timestamp()) * 1_000_000_000
+        seconds = int((at if at.tzinfo else at.replace(tzinfo=IST)).timestamp())
     except (ValueError, OverflowError) as exc:
         raise ValidationError("Not a valid datetime.", "expires_at") from exc
+    # far more than any order lives, and small enough for every place it is kept in
+    return min(max(seconds, 0), LATEST_S) * 1_000_000_000

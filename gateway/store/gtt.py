@@ -7,6 +7,7 @@ that arrive together are decided here, by the order of commits.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,6 +80,7 @@ GTT_EVENTS = Table(
     Index("gtt_events_gtt", "gtt_id"),
 )
 
+OWN_ID = re.compile(r"G[0-9]{1,18}")
 _WORKING = [state.value for state in State if not state.is_final]
 
 
@@ -204,7 +206,7 @@ class GttStore:
         """By the id callers know, ``G<id>`` included."""
         with self._database.read() as connection:
             found = _first(connection, GTTS.c.trigger_id == trigger_id)
-            if found is None and trigger_id[:1] == "G" and trigger_id[1:].isdecimal():
+            if found is None and OWN_ID.fullmatch(trigger_id):
                 found = _first(connection, GTTS.c.id == int(trigger_id[1:]))
         return found
 

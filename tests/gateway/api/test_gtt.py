@@ -181,6 +181,11 @@ def test_a_trigger_on_the_wrong_side_says_where_the_price_is(api: Rig) -> None:
     assert "expected below the last price 801.5" in answer.json["message"]
 
 
+@pytest.mark.parametrize("trigger_id", ["G99999999999999999999", "G٣", "G", "G-1", "x" * 64])
+def test_ids_nobody_gave_are_404(api: Rig, trigger_id: str) -> None:
+    assert api.post("cancelgttorder", strategy="t", trigger_id=trigger_id).status_code == 404
+
+
 def test_an_unknown_trigger_is_404(api: Rig) -> None:
     answer = api.post("cancelgttorder", strategy="t", trigger_id=4711)
     assert (answer.status_code, answer.json["message"]) == (404, "GTT 4711 not found")
@@ -208,6 +213,8 @@ def test_an_end_is_kept_and_shown(api: Rig) -> None:
         ("2026-11-20T15:00:00", 1_795_167_000),
         ("2026-11-20T09:30:00+00:00", 1_795_167_000),
         ("2026-11-20T00:00:00", 1_795_113_000),
+        ("9999-12-31T23:59:59-12:00", 7_258_118_400),
+        ("0001-01-01", 0),
         ("", None),
         (None, None),
     ],
