@@ -118,6 +118,9 @@ def test_the_feed_learns_which_symbols_matter(rig):
     rig.place()
     body = rig.internal("GET", "positions-and-orders").json
     assert body["keys"] == [{"exchange": "NSE", "symbol": "SBIN"}, {"exchange": "NSE", "symbol": "TCS"}]
+    # apart too: positions go before working orders where the feed's slots are short
+    assert [k["symbol"] for k in body["positions"]] == ["TCS"]
+    assert [k["symbol"] for k in body["orders"]] == ["SBIN"]
 
 
 def test_panic_cancels_and_blocks_until_resumed(rig):
