@@ -21,7 +21,8 @@ from brokers.errors import SettingsError
 from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
-from gateway import risksettings
+from gateway import hooksettings, risksettings
+from gateway.hooksettings import HookRules
 from gateway.risksettings import RiskRules
 from gateway.sandbox import rules as sandbox_rules
 from gateway.sandbox.rules import SandboxRules
@@ -149,6 +150,7 @@ class Settings:
     sim_universe: str
     sim_seed: int
     order_mode: str
+    hooks: HookRules
     public_url: str
     warnings: tuple[str, ...]
     source: Mapping[str, str]
@@ -319,6 +321,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         sim_universe=env.choice("SIM_UNIVERSE", "small", ("small", "full")),
         sim_seed=int(env.number("SIM_SEED", 1, 0, 2**31)),
         order_mode=env.choice("ORDER_MODE", "auto", ("auto", "semi_auto")),
+        hooks=hooksettings.read(env),
         public_url=env.text("HOST_SERVER", f"http://{host}:{ports['FLASK_PORT']}").rstrip("/"),
         warnings=tuple(warnings),
         source={key: env.where(key) for key in env.values},

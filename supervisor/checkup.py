@@ -24,7 +24,6 @@ from gateway.settings import Settings
 from supervisor import plan, preflight
 from supervisor.state import RunFolder
 
-LITTLE_DISK_MB = 1000
 NO_DISK_MB = 50
 FEW_DESCRIPTORS = 1024
 CLOCK_SLACK_S = 60.0
@@ -72,7 +71,7 @@ def _disk(home: Path) -> Iterator[Finding]:
     except OSError as exc:
         yield Finding(f"{place} cannot be looked at: {exc.strerror}", f"ls -ld {place}", severe=True)
         return
-    if free < LITTLE_DISK_MB:
+    if free < preflight.LITTLE_DISK_MB:
         text = f"{free} MB free on the disk of {place}"
         why = "; an order that cannot be journaled is refused" if free < NO_DISK_MB else ""
         yield Finding(text + why, f"du -sh {home}/db/* | sort -h", severe=free < NO_DISK_MB)

@@ -18,6 +18,7 @@ COMMANDS = {
     "down": ("down", "Stop instances; nothing is left behind."),
     "restart": ("down", "Stop and start instances."),
     "status": ("status", "What runs, and how it is."),
+    "watch": ("watch", "What happens, as JSON lines, until Ctrl-C."),
     "logs": ("logs", "What the processes wrote, merged by time."),
     "login": ("login", "Log in to the broker."),
     "key": ("key", "API keys: create, list, revoke."),

@@ -26,6 +26,8 @@ OPTIONAL = """
 # WEBHOOK_RATE_LIMIT=100 per minute
 # ORDER_MODE=auto   # semi_auto: orders wait for your word, see `algo approvals`
 # LOG_LEVEL=INFO
+# HOOK_COMMAND=notify-send algo    # told of failures, logins needed, mute feeds … as JSON on standard input
+# HOOK_URL=https://…               # the same as a POST
 # HOST_SERVER=http://127.0.0.1:{port}   # public address, if a proxy stands in front
 """
 

@@ -28,12 +28,14 @@ from gateway import settings as gateway_settings
 from gateway.settings import Settings
 from supervisor import child as processes
 from supervisor import control, plan, policy, preflight, probe
+from supervisor.hooks import Hooks
 from supervisor.identity import kill_tree
 from supervisor.lock import FolderLock
 from supervisor.policy import Child, Effect, Event, State
 from supervisor.prober import Prober
 from supervisor.state import Record, RunFolder
 from supervisor.status import instance_row, need_of
+from supervisor.teller import Teller
 
 log = logging.getLogger("supervisor")
 STARTING_PROBE_S = 0.05
@@ -44,6 +46,9 @@ PROBE_TIMEOUT_S = 2.0
 FRESH_S = 1.0
 """``algo status`` asks the children again when their last answer is older."""
 STATUS_WAIT_S = 0.5
+EVENTS_MOST_S = 25.0
+DISK_EVERY_S = 60.0
+HOOKS_LAST_S = 2.0
 ADOPTED_SERVING_S = 15.0
 """An adopted process of this age has surely served before; a mute one is hung, not starting."""
 
@@ -90,6 +95,10 @@ class Supervisor:
         self._answered = asyncio.Event()
         self._done = asyncio.Event()
         self._started_at = datetime.now(UTC)
+        self._hooks = Hooks()
+        self._teller = Teller(self._hooks)
+        self._disk_low = ""
+        self._disk_looked_at = float("-inf")
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -108,6 +117,7 @@ class Supervisor:
             loop.add_signal_handler(signal.SIGCHLD, self._reap)
         await self._done.wait()
         server.close()
+        await self._hooks.finish(HOOKS_LAST_S)
         self._folder.clear_control()
 
     def _adopt(self) -> None:
@@ -137,7 +147,7 @@ class Supervisor:
 
     def _reap(self) -> None:
         ours = {slot.handle.pid for slot in self._slots.values() if slot.handle is not None}
-        processes.reap_strangers(ours)
+        processes.reap_strangers(ours | self._hooks.pids)
 
     def _load(self, name: str) -> Settings:
         return gateway_settings.load(self._folder.home, name, self._folder.venue)
@@ -149,6 +159,16 @@ class Supervisor:
         if command == "status":
             await self._refresh()
             return self._status()
+        if command == "events":
+            wait_s = min(float(arguments.get("wait_s") or 0.0), EVENTS_MOST_S)
+            found = await self._teller.after(int(arguments.get("after") or 0), wait_s)
+            return {"events": [event.to_plain() for event in found]}
+        if command == "stop-refused":
+            for name in names:
+                if name in self._instances:
+                    reason = str(arguments.get("reason", ""))
+                    self._teller.tell(name, command, reason, self._instances[name].hooks)
+            return {}
         if command == "up":
             return self._up(names, plan.UpOptions.from_plain(arguments.get("options") or {}))
         if command == "down":
@@ -189,6 +209,7 @@ class Supervisor:
         await self.stop([k for k in dict.fromkeys(keys) if k not in needed])
         for name in leaving:
             del self._instances[name]
+            self._teller.forget(name)
         for key in [k for k in self._slots if k not in needed]:
             del self._slots[key]
         self._save()
@@ -236,8 +257,6 @@ class Supervisor:
 
     def _status(self) -> dict[str, Any]:
         now = time.monotonic()
-        children = {k: s.child for k, s in self._slots.items()}
-        bodies = {k: s.body for k, s in self._slots.items()}
         return {
             "venue": self._folder.venue.value,
             "home": str(self._folder.home),
@@ -245,11 +264,30 @@ class Supervisor:
                 "pid": processes.own_identity().pid,
                 "started_at": self._started_at.isoformat(timespec="seconds"),
             },
-            "instances": [
-                instance_row(one, [self._slots[k].spec for k in self._keys_of(name)], children, bodies, now)
-                for name, one in self._instances.items()
-            ],
+            "instances": [self._row(name, now) for name in self._instances],
         }
+
+    def _row(self, name: str, now: float) -> dict[str, Any]:
+        keys = self._keys_of(name)
+        children = {k: self._slots[k].child for k in keys}
+        bodies = {k: self._slots[k].body for k in keys}
+        specs = [self._slots[k].spec for k in keys]
+        return instance_row(self._instances[name], specs, children, bodies, now)
+
+    def _tell(self, key: str) -> None:
+        """Look whether something is worth telling about the instances this child belongs to."""
+        now = time.monotonic()
+        if now - self._disk_looked_at > DISK_EVERY_S:
+            self._disk_looked_at = now
+            self._disk_low = preflight.disk_low(self._folder.home)
+        for name, one in self._instances.items():
+            if key in self._keys_of(name):
+                bodies = {
+                    role: self._slots[k].body
+                    for role in ("api", "feed")
+                    if (k := f"{name}.{role}") in self._slots
+                }
+                self._teller.look(self._row(name, now), bodies, self._disk_low, one.hooks)
 
     def start(self, spec: plan.ChildSpec) -> Slot:
         """Take one process into care, outside any instance."""
@@ -288,6 +326,7 @@ class Supervisor:
         self._arm(key, slot)
         if slot.child.state is not before.state:
             self._start_what_may()
+            self._tell(key)
 
     def _carry_out(self, key: str, slot: Slot, effect: Effect) -> None:
         match effect:
@@ -357,6 +396,8 @@ class Supervisor:
         slot.asked_at = time.monotonic()
         if answer.body.get("pid") in (None, handle.pid):
             self._apply(key, policy.Probed(answer.ready, answer.reason, need_of(answer.body)))
+            if slot.child.state is not State.STARTING:
+                self._tell(key)
         else:
             self._apply(key, policy.Missed("another process answers on its port"))
         self._answered.set()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
@@ -14,6 +16,8 @@ except ImportError:  # Windows: untested
 
 from brokers.errors import SettingsError
 from supervisor.plan import ChildSpec, PortClaim
+
+LITTLE_DISK_MB = 1000
 
 
 def check_ports(specs: Sequence[ChildSpec]) -> None:
@@ -30,6 +34,15 @@ def check_ports(specs: Sequence[ChildSpec]) -> None:
 def taken_ports(specs: Sequence[ChildSpec]) -> list[str]:
     """One line for each port of these children that cannot be bound now."""
     return [_describe(claim) for spec in specs for claim in spec.ports if not _is_free(claim)]
+
+
+def disk_low(home: Path) -> str:
+    """Why the disk of a home is too full for comfort; empty when it is not, or cannot be looked at."""
+    try:
+        free = shutil.disk_usage(home).free // 1_000_000
+    except OSError:
+        return ""
+    return f"{free} MB free on the disk of {home}" if free < LITTLE_DISK_MB else ""
 
 
 def descriptor_limit() -> int | None:

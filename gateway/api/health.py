@@ -64,5 +64,6 @@ def readiness(parts: Parts) -> dict[str, Any]:
             "synced_at": parts.instruments.synced_at(),
             "state": parts.sync.state,
         },
+        "unknown": desk.unknown,
         "waiting_for": waiting,
     }

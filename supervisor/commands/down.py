@@ -69,6 +69,8 @@ def settle_open(folder: RunFolder, names: Sequence[str], policy: str | None, *, 
         refused = [one for one, way in zip(found, ways, strict=True) if way == "refuse"]
         if refused:
             lines = "\n  ".join(stopping.details(refused))
+            for one in refused:
+                ask(folder, "stop-refused", {"names": [one.instance], "reason": str(one)})
             raise CommandFailed(
                 f"not stopped, because this is open at the broker:\n  {lines}\n"
                 "choose: algo down --open cancel | --open flatten | --force (keeps it there, unwatched)"
