@@ -43,13 +43,15 @@ class State(StrEnum):
     EXPIRED = "expired"
     REJECTED = "rejected"
     """The broker that was to keep it did not take it."""
+    GONE = "gone"
+    """The broker that keeps it shows it no more; its order book tells whether it fired."""
 
     @property
     def is_final(self) -> bool:
         return self in FINAL
 
 
-FINAL = frozenset({State.TRIGGERED, State.FAILED, State.CANCELLED, State.EXPIRED, State.REJECTED})
+FINAL = frozenset({State.TRIGGERED, State.FAILED, State.CANCELLED, State.EXPIRED, State.REJECTED, State.GONE})
 
 
 class IllegalStep(Exception):
@@ -157,6 +159,11 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class Vanished:
+    """A healthy reading of the broker's list, long after the last change, did not show it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A change at the broker is on its way; an empty word: it is settled."""
 
@@ -179,7 +186,7 @@ class ChildSeen:
 
 Event = (
     Placed | Refused | AnswerLost | Crossed | Sent | Again | NotSent | Held | Changed | Cancelled | Expired
-    | Pending | BrokerSays | ChildSeen
+    | Vanished | Pending | BrokerSays | ChildSeen
 )  # fmt: skip
 
 
@@ -202,9 +209,9 @@ def step(known: Known, event: Event) -> Known:
         case Changed(terms):
             _only(known, event, State.ACTIVE)
             return replace(known, terms=terms)
-        case Cancelled() | Expired():
+        case Cancelled() | Expired() | Vanished():
             _only(known, event, State.ACTIVE)
-            return replace(known, state=State.CANCELLED if isinstance(event, Cancelled) else State.EXPIRED)
+            return replace(known, state=_ENDS[type(event)])
         case Pending(what):
             return known if known.state.is_final and what else replace(known, pending=what)
         case BrokerSays(gtt):
@@ -213,6 +220,13 @@ def step(known: Known, event: Event) -> Known:
             return known if known.order_id else replace(known, order_id=order_id)
         case _:
             return _fire(known, event)
+
+
+_ENDS: dict[type, State] = {
+    Cancelled: State.CANCELLED,
+    Expired: State.EXPIRED,
+    Vanished: State.GONE,
+}
 
 
 def _fire(known: Known, event: Crossed | Sent | Again | NotSent | Held) -> Known:
@@ -257,7 +271,8 @@ def _broker_says(known: Known, gtt: Gtt) -> Known:
     if said is None:
         waits = known.state in (State.SENDING, State.UNKNOWN)
         return replace(seen, state=State.ACTIVE) if waits else seen
-    if known.state.is_final and said is State.ACTIVE and known.state is not State.REJECTED:
+    revivable = known.state in (State.REJECTED, State.GONE)
+    if known.state.is_final and said is State.ACTIVE and not revivable:
         return seen  # a late row
     reason = gtt.reason if said is State.REJECTED else ""
     return replace(seen, state=said, terms=terms_of(seen.terms, gtt), reason=reason)

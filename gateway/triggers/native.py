@@ -210,6 +210,8 @@ class BrokerGtts:
         """Take what the list says over into the journal; every row of ours that it or we still know."""
         rows = [row for row in self._store.newest() if row.kept_by is Keeper.BROKER]
         taken = {row.known.trigger_id for row in rows if row.known.trigger_id}
+        # a list may be a moment behind our own writes
+        settled_ns = self._parts.clock.time_ns() - int(self._broker.settle.horizon_s * 1e9)
         after = []
         for row in rows:
             # sending: the answer is about to come, and knows more
@@ -217,6 +219,8 @@ class BrokerGtts:
             if gtt is not None:
                 taken.add(gtt.trigger_id)
                 row = self._store.apply(row.id, "listed", machine.BrokerSays(gtt))
+            elif row.known.state is State.ACTIVE and row.updated_ns < settled_ns:
+                row = self._store.apply(row.id, "vanished", machine.Vanished())
             after.append(row)
         return after
 

@@ -31,6 +31,7 @@ EVENTS = {
     "changed": machine.Changed(single()),
     "cancelled": machine.Cancelled(),
     "expired": machine.Expired(),
+    "vanished": machine.Vanished(),
 }
 LEADS = {
     (State.SENDING, "placed"): State.ACTIVE,
@@ -42,6 +43,7 @@ LEADS = {
     (State.ACTIVE, "changed"): State.ACTIVE,
     (State.ACTIVE, "cancelled"): State.CANCELLED,
     (State.ACTIVE, "expired"): State.EXPIRED,
+    (State.ACTIVE, "vanished"): State.GONE,
     (State.FIRING, "sent"): State.TRIGGERED,
     (State.FIRING, "again"): State.FIRING,
     (State.FIRING, "not sent"): State.FAILED,
@@ -95,6 +97,8 @@ def says(state: GttState, **more) -> machine.BrokerSays:
         (State.CANCELLED, GttState.TRIGGERED, State.TRIGGERED),
         (State.CANCELLED, GttState.ACTIVE, State.CANCELLED),
         (State.REJECTED, GttState.ACTIVE, State.ACTIVE),
+        (State.GONE, GttState.ACTIVE, State.ACTIVE),
+        (State.GONE, GttState.TRIGGERED, State.TRIGGERED),
         (State.TRIGGERED, GttState.UNKNOWN, State.TRIGGERED),
     ],
 )

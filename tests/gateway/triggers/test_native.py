@@ -315,6 +315,16 @@ def test_a_triggered_one_leaves_the_book_and_its_order_is_named(rig: Rig) -> Non
     assert (row.state, row.order_id) == ("triggered", "O5")
 
 
+def test_what_the_broker_lists_no_more_is_not_called_active(rig: Rig) -> None:
+    rig.gtts.place(single())
+    kept = rig.rest.rows.pop("F1")
+    assert [r.state for r in rig.gtts.book()] == ["active"], "its list may be a moment behind"
+    until(lambda: rig.gtts.book() == [])
+    assert [r.state for r in rig.gtts.book(everything=True)] == ["gone"]
+    rig.rest.rows["F1"] = kept
+    assert [r.state for r in rig.gtts.book()] == ["active"]
+
+
 def test_an_end_cannot_be_promised(rig: Rig) -> None:
     with pytest.raises(InvalidRequest, match="leave expires_at out"):
         rig.gtts.place(single(), expires_ns=time.time_ns() + 10**12)
