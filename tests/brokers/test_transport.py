@@ -134,3 +134,51 @@ def test_retry_after(header: str, seconds: float | None) -> None:
     answer = f"HTTP/1.1 429 Slow\r\nRetry-After: {header}\r\nContent-Length: 0\r\n\r\n".encode()
     with server(lambda c, n: c.sendall(answer)) as (url, _):
         assert Transport().send("POST", url, headers={}).retry_after_s == seconds
+
+
+def test_a_connection_is_used_again_until_the_broker_closes_it() -> None:
+    """Closed between two requests: the next goes out on a new connection; nothing is lost or doubled."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    taken: list[int] = []
+
+    def run() -> None:
+        for _ in range(3):
+            connection, _ = listener.accept()
+            taken.append(0)
+            with connection:
+                for _ in range(2):
+                    while b"\r\n\r\n" not in connection.recv(65536):
+                        pass
+                    taken[-1] += 1
+                    connection.sendall(OK)
+            closed.release()
+
+    closed = threading.Semaphore(0)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    transport = Transport()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+    for number in range(6):
+        assert transport.send("POST", url, headers={}).body == b"ok"
+        if number % 2:
+            assert closed.acquire(timeout=5)
+    thread.join(5)
+    listener.close()
+    transport.close()
+    assert taken == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"), [("/x", {"Auth": "a\r\nX: y"}), ("/x", {"Auth": "€"})], ids=["split", "no latin"]
+)
+def test_a_request_that_cannot_be_written_never_leaves(path: str, headers: dict[str, str]) -> None:
+    answering = server(lambda connection, _: connection.sendall(OK))
+    with answering as (url, seen), pytest.raises(BrokerDown, match="cannot be sent"):
+        Transport().send("POST", url, headers=headers, body=b"order")
+    assert seen == []
+
+
+def test_an_address_is_written_as_a_url_must_be() -> None:
+    with server(lambda connection, _: connection.sendall(OK)) as (url, seen):
+        Transport().send("GET", f"{url}/nse_cm|11536?q=a b", headers={})
+    assert seen[0].startswith(b"GET /x/nse_cm%7C11536?q=a%20b HTTP/1.1\r\n")
