@@ -21,11 +21,10 @@ from brokers.errors import SettingsError
 from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
-from gateway import hooksettings, risksettings
+from gateway import hooksettings, risksettings, sandboxsettings
 from gateway.hooksettings import HookRules
 from gateway.risksettings import RiskRules
-from gateway.sandbox import rules as sandbox_rules
-from gateway.sandbox.rules import SandboxRules
+from gateway.sandboxsettings import SandboxRules
 
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,30}$")
 PLACEHOLDER = re.compile(r"(?i)^(your[_ -].*|<.*>|change[_ -]?me.*|replace[_ -].*|x{4,}|todo)$")
@@ -314,7 +313,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         trading=_trading(env),
         risk=risksettings.read(env),
         stream=_stream(env, spec),
-        sandbox=sandbox_rules.read(env),
+        sandbox=sandboxsettings.read(env),
         symbols=_symbols(env, home),
         log_level=env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         sim_hours=env.choice("SIM_HOURS", "always", ("always", "nse")),

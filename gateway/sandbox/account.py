@@ -22,7 +22,7 @@ from brokers.sim.exchange.types import (
     Type,
 )
 from gateway.sandbox.margin import Blocked
-from gateway.sandbox.rules import Leverage
+from gateway.sandboxsettings import Leverage
 
 NAME = "paper"
 

@@ -39,7 +39,7 @@ from gateway.sandbox.books import Books
 from gateway.sandbox.hours import Hours, ist_day
 from gateway.sandbox.mapping import key_of, order_of
 from gateway.sandbox.prices import LivePrices, Touch
-from gateway.sandbox.rules import SandboxRules
+from gateway.sandboxsettings import SandboxRules
 
 log = logging.getLogger(__name__)
 

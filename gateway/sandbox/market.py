@@ -16,8 +16,8 @@ LOOK_S = 0.02
 class FeedMarket(Market):
     """As ``Market``, with a short wait for the feed's first tick instead of a REST call.
 
-    What has only a last price (an index of some brokers) is a quote with that price and zeros: enough for what
-    orders ask, the price of an option's underlying.
+    What has only a last price (an index of some brokers) is a quote with that price and zeros: enough for
+    what orders ask, the price of an option's underlying.
     """
 
     def __init__(self, parts: MarketParts) -> None:

@@ -187,6 +187,26 @@ def test_margin_is_value_over_leverage_of_the_class(world, what, side, product, 
     assert world.exchange.funds().available == 1_000_000 - D(blocked)
 
 
+def test_what_is_blocked_is_the_sum_over_every_instrument_and_product(world):
+    world.order("BUY", 10, "LIMIT", "800")
+    world.order("BUY", 10, "LIMIT", "800", product="CNC")
+    world.order("SELL", 65, "LIMIT", "800", product="NRML", what=FUTURE)
+    other = world.order("BUY", 10, "LIMIT", "100", what=listing("TCS"))
+    assert world.exchange.funds().utilised == D("1600") + D("8000") + D("5200") + D("200")
+    world.exchange.cancel(other.order_id)
+    assert world.exchange.funds().utilised == D("14800")
+
+
+def test_only_the_worse_side_of_orders_both_ways_is_blocked_and_closing_is_free(world):
+    world.tick(800.0, 800.0, 800.0)
+    world.order("BUY", 10, "LIMIT", "790")
+    world.order("SELL", 30, "LIMIT", "810")
+    assert world.exchange.funds().utilised == D("4860.00")
+    world.order("BUY", 30)
+    # the resting sale closes the position; the resting buy adds to it
+    assert world.exchange.funds().utilised == D("6380.00")
+
+
 def test_an_order_beyond_the_money_is_refused_with_both_figures(world):
     world.tick(800.0, 799.9, 800.1)
     with pytest.raises(Refusal, match="required 1600000.00, available 1000000.00") as no:

@@ -15,6 +15,23 @@ from typing import Protocol
 
 from brokers.errors import SettingsError
 
+EXAMPLE = """\
+# Paper trading (analyze mode) on live prices; the values shown are the defaults.
+# PAPER_TRADING=false              # true: start in analyze mode; a switch by /api/v1/analyzer/toggle is kept
+# SANDBOX_STARTING_CAPITAL=10000000
+# SANDBOX_EQUITY_MIS_LEVERAGE=5
+# SANDBOX_EQUITY_CNC_LEVERAGE=1
+# SANDBOX_FUTURES_LEVERAGE=10
+# SANDBOX_OPTION_BUY_LEVERAGE=1
+# SANDBOX_OPTION_SELL_LEVERAGE=1
+# SANDBOX_NSE_BSE_SQUARE_OFF=15:15 # IST; NFO and BFO too
+# SANDBOX_CDS_BCD_SQUARE_OFF=16:45
+# SANDBOX_MCX_SQUARE_OFF=23:30
+# SANDBOX_NCDEX_SQUARE_OFF=17:00
+# SANDBOX_RESET_DAY=never          # or a weekday such as Sunday: begin anew at 00:00 IST
+# SANDBOX_PRICE_AGE_SECONDS=60     # an older price fills nothing
+# SANDBOX_PRICE_WAIT_SECONDS=1.5   # for a first price, by a market order
+"""
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _ON = ("true", "1", "yes", "on")
