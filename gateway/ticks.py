@@ -48,6 +48,8 @@ class TickCache:
         self._listeners: tuple[Callable[[bytes, bytes], None], ...] = ()
         self._thread = threading.Thread(target=self._run, name="ticks", daemon=True)
         self.heard = 0
+        self.gaps = 0
+        """Messages missing by their numbers since the start."""
 
     def start(self) -> None:
         self._thread.start()
@@ -194,6 +196,10 @@ class TickCache:
             except zmq.Again:
                 return
             if len(parts) == 2:
+                before = self._newest.get(parts[0])
+                if before is not None:
+                    # a number lower than the last one is a feed that began anew
+                    self.gaps += max(0, _seq(parts[1]) - _seq(before) - 1)
                 self._newest[parts[0]] = parts[1]
                 self.heard += 1
                 self._tell(parts[0], parts[1])
@@ -223,6 +229,14 @@ class TickCache:
             if not wanted:
                 for topic in [t for t in self._newest if t.startswith(prefix)]:
                     del self._newest[topic]
+
+
+def _seq(payload: bytes) -> int:
+    """A tick's number on its channel, cut out of its JSON; 0 when it has none."""
+    at = payload.find(b'"seq":')
+    end = payload.find(b",", at)
+    digits = payload[at + 6 : end if end > at else -1].strip() if at >= 0 else b""
+    return int(digits) if digits.isdigit() else 0
 
 
 def _prefix(key: InstrumentKey) -> bytes:

@@ -56,4 +56,6 @@ def _collect(parts: Parts) -> Iterator[Metric]:
         unit = "limiter_wait_seconds" if name == "waited_s" else f"limiter_{name}"
         yield from counters(unit, help_text, "lane", values)
     yield from counter("broker_quote_calls", "Quote calls to the broker", parts.market.broker_calls)
-    yield from counter("ticks_heard", "Ticks heard from the own feed", parts.market.ticks.heard)
+    ticks = parts.market.ticks
+    yield from counter("ticks_heard", "Ticks heard from the own feed", ticks.heard)
+    yield from counter("ticks_missed", "Ticks missing by their numbers", ticks.gaps)

@@ -181,3 +181,13 @@ def test_the_oldest_streamed_symbol_makes_room(bus, cache, monkeypatch):
     cache.stream([NIFTY])
     bus.hear(3)
     assert set(bus.topics[1:]) == {b"\x01NSE_INDEX_NIFTY_DEPTH", b"\x00NSE_SBIN_DEPTH"}
+
+
+def test_ticks_missing_by_their_numbers_are_counted_and_a_new_feed_is_no_gap(bus, cache):
+    cache.want([SBIN])
+    bus.hear(1)
+    for number in (1, 2, 5, 1, 2):
+        bus.send("NSE_SBIN_LTP", ltp=801.5, seq=number)
+    bus.send("NSE_SBIN_QUOTE", ltp=801.5)  # a channel of its own, without a number
+    until(lambda: cache.heard == 6)
+    assert cache.gaps == 2
