@@ -31,7 +31,8 @@ class Number(fields.Decimal):
 
     def _validated(self, value: Any) -> Decimal:
         number = super()._validated(value)
-        if number is not None and abs(number) > LARGEST:
+        # abs() would round, and overflow where the exponent is beyond any
+        if number is not None and number.copy_abs() > LARGEST:
             raise self.make_error("invalid", input=value)
         return number
 

@@ -159,7 +159,7 @@ def _size(value: Any) -> int | None:
         if isinstance(value, bool):
             raise InvalidOperation
         number = Decimal(str(value))
-        if not number.is_finite() or abs(number) > LARGEST:
+        if not number.is_finite() or number.copy_abs() > LARGEST:
             raise InvalidOperation
     except InvalidOperation as exc:
         raise InvalidRequest("position_size must be a number") from exc

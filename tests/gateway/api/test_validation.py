@@ -44,6 +44,8 @@ def refused(**changes: object) -> object:
             {"quantity": "1.5"},
             {"quantity": ["Fractional quantity (1.5) is not allowed for non-crypto exchanges."]},
         ),
+        ({"quantity": "9.9e999999999999999999"}, {"quantity": ["Not a valid number."]}),
+        ({"price": "-9e999999999999999999"}, {"price": ["Not a valid number."]}),
         ({"price": ""}, {"price": ["Not a valid number."]}),
         ({"price": "-1"}, {"price": ["Price must be a non-negative number."]}),
         ({"price": "Infinity"}, {"price": ["Special numeric values (nan or infinity) are not permitted."]}),

@@ -84,6 +84,11 @@ def test_an_order_carries_the_mapping_and_the_strategys_name():
         (LONG, {"symbol": "SBIN", "action": "BUY", "position_size": "many"}, "must be a number"),
         (LONG, {"symbol": "SBIN", "action": "BUY", "position_size": "NaN"}, "must be a number"),
         (LONG, {"symbol": "SBIN", "action": "BUY", "position_size": "1e99"}, "must be a number"),
+        (
+            LONG,
+            {"symbol": "SBIN", "action": "BUY", "position_size": "-9e999999999999999999"},
+            "must be a number",
+        ),
         (LONG, {"symbol": "SBIN", "action": "BUY", "position_size": True}, "must be a number"),
         (BOTH, {"symbol": "SBIN", "action": "BUY"}, "position_size is required"),
         (BOTH, {"symbol": "SBIN", "action": "BUY", "position_size": -1}, "must not be negative"),
