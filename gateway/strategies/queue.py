@@ -29,6 +29,8 @@ TICK_S = 1.0
 PAUSE_S = 0.5
 TRY_FOR_S = 60.0
 """How long an order that could not leave (limits, reconciling, no session) is tried again."""
+SQUARE_OFF_TRY_FOR_S = 1800.0
+"""A position that was to be closed is worth more patience than an entry."""
 RESUME_WITHIN_S = 300.0
 """What a restart finds older than this, and not yet in the journal, is not sent: the market has moved on."""
 APPROVAL_WAIT_S = 20.0
@@ -255,7 +257,8 @@ class Queue:
 
     def _carry(self, row: QueuedOrder) -> None:
         assert self._carry_out is not None
-        deadline = self._clock.monotonic() + TRY_FOR_S
+        try_for_s = SQUARE_OFF_TRY_FOR_S if row.source == SQUARE_OFF else TRY_FOR_S
+        deadline = self._clock.monotonic() + try_for_s
         while True:
             ended = self._carry_out(row)
             if isinstance(ended, Outcome):

@@ -229,6 +229,16 @@ def test_the_contradictions_about_analyze_mode(runs, fleet, name):
         cancelled = ask("cancelallorder")
         assert {limit, stop, reached} <= set(cancelled["canceled_orders"])
         assert cancelled["failed_cancellations"] == []
+        hook = f"{fleet.url(name)}/strategy/webhook/{runs[name]['secret']}"
+        alert = json.dumps({"symbol": "TCS", "action": "SELL", "position_size": -3}).encode()
+        with urllib.request.urlopen(urllib.request.Request(hook, alert), timeout=10) as taken:
+            assert taken.status == 200
+
+        def on_paper() -> bool:
+            rows = ask("orderbook")["data"]["orders"]
+            return any((r["symbol"], r["strategy"], r["quantity"]) == ("TCS", "by webhook", 3) for r in rows)
+
+        until(on_paper, 10, "the alert's order in the sandbox")
         gtt = {
             "trigger_type": "SINGLE",
             "triggerprice_sl": low,
@@ -243,6 +253,7 @@ def test_the_contradictions_about_analyze_mode(runs, fleet, name):
         ask("analyzer/toggle", mode=False)
     book = ask("orderbook")["data"]["orders"]
     assert [row for row in book if row["strategy"] == "paper"] == []
+    assert [row["quantity"] for row in book if row["strategy"] == "by webhook"] == [2]
 
 
 def test_an_order_waits_for_its_approval_through_a_crash(runs, fleet):

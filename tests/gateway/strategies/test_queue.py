@@ -164,6 +164,20 @@ def test_what_could_not_leave_is_tried_again_and_then_given_up(room, monkeypatch
     assert 6 <= len([r for r in room.broker.rows if r.client_id == "b"]) <= 8
 
 
+def test_a_square_off_is_tried_for_half_an_hour(room, monkeypatch):
+    monkeypatch.setattr(queues, "PAUSE_S", 0.001)
+    refused = TryAgain(Outcome(Step.FAILED, 403, {"status": "error", "code": "AUTH_EXPIRED"}))
+    room.broker.answers = [*[refused] * 100, DONE]
+    room.broker.before = lambda row: room.clock.advance(15)
+    room.intraday()
+    room.start()
+    room.clock.set(datetime(2026, 11, 20, 15, 15, tzinfo=IST))
+    room.queue.tick(room.clock.now())
+    [row] = room.store.recent()
+    assert room.ended(row).step is Step.DONE
+    assert len(room.broker.rows) == 101
+
+
 def test_a_restart_takes_up_what_was_due(room):
     row = room.submit("a")  # on disk; the process dies before a thread saw it
     room.restart()
