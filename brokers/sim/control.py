@@ -27,11 +27,13 @@ class Calls:
     Attributes:
         times: (call, nanoseconds) of the newest ones, oldest first: how long this broker had each in hand,
             faults included. Reading the request's head and writing the answer are not in it.
+        arrivals: (call, monotonic seconds at which it arrived) of the newest ones, oldest first.
     """
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self.times: deque[tuple[str, int]] = deque(maxlen=MOST_TIMES)
+        self.arrivals: deque[tuple[str, float]] = deque(maxlen=MOST_TIMES)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -40,6 +42,7 @@ class Calls:
         resource = request.match_info.route.resource
         call = f"{request.method} {resource.canonical if resource is not None else request.path}"
         self._counts[call] += 1
+        self.arrivals.append((call, time.monotonic()))
         began = time.perf_counter_ns()
         try:
             return await handler(request)
@@ -52,6 +55,7 @@ class Calls:
     def clear(self) -> None:
         self._counts.clear()
         self.times.clear()
+        self.arrivals.clear()
 
 
 class Control:
@@ -76,6 +80,7 @@ class Control:
             web.get("/_sim/calls", self.calls),
             web.delete("/_sim/calls", self.clear_calls),
             web.get("/_sim/times", self.times),
+            web.get("/_sim/arrivals", self.arrivals),
             web.post("/_sim/tokens", self.tokens),
             web.post("/_sim/expire", self.expire),
             web.get("/_sim/snapshot", self.snapshot),
@@ -126,6 +131,10 @@ class Control:
     async def times(self, request: web.Request) -> web.Response:
         """The broker's own time per call since the counts were cleared, for benchmarks that subtract it."""
         return web.json_response([{"call": call, "ns": ns} for call, ns in self._calls.times])
+
+    async def arrivals(self, request: web.Request) -> web.Response:
+        """When each call arrived since the counts were cleared, for tests of the rate windows."""
+        return web.json_response([{"call": call, "at_s": at} for call, at in self._calls.arrivals])
 
     async def tokens(self, request: web.Request) -> web.Response:
         return web.json_response(dict(self._venue.issue(await _account(request))))

@@ -257,6 +257,12 @@ class OrderDesk:
         refuse_other(client_order_id, f"{row.key} {row.product}", f"{key} {product}")
         return self._stored_answer(client_order_id, row.fingerprint)
 
+    def knows(self, client_order_id: str) -> bool:
+        """An order with this id is in flight or in the journal: a repeat sends nothing."""
+        return self._once.has(client_order_id) or (
+            self._journal.by_client_order_id(client_order_id) is not None
+        )
+
     def strategy_of(self, order_id: str) -> str:
         """The strategy that placed an order, empty for foreign ones."""
         row = self._changes.row(order_id)

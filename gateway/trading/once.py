@@ -81,6 +81,11 @@ class Once:
                 del self._flying[client_order_id]
         return answer
 
+    def has(self, client_order_id: str) -> bool:
+        """A first request with this id is in flight."""
+        with self._lock:
+            return client_order_id in self._flying
+
     def _wait(self, client_order_id: str, first: Future[OrderAnswer]) -> OrderAnswer:
         try:
             return repeat(self._tasks.result(first, self._patience_s))

@@ -62,8 +62,8 @@ class Sent:
     def is_full(self, now: float, granted: int) -> bool:
         """``granted``: slots given to requests that have not left yet."""
         return any(
-            granted
-            + sum(at > now - rule.seconds - CLOSE for at in self.spent) >= rule.count for rule in self.rules
+            granted + sum(at > now - rule.seconds - CLOSE for at in self.spent) >= rule.count
+            for rule in self.rules
         )
 
 
