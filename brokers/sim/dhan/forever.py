@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+import msgspec
 from aiohttp import web
 
 from brokers.clock import IST
@@ -24,6 +25,7 @@ from brokers.sim.dhan.policy import Ask, Terms
 from brokers.sim.exchange.types import Listing, NewOrder, Refusal, SimOrder, Snapshot
 
 ARMED, FIRED, CANCELLED, REJECTED = "CONFIRM", "TRADED", "CANCELLED", "REJECTED"
+NOTE = "dhan forever orders"
 _TYPES = ("LIMIT", "MARKET")
 
 
@@ -66,6 +68,7 @@ class ForeverOrders:
         self._desk = desk
         self._exchange = desk.exchange
         self._all: dict[str, Forever] = {}
+        self._restore()
 
     def routes(self, gate: Gate) -> Iterator[web.RouteDef]:
         path = "/v2/forever/orders"
@@ -76,12 +79,13 @@ class ForeverOrders:
 
     def on_market(self, snapshots: list[Snapshot]) -> None:
         """What moved may have reached a trigger."""
-        armed: dict[Listing, list[Forever]] = {}
+        # by name: a new day has new listings
+        armed: dict[tuple[str, str], list[Forever]] = {}
         for one in self._all.values():
             if one.is_armed:
-                armed.setdefault(one.listing, []).append(one)
+                armed.setdefault((one.listing.exchange, one.listing.symbol), []).append(one)
         for snapshot in snapshots:
-            for one in armed.get(snapshot.listing, ()):
+            for one in armed.get((snapshot.listing.exchange, snapshot.listing.symbol), ()):
                 self._look(one, snapshot)
 
     async def _place(self, call: Call) -> web.Response:
@@ -99,14 +103,16 @@ class ForeverOrders:
         elif call.body.get("orderFlag") != "SINGLE":
             raise Refused("DH-905", INPUT)
         now = self._desk.clock.now()
-        number = sum(one.created_at.date() == now.date() for one in self._all.values()) + 1
-        order_id = f"5{now.astimezone(IST):%y%m%d}{number:06d}"
+        day = f"5{now.astimezone(IST):%y%m%d}"
+        number = max((int(i.removeprefix(day)) for i in self._all if i.startswith(day)), default=0) + 1
+        order_id = f"{day}{number:06d}"
         one = Forever(order_id, call.account, listing, ask, now)
         one.legs = [Leg(name, terms, self._rises(one, terms)) for name, terms in legs]
         if len(one.legs) > 1 and [leg.rises for leg in one.legs] != [False, True]:
             raise Refused("DH-906", "Trigger prices must be on both sides of the last traded price")
         self._all[order_id] = one
         self._exchange.watch(listing)
+        self._save()
         return answer({"orderId": order_id, "orderStatus": "PENDING"})
 
     async def _list(self, call: Call) -> web.Response:
@@ -125,6 +131,7 @@ class ForeverOrders:
         if len(one.legs) > 1 and rises != leg.rises:
             raise Refused("DH-906", "Trigger price is on the wrong side of the last traded price")
         leg.terms, leg.rises, leg.updated_at = terms, rises, self._desk.clock.now()
+        self._save()
         return answer({"orderId": one.order_id, "orderStatus": "PENDING"})
 
     async def _cancel(self, call: Call) -> web.Response:
@@ -200,6 +207,23 @@ class ForeverOrders:
             if leg.status == ARMED:
                 leg.status, leg.updated_at = CANCELLED, self._desk.clock.now()
         self._exchange.unwatch(one.listing)
+        self._save()
+
+    def _save(self) -> None:
+        if self._exchange.journal is not None:
+            self._exchange.journal.keep(NOTE, msgspec.json.encode(list(self._all.values())))
+
+    def _restore(self) -> None:
+        """A broker forgets no order because its process died; contracts that expired meanwhile are gone."""
+        kept = self._exchange.journal.kept(NOTE) if self._exchange.journal is not None else None
+        for one in msgspec.json.decode(kept, type=list[Forever]) if kept else ():
+            listing = self._exchange.universe.find(one.listing.exchange, one.listing.symbol)
+            if listing is None:
+                continue
+            one.listing = listing
+            self._all[one.order_id] = one
+            if one.is_armed:
+                self._exchange.watch(listing)
 
     def _row(self, one: Forever, leg: Leg) -> shapes.Row:
         return {

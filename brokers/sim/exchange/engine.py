@@ -100,6 +100,11 @@ class Exchange:
         self._day = _ist_day(to_ms(now))
         self._restore()
 
+    @property
+    def journal(self) -> Journal | None:
+        """Where a venue may keep things of its own."""
+        return self._journal
+
     # --- accounts and orders
 
     def account(self, account_id: str) -> Account:

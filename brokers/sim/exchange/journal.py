@@ -21,6 +21,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, number INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, body BLOB NOT NULL);
 """
 _SCHEMA_NAME = "algo-sim"
 _SCHEMA_VERSION = "1"
@@ -111,6 +112,15 @@ class Journal:
                 "INSERT OR REPLACE INTO orders VALUES (?, ?, ?)",
                 [(order.order_id, number, msgspec.json.encode(order)) for number, order in orders],
             )
+
+    def keep(self, name: str, body: bytes) -> None:
+        """Something of a venue's own that outlives days and processes."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, body))
+
+    def kept(self, name: str) -> bytes | None:
+        row = self._db.execute("SELECT body FROM notes WHERE name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def close(self) -> None:
         self._db.close()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from brokers.clock import ManualClock
+from brokers.sim.app import serve
 from tests.brokers.sim.dhan.live import Broker, live
 from tests.brokers.sim.dhan.test_rest import order, refused
+from tests.brokers.sim.dhan.world import NOON
 
 PATH = "/v2/forever/orders"
 FALLING = "TCS"
@@ -129,6 +135,27 @@ async def test_what_the_risk_desk_refuses_is_shown_on_the_order(broker: Broker) 
     (row,) = await rows(broker)
     made = await children(broker)
     assert row["orderStatus"] == "REJECTED" or made[0]["orderStatus"] == "REJECTED"
+
+
+def test_a_restart_forgets_none(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock, state = ManualClock(NOON), tmp_path / "books.db"
+        for number in range(2):
+            server = await serve("dhan", 0, clock=clock, state=state)
+            try:
+                async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+                    broker = Broker(server, clock, http)
+                    if number == 0:
+                        await place(broker, oco(broker, -9, 0.05))
+                        continue
+                    assert [row["orderStatus"] for row in await rows(broker)] == ["CONFIRM", "CONFIRM"]
+                    await until_fired(broker)
+                    assert [row["orderStatus"] for row in await rows(broker)] == ["CANCELLED", "TRADED"]
+                    assert len(await children(broker)) == 1
+            finally:
+                await server.stop()
+
+    asyncio.run(run())
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
