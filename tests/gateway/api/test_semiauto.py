@@ -19,7 +19,7 @@ from gateway.api.parts import Call
 from gateway.api.surface import ENDPOINTS
 from gateway.store.queued import NewOrder, Step, fingerprint_of
 from gateway.strategies.queue import Queue, TryAgain
-from tests.gateway.api.rig import ORDER, Rig, position, running
+from tests.gateway.api.rig import GTT, ORDER, Rig, position, running
 
 ITEM = {name: ORDER[name] for name in ("symbol", "exchange", "action", "quantity", "pricetype", "price")}
 WAITS = {
@@ -229,6 +229,21 @@ def test_a_crash_around_the_send_neither_loses_nor_doubles_an_order(rig, path, s
     assert sum(order.quantity for order, _, _ in rig.rest.placed) == (10 if path == "basketorder" else 5)
     if sent:
         assert len(rig.rest.placed) == already
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "again after a crash"])
+def test_a_gtt_waits_too_and_is_kept_once(rig, times):
+    client_id = f"gtt-{times}"
+    answer = rig.post("placegttorder", headers={"Idempotency-Key": client_id}, **GTT)
+    assert (answer.status_code, answer.json["mode"]) == (200, "semi_auto")
+    before = len(rig.post("gttorderbook").json["data"])
+    row = rig.parts.queue.store.get(answer.json["pending_order_id"])
+    ends = [Carrier(rig.parts)(row) for _ in range(times)]
+    assert {end.step for end in ends if not isinstance(end, TryAgain)} == {Step.DONE}
+    assert len(rig.post("gttorderbook").json["data"]) == before + 1
+    for path in ("modifygttorder", "cancelgttorder"):
+        fields = {"strategy": "test", "trigger_id": "1"} | (GTT if path == "modifygttorder" else {})
+        assert rig.post(path, **fields).json["code"] == "SEMI_AUTO"
 
 
 @pytest.mark.parametrize(
