@@ -41,6 +41,10 @@ BUSY_MS = 5000
 GROUP = 64
 QUEUE = 10_000
 CLOSE_WITHIN_S = 10.0
+CHECKPOINT_ROWS = 1000
+"""Rows written, about as many pages of the WAL."""
+WAL_PAGES = 16_000
+"""64 MB: a writer carries the WAL over itself only when nobody else could."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -63,6 +67,8 @@ class Database:
         self._guard = threading.Lock()
         self._waiting: deque[_Job] = deque()
         self._leading = False
+        self._carried = 0
+        self._checkpointing = threading.Lock()
         self._closed = False
         self._writer: Engine | None = None
         self._connection: Connection | None = None
@@ -143,6 +149,8 @@ class Database:
             if self._closed:
                 return
             self._closed = True
+        if self._checkpointing.acquire(timeout=CLOSE_WITHIN_S):
+            self._checkpointing.release()
         until = time.monotonic() + CLOSE_WITHIN_S
         while self._leading and time.monotonic() < until:
             time.sleep(0.002)
@@ -161,8 +169,10 @@ class Database:
             while mine not in jobs:  # behind more rides than a group holds
                 jobs.append(self._waiting.popleft())
         assert self._connection is not None
+        rows = self._carried
         try:
             _commit_group(self._connection, jobs)
+            rows = raw_of(self._connection).total_changes  # while it is ours: close() waits for the lead
         finally:
             with self._guard:
                 heir = next((job for job in self._waiting if job.rider is None), None)
@@ -174,6 +184,25 @@ class Database:
                     job.turn.release()
             if heir is not None:
                 heir.turn.release()
+        if rows - self._carried >= CHECKPOINT_ROWS and not self._checkpointing.locked():
+            self._carried = rows
+            name = f"checkpoint-{self.path.stem}"
+            threading.Thread(target=self._checkpoint, name=name, daemon=True).start()
+
+    def _checkpoint(self) -> None:
+        """Carry the WAL over into the file, beside writers and readers: left to itself, SQLite has the writer
+        do it that reaches a thousand pages, and that one's order waits for all of them."""
+        with self._checkpointing:
+            if self._closed:
+                return
+            try:
+                uri = f"{self.path.as_uri()}?mode=rw"
+                with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_MS / 1000)) as connection:
+                    connection.execute("PRAGMA synchronous=FULL")
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            except sqlite3.Error as exc:
+                # nothing is lost: the next one carries over more
+                log.warning("%s: checkpoint: %s", self.path.name, exc)
 
 
 class _Job:
@@ -392,6 +421,7 @@ def _engine(path: Path, *, writing: bool, wal: bool = True, begin: bool = True) 
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA foreign_keys=ON")
             cursor.execute("PRAGMA cache_size=-65536")
+            cursor.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
         else:
             cursor.execute("PRAGMA query_only=ON")
         cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")

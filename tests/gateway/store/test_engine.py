@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -342,4 +343,17 @@ def test_rides_and_writes_of_many_threads_all_end(path):
     for thread in threads:
         thread.join(30)
     assert held(path) == 6 * 80
+    database.close()
+
+
+def test_the_wal_is_carried_over_beside_the_writers(path):
+    """Else it would grow to 64 MB, and one order would wait for all of it."""
+    database = engine.open(path, Venue.SIM)
+    value = "x" * 20_000
+    for number in range(engine.CHECKPOINT_ROWS):
+        database.write(lambda c, n=number: kv.put(c, f"n{n % 20}", value))
+    until = time.monotonic() + 10
+    while path.stat().st_size < 20 * len(value) and time.monotonic() < until:
+        time.sleep(0.005)
+    assert path.stat().st_size >= 20 * len(value), "nothing reached the file itself"
     database.close()
