@@ -162,6 +162,15 @@ def test_the_same_client_order_id_waits_once_and_is_the_orders_own(rig):
     assert len(rig.rest.placed) == 1
 
 
+def test_an_order_sent_before_the_mode_was_switched_is_answered_by_the_first_answer(rig):
+    rig.internal("POST", "order-mode", {"mode": "auto"})
+    first = rig.place(client_order_id="before-1").json
+    rig.internal("POST", "order-mode", {"mode": "semi_auto"})
+    again = rig.place(client_order_id="before-1").json
+    assert (again["orderid"], again["repeated"]) == (first["orderid"], True)
+    assert waiting(rig) == []
+
+
 def test_fifty_approvals_at_once_send_one_order(rig):
     queued_id = rig.place().json["pending_order_id"]
     found: list[str] = []
