@@ -28,8 +28,7 @@ KEEP_DAYS = 90
 _PATIENCE_S = 10.0
 
 TABLES = MetaData()
-for _table in METADATA.sorted_tables:
-    _table.to_metadata(TABLES)
+"""What the sandbox's database has beyond the tables of an instance."""
 
 PAPER_ORDERS = Table(
     "paper_orders",
@@ -52,6 +51,15 @@ PAPER_DAYS = Table(
     Column("day", String, primary_key=True),
     Column("body", LargeBinary, nullable=False),
 )
+
+
+def tables() -> MetaData:
+    """Every table of the sandbox's database: a journal of its own, GTT orders of its own, the books."""
+    both = MetaData()
+    for table in (*METADATA.sorted_tables, *TABLES.sorted_tables):
+        table.to_metadata(both)
+    return both
+
 
 _PUT_ORDER = "INSERT OR REPLACE INTO paper_orders (number, day, epoch, body) VALUES (?, ?, ?, ?)"
 _PUT_STATE = "INSERT OR REPLACE INTO paper_state (name, body) VALUES ('account', ?)"

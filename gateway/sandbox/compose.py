@@ -10,7 +10,7 @@ from brokers.clock import Clock
 from brokers.model import OrderUpdate
 from gateway.market import MarketParts
 from gateway.sandbox.account import PaperState
-from gateway.sandbox.books import TABLES, Books
+from gateway.sandbox.books import Books, tables
 from gateway.sandbox.days import PaperDays
 from gateway.sandbox.exchange import ExchangeParts
 from gateway.sandbox.hours import Hours
@@ -81,7 +81,7 @@ def build(
         StoreError: Another process writes it.
     """
     rules = settings.sandbox
-    database = engine.open(settings.databases.sandbox, settings.venue, metadata=TABLES)
+    database = engine.open(settings.databases.sandbox, settings.venue, metadata=tables())
     try:
         prices = LivePrices(market.ticks, clock, rules.price_age_s)
         books, teller = Books(database), Teller(clock)

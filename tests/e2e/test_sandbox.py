@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 
 import pytest
@@ -125,14 +127,32 @@ def ended(rig: Rig, order_id: str):
 def test_the_journal_learns_of_fills_the_caller_did_not_make(rig):
     sandbox.warm(rig)
     rig.ok("cancelallorder", strategy="x")
-    before = rig.ok("analyzer")["data"]["total_logs"]
     price = rig.price("RELIANCE")
     order = rig.order(symbol="RELIANCE", pricetype="LIMIT", price=round(price * 0.9))
     placed = rig.ok("placeorder", **order)
     change = {"orderid": placed["orderid"], "price": round(price * 1.05), "disclosed_quantity": 0}
     rig.ok("modifyorder", **{**order, **change, "trigger_price": 0})
     assert rig.until(lambda: ended(rig, placed["orderid"]), "it fills")["order_status"] == "complete"
-    rig.until(lambda: rig.ok("analyzer")["data"]["total_logs"] >= before + 4, "its events are kept")
+    rig.until(lambda: journaled(rig, placed["orderid"]) == ("complete", 1), "the journal learns of it")
+
+
+def journaled(rig: Rig, order_id: str) -> tuple[str, int] | None:
+    path = rig.settings.databases.sandbox
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+        what = "SELECT state, filled_quantity FROM orders WHERE order_id = ?"
+        return file.execute(what, (order_id,)).fetchone()
+
+
+def test_a_gtt_of_the_sandbox_is_its_own(rig):
+    price = round(rig.price("INFY") * 0.8)
+    gtt = rig.order(symbol="INFY", product="CNC", pricetype="LIMIT", price=price, triggerprice_sl=price)
+    placed = rig.ok("placegttorder", **gtt, trigger_type="SINGLE")
+    assert placed["mode"] == "analyze"
+    assert [row["trigger_id"] for row in rig.ok("gttorderbook")["data"]] == [placed["trigger_id"]]
+    rig.analyze(False)
+    assert placed["trigger_id"] not in [row["trigger_id"] for row in rig.ok("gttorderbook")["data"]]
+    rig.analyze(True)
+    rig.ok("cancelgttorder", strategy="x", trigger_id=placed["trigger_id"])
 
 
 def test_profit_by_symbol_is_for_analyze_mode(rig):

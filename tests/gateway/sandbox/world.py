@@ -15,7 +15,7 @@ from brokers.clock import ManualClock
 from brokers.model import InstrumentKey, Mode, Order, Venue
 from brokers.sim.exchange.types import Kind, Listing, NewOrder, Side, Type
 from gateway.sandbox.account import NAME
-from gateway.sandbox.books import TABLES, Books
+from gateway.sandbox.books import Books, tables
 from gateway.sandbox.days import PaperDays
 from gateway.sandbox.exchange import ExchangeParts
 from gateway.sandbox.hours import Hours
@@ -144,7 +144,7 @@ def make(
     path: Path, *, at: datetime = FRIDAY, rules: SandboxRules = RULES, calendar: Calendar | None = None
 ) -> World:
     clock = ManualClock(at)
-    database = engine.open(path, Venue.SIM, metadata=TABLES)
+    database = engine.open(path, Venue.SIM, metadata=tables())
     ticks = Ticks(clock)
     prices = LivePrices(ticks, clock, rules.price_age_s, sleep=clock.advance)  # type: ignore[arg-type]
     told: list[Order] = []
