@@ -13,6 +13,7 @@ from gateway.stream.encode import Coder
 from gateway.stream.topics import DEPTH_LEVELS, Name, split_levels, topic
 
 NO_DATA_AFTER_S = 15.0
+STALE_AFTER_S = 60.0
 POSITIONS, WORKING_ORDERS, ASKED = 2, 1, 0
 """Priorities of consumers: whose instruments give way last."""
 Book = Callable[[], Depth]
@@ -53,7 +54,7 @@ class Around:
     now_ns: int
     feed_reason: str
     is_open: Callable[[str], bool]
-    stale_after_s: float
+    stale_after_s: float = STALE_AFTER_S
 
 
 C = TypeVar("C", bound=Consumer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -98,6 +99,11 @@ Page = Callable[[], tuple[int, Mapping[str, Any] | str]]
 """One plain HTTP page: its status, and JSON or text."""
 
 
+def _around() -> Around:
+    """A market that never closes and a feed that is always up: for a server without either."""
+    return Around(time.monotonic(), time.time_ns(), "", bool)
+
+
 @dataclass(slots=True)
 class Facts:
     """What replies need to know about the instance. ``adapter_status`` and ``around`` (what a
@@ -106,7 +112,7 @@ class Facts:
     broker: str
     user: str
     adapter_status: Callable[[], str]
-    around: Callable[[], Around]
+    around: Callable[[], Around] = _around
     pages: Mapping[str, Page] = field(default_factory=dict)
 
 
