@@ -22,6 +22,7 @@ from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
 from gateway import hooksettings, risksettings, sandboxsettings
+from gateway.feedsettings import THRESHOLDS
 from gateway.hooksettings import HookRules
 from gateway.risksettings import RiskRules
 from gateway.sandboxsettings import SandboxRules
@@ -37,14 +38,6 @@ PUBLIC_SAMPLES = frozenset(
 )
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FIRST_PORTS = {"FLASK_PORT": 5000, "WEBSOCKET_PORT": 8765, "ZMQ_PORT": 5555}
-# of a feed process, warning and critical: percent, percent, milliseconds, MB, percent of a core
-THRESHOLDS = {
-    "coverage": (90.0, 75.0),
-    "parse_errors": (1.0, 5.0),
-    "latency": (1000.0, 2000.0),
-    "memory": (400.0, 600.0),
-    "cpu": (30.0, 50.0),
-}
 FIXED_STEP = {"kotak": 0, "dhan": 1}
 
 
