@@ -7,6 +7,7 @@ exception that is not the codec's own ends it with the frame written to a file.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import atheris  # noqa: E402
 with atheris.instrument_imports(
     include=["brokers.dhan.wire", "brokers.kotak.wire", "brokers.sim", "gateway"]
 ):
-    from tests.brokers.codecs import CODECS, Codec  # noqa: E402
+    from tests.brokers.codecs import CODECS, Codec
 
 
 def one(codec: Codec, arguments: list[str]) -> None:

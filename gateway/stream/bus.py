@@ -18,6 +18,7 @@ from gateway.stream.topics import Name, parse
 
 log = logging.getLogger(__name__)
 
+_MORE, _LAST = int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.NOBLOCK)
 HIGH_WATER = 50_000
 """Messages kept for one subscriber that reads too slowly, about 30 MB; beyond it they are dropped for it."""
 
@@ -100,7 +101,9 @@ class Bus:
         if sock is None:
             return
         try:
-            sock.send_multipart((topic, payload), zmq.NOBLOCK)
+            # send_multipart would combine the flags, and they are enum members, for every message
+            sock.send(topic, _MORE)
+            sock.send(payload, _LAST)
         except zmq.Again:
             self.overflows += 1
             # XPUB_NODROP refuses it for all when one is full; for this one message the plain rule holds

@@ -5,6 +5,7 @@ Field names and both spellings follow openalgo-api section 4 and its Rule.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -143,13 +144,14 @@ class Coder:
 
     def _depth(self, data: dict[str, Any], tick: Tick) -> None:
         book = tick.depth() if tick.depth is not None else None
-        buy = [self._level(level) for level in book.bids] if book else []
-        sell = [self._level(level) for level in book.asks] if book else []
+        buy = self._side(book.bids) if book else []
+        sell = self._side(book.asks) if book else []
         data["depth"] = {"buy": buy, "sell": sell}
         data["depth_level"] = max(len(buy), len(sell))
 
-    def _level(self, level: Level) -> dict[str, Any]:
-        return {"price": self._grid.price(level.price), "quantity": level.quantity, "orders": level.orders}
+    def _side(self, levels: Iterable[Level]) -> list[dict[str, Any]]:
+        price = self._grid.price
+        return [{"price": price(p), "quantity": quantity, "orders": orders} for p, quantity, orders in levels]
 
 
 def text_frame(body: bytes) -> bytes:

@@ -7,6 +7,7 @@ and as JSON out of it. Loss is counted, latency is from the simulator's write to
     fanout    1, 10, 50 clients at 55k, 22k, 6.6k ticks/s: nothing may be lost
     latency   2,000 ticks/s to 10 clients, and the same while REST answers 200 requests a second
     stalled   20 clients, then 20 of which one never reads: p99 of the others, growth of memory
+    recorder  2,000 ticks/s to 10 clients with algo record off and on in turn: CPU of the feed process
 
     python scripts/bench/ticks_sim.py [row…] [--seconds 8] [--mode LTP] [--rounds 3]
 """
@@ -28,10 +29,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import psutil
 import ticks
 from rig import Rig
 
-ROWS = ("fanout", "latency", "stalled")
+ROWS = ("fanout", "latency", "stalled", "recorder")
 
 
 def arm(rig: Rig) -> None:
@@ -51,16 +53,21 @@ def options(rig: Rig, args: argparse.Namespace, **changes: Any) -> argparse.Name
     return found
 
 
+def subscribed(found: argparse.Namespace) -> None:
+    """Wait until the broker has the subscription of every symbol."""
+    deadline = time.monotonic() + 20
+    while json.load(urllib.request.urlopen(found.sim + "/_sim/load"))["readers"] < found.symbols:
+        if time.monotonic() > deadline:
+            raise SystemExit("the load symbols are not subscribed at the simulated broker")
+        time.sleep(0.05)
+
+
 @contextmanager
 def swarm(found: argparse.Namespace, clients: int, *, stalled: bool = False) -> Iterator[list[Any]]:
     """Subscribed clients; the broker has taken the subscriptions when the block begins."""
     readers = [ticks.connect(found) for _ in range(clients)]
     idle = [ticks.connect(found, slow=True)] if stalled else []
-    deadline = time.monotonic() + 10
-    while json.load(urllib.request.urlopen(found.sim + "/_sim/load"))["readers"] < found.symbols:
-        if time.monotonic() > deadline:
-            raise SystemExit("the load symbols are not subscribed at the simulated broker")
-        time.sleep(0.05)
+    subscribed(found)
     try:
         yield readers
     finally:
@@ -149,6 +156,47 @@ def stalled(rig: Rig, args: argparse.Namespace) -> None:
     print(f"p99 {before} -> {after} ms ({after / before - 1:+.0%}); most memory {most[0]} -> {most[1]} MB")
 
 
+@contextmanager
+def recording(rig: Rig, found: argparse.Namespace) -> Iterator[None]:
+    """Have the feed process record, as ``algo record`` does."""
+    folder = rig.home / "db" / "sim" / "record"
+    folder.mkdir(exist_ok=True)
+    request, status = folder / f"{rig.name}.request", folder / f"{rig.name}.status"
+    request.write_text(str(time.monotonic_ns()))
+    while not (status.exists() and json.loads(status.read_text())["request"] == request.read_text()):
+        time.sleep(0.1)
+    subscribed(found)
+    yield
+    request.unlink()
+    while (state := json.loads(status.read_text()))["recording"]:
+        time.sleep(0.1)
+    print(
+        f"  recorded {state['frames']} frames, "
+        f"{state['bytes'] / 1e6:.1f} MB as {state['written'] / 1e6:.1f} MB"
+    )
+
+
+def recorder(rig: Rig, args: argparse.Namespace) -> None:
+    found = options(rig, args, mode="DEPTH")
+    feed = rig.pid("feed")
+    spent: dict[bool, list[float]] = {False: [], True: []}
+    with swarm(found, 10) as readers:
+
+        def run(on: bool) -> None:
+            before = psutil.Process(feed).cpu_times()
+            row = show(f"recorder {'on' if on else 'off'}", ticks.measure(found, readers, 2000, args.seconds))
+            after = psutil.Process(feed).cpu_times()
+            used = after.user + after.system - before.user - before.system
+            spent[on].append(1e6 * used / row["published"])
+
+        for _ in range(args.rounds):
+            run(False)
+            with recording(rig, found):
+                run(True)
+    off, on = median(spent[False]), median(spent[True])
+    print(f"feed CPU {off:.1f} -> {on:.1f} us a tick, {on / off - 1:+.1%} with the recorder on")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -165,7 +213,7 @@ def main() -> int:
     with Rig("dhan", {"WS_MAX_QUEUE": "4096"}) as rig:
         arm(rig)
         for row in args.rows:
-            {"fanout": fanout, "latency": latency, "stalled": stalled}[row](rig, args)
+            {"fanout": fanout, "latency": latency, "stalled": stalled, "recorder": recorder}[row](rig, args)
     return 0
 
 
