@@ -27,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--venue", required=True, choices=[v.value for v in Venue])
     parser.add_argument("--symbols", default="", help="subscribed from the start, with the env file's")
     parser.add_argument("--sim-hours", default="", choices=["", "always", "nse"])
+    parser.add_argument("--bind", default="", help="listen here instead of the env file's addresses")
+    parser.add_argument("--allow-host", action="append", default=[], help="a further name of this instance")
     parser.add_argument("--method", default="GET", help="of the one call that role `call` answers")
     parser.add_argument("--path", default="/internal/status")
     args = parser.parse_args(argv)
@@ -37,6 +39,9 @@ def main(argv: list[str] | None = None) -> int:
             loaded,
             symbols=tuple(dict.fromkeys((*loaded.symbols, *symbols))),
             sim_hours=args.sim_hours or loaded.sim_hours,
+            host=args.bind or loaded.host,
+            ws_host=args.bind or loaded.ws_host,
+            allowed_hosts=tuple(sorted({*loaded.allowed_hosts, *args.allow_host})),
         )
         role = importlib.import_module(ROLES[args.role])
         if args.role == "call":

@@ -1,8 +1,12 @@
-"""Where ``instances/`` and ``db/`` live. Apart from ``settings``: a quick command need not load those."""
+"""What comes from outside an env file: where the home is, and a service manager's wishes.
+
+Apart from ``settings``: a quick command need not load those. The only module that reads the environment.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -16,3 +20,24 @@ def find_home(given: str | None, start: Path | None = None) -> Path:
         if (folder / "instances").is_dir():
             return folder
     return Path.home() / "algo"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceManager:
+    """What systemd hands to a service (sd_notify, sd_watchdog_enabled).
+
+    Attributes:
+        socket: Where to send states; an abstract address begins with NUL. Empty: nobody listens.
+        watchdog_s: It expects a sign of life within this time; 0: it does not.
+    """
+
+    socket: str = ""
+    watchdog_s: float = 0.0
+
+
+def service_manager() -> ServiceManager:
+    where = os.environ.get("NOTIFY_SOCKET", "")
+    text = os.environ.get("WATCHDOG_USEC", "0")
+    return ServiceManager(
+        "\0" + where[1:] if where.startswith("@") else where, int(text) / 1e6 if text.isdigit() else 0.0
+    )

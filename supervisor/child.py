@@ -75,6 +75,10 @@ class Handle:
         """Exit code of our own child; an adopted one's goes to init."""
         return self._popen.poll() if self._popen is not None else None
 
+    def code(self) -> int | None:
+        """Exit code of our own child, negative for a signal; None while it runs."""
+        return self._reap()
+
     def wait(self, timeout_s: float) -> bool:
         """Block until the process is gone; kill it at the deadline. For commands without a loop."""
         if self._popen is None:
@@ -106,8 +110,8 @@ class Handle:
             return
 
 
-def spawn(spec: ChildSpec) -> Handle:
-    """Start one child in its own session, its output appended to its own file.
+def spawn(spec: ChildSpec, *, own_log: bool = True) -> Handle:
+    """Start one child in its own session, its output appended to its own file (or left where ours goes).
 
     It inherits a locked descriptor, which lives as long as any process of its tree that keeps it: while the
     lock is held no second copy is started.
@@ -119,7 +123,7 @@ def spawn(spec: ChildSpec) -> Handle:
     argv = [spec.argv[0], "-X", nonce_option(nonce), *spec.argv[1:]]
     spec.log_path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(open(spec.log_path, "ab", opener=_for_the_owner_only))
+        log = stack.enter_context(open(spec.log_path, "ab", opener=_for_the_owner_only)) if own_log else None
         lock = stack.enter_context(FolderLock(spec.lock_path))
         if not lock.held:
             raise BlockingIOError(f"an earlier {spec.key} still runs: {spec.lock_path} is locked")

@@ -30,6 +30,8 @@ COMMANDS = {
     "replay": ("replay", "Play a recording into a throw-away instance."),
     "backup": ("backup", "Env files and databases into one file, also while instances run."),
     "restore": ("backup", "Put a backup back; what was there is kept aside."),
+    "run": ("run", "One process in the foreground, for service managers."),
+    "export": ("export", "Units, compose files and proxy settings from the same settings."),
     "panic": ("panic", "Block entries and cancel open orders on every instance; --resume."),
     "instruments": ("instruments", "Refresh an instance's instrument table."),
     "sim": ("sim", "Simulated brokers alone, for other programs."),

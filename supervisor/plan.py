@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brokers.errors import SettingsError
@@ -231,6 +231,15 @@ def _gateway(role: str, one: Settings, options: UpOptions) -> tuple[str, ...]:
 
 def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+
+
+def reachable_from_outside(spec: ChildSpec, bind: str, hosts: Sequence[str]) -> ChildSpec:
+    """The same process on another address, under further names: what a container needs."""
+    more = [*(("--bind", bind) if bind else ()), *(word for h in hosts for word in ("--allow-host", h))]
+    if not more or spec.role == "sim":
+        return spec
+    ports = tuple(replace(claim, host=bind) if bind else claim for claim in spec.ports)
+    return replace(spec, argv=(*spec.argv, *more), ports=ports)
 
 
 def ordered(specs: Iterable[ChildSpec]) -> list[ChildSpec]:
