@@ -14,7 +14,8 @@ from gateway.store.queued import Outcome, QueuedOrder, Step
 from gateway.strategies.queue import TryAgain
 
 RETRIED = frozenset({"NOT_READY", "RATE_LIMITED", "STORE", "AUTH_EXPIRED", "BROKER_DISCONNECTED"})
-"""Worth another try as long as nothing reached the journal."""
+"""Worth another try while nothing reached the journal; an exit even then: none of these was executed."""
+MOST_ATTEMPTS = 200
 
 
 class Carrier:
@@ -31,18 +32,40 @@ class Carrier:
 
     def __call__(self, row: QueuedOrder) -> Outcome | TryAgain:
         """Never raises: whatever goes wrong is the row's outcome."""
+        endpoint, _ = self._table[row.kind]
+        # once, so that a switch in between cannot send it the other way
+        parts = modes.pinned(self._parts, endpoint)
+        if parts.analyzing() is not row.paper:
+            return self._other_mode(row)
+        return self._exit(parts, row) if is_exit(row) else judged(*self._try(parts, row, row.client_id))
+
+    def _exit(self, parts: Parts, row: QueuedOrder) -> Outcome | TryAgain:
+        """A position that is to be closed: what was surely not executed is tried again under the next id.
+
+        The order is worked out from the position each time, so a further try cannot close more than is open.
+        """
+        found: Outcome | TryAgain = Outcome(Step.FAILED, 500, {})
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            status, body = self._try(parts, row, f"{row.client_id}#{attempt}")
+            found = judged(status, body)
+            if (
+                isinstance(found, TryAgain)
+                or found.step is not Step.FAILED
+                or body.get("code") not in RETRIED
+            ):
+                return found
+            if not body.get("repeated"):
+                return TryAgain(found)
+        return found
+
+    def _try(self, parts: Parts, row: QueuedOrder, client_id: str) -> tuple[int, dict[str, Any]]:
         endpoint, schema = self._table[row.kind]
         try:
-            # once, so that a switch in between cannot send it the other way
-            parts = modes.pinned(self._parts, endpoint)
-            if parts.analyzing() is not row.paper:
-                return self._other_mode(row)
-            status, body = _send(parts, endpoint, schema, row)
+            return _send(parts, endpoint, schema, row, client_id)
         except ValidationError as exc:
-            status, body = self._told(errors.invalid_fields(exc.messages, "V3"))
+            return self._told(errors.invalid_fields(exc.messages, "V3"))
         except Exception as exc:  # noqa: BLE001 (top of one order; of_exception logs what is not ours)
-            status, body = self._told(errors.of_exception(exc))
-        return judged(status, body)
+            return self._told(errors.of_exception(exc))
 
     def _told(self, found: errors.Problem) -> tuple[int, dict[str, Any]]:
         return found.status, found.body(self._parts.settings.name)
@@ -60,13 +83,20 @@ class Carrier:
         return Outcome(Step.FAILED, 409, body)
 
 
-def _send(parts: Parts, endpoint: Endpoint, schema: Schema, row: QueuedOrder) -> tuple[int, dict[str, Any]]:
+def is_exit(row: QueuedOrder) -> bool:
+    """An alert's exit or a square-off: to zero, whatever is held."""
+    return row.source != "api" and row.kind == "placesmartorder" and row.body.get("position_size") == "0"
+
+
+def _send(
+    parts: Parts, endpoint: Endpoint, schema: Schema, row: QueuedOrder, client_id: str
+) -> tuple[int, dict[str, Any]]:
     data = schema.load({**row.body, "apikey": "-"})
     if endpoint.auth == "session":
         parts.session.check()
     # an id in the body is the row's id too, and stands in the header alone
     data.pop("client_order_id", None)
-    call = Call(data, row.received_ns, Headers({"Idempotency-Key": row.client_id}))
+    call = Call(data, row.received_ns, Headers({"Idempotency-Key": client_id}))
     answer = dispatch.perform(parts, endpoint, call)
     if isinstance(answer, Response):
         return answer.status_code, answer.get_json()

@@ -27,6 +27,7 @@ MODES = (AUTO, SEMI_AUTO)
 WORKERS = 4
 TICK_S = 1.0
 PAUSE_S = 0.5
+LONGEST_PAUSE_S = 15.0
 TRY_FOR_S = 60.0
 """How long an order that could not leave (limits, reconciling, no session) is tried again."""
 SQUARE_OFF_TRY_FOR_S = 1800.0
@@ -259,6 +260,7 @@ class Queue:
         assert self._carry_out is not None
         try_for_s = SQUARE_OFF_TRY_FOR_S if row.source == SQUARE_OFF else TRY_FOR_S
         deadline = self._clock.monotonic() + try_for_s
+        pause_s = PAUSE_S
         while True:
             ended = self._carry_out(row)
             if isinstance(ended, Outcome):
@@ -266,8 +268,9 @@ class Queue:
             if self._clock.monotonic() >= deadline:
                 ended = ended.outcome
                 break
-            if self._stop.wait(PAUSE_S):
+            if self._stop.wait(pause_s):
                 return  # still due on disk; the next start takes it up
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         if ended.step is not Step.DONE:
             log.warning(
                 "queued order ended as %s: %s", ended.step.value, ended.answer.get("message", ""),

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from brokers.errors import OutcomeUnknown, RateLimited
-from brokers.model import Action, OrderStatus
+from brokers.errors import BrokerDown, LoginRequired, OutcomeUnknown, RateLimited
+from brokers.model import Action, InstrumentKey, OrderStatus
+from gateway.api.carrier import Carrier
 from gateway.store.queued import QueuedOrder, Step
+from gateway.strategies.queue import TryAgain
 from tests.gateway.api.rig import FREE, SBIN, Rig, position, running
 
 SYMBOLS = [
@@ -235,6 +237,27 @@ def test_a_lost_answer_leaves_the_order_unknown_and_a_limit_is_waited_for(rig):
     rig.rest.fail["positions"] = [RateLimited("slow down", retry_after_s=0.1)]
     [row] = ended(rig, alert(rig, made, symbol="TCS", action="SELL"))
     assert row.step is Step.DONE
+
+
+@pytest.mark.parametrize(
+    "error", [LoginRequired("session ended"), BrokerDown("refused"), RateLimited("429", retry_after_s=0.1)]
+)
+def test_an_exit_that_was_surely_not_executed_is_tried_again(rig, error):
+    made = make(rig)
+    key = InstrumentKey("NSE", "TCS")
+    rig.rest.position_rows.append(position(key, 4, "CNC"))
+    rig.rest.fail["place"] = [error]
+    [row] = ended(rig, alert(rig, made, symbol="TCS", action="SELL"))
+    assert (row.step, len(rig.rest.placed)) == (Step.DONE, 1)
+    again = Carrier(rig.parts)(row)  # a process that dies now finds the order of the second id
+    assert not isinstance(again, TryAgain)
+    assert (again.answer["orderid"], len(rig.rest.placed)) == (row.answer["orderid"], 1)
+
+
+def test_an_entry_the_broker_would_not_take_now_is_not_repeated(rig):
+    rig.rest.fail["place"] = [RateLimited("429", retry_after_s=0.1)]
+    [row] = ended(rig, alert(rig, make(rig), symbol="TCS", action="BUY"))
+    assert (row.step, row.answer["code"], rig.rest.placed) == (Step.FAILED, "RATE_LIMITED", [])
 
 
 def test_alerts_have_their_own_rate_limit(tmp_path):

@@ -152,6 +152,7 @@ def test_orders_of_one_instrument_leave_one_after_another_in_order(room):
 
 def test_what_could_not_leave_is_tried_again_and_then_given_up(room, monkeypatch):
     monkeypatch.setattr(queues, "PAUSE_S", 0.001)
+    monkeypatch.setattr(queues, "LONGEST_PAUSE_S", 0.001)
     refused = TryAgain(Outcome(Step.FAILED, 503, {"status": "error", "code": "NOT_READY"}))
     room.broker.answers = [refused, refused, DONE]
     room.start()
@@ -166,6 +167,7 @@ def test_what_could_not_leave_is_tried_again_and_then_given_up(room, monkeypatch
 
 def test_a_square_off_is_tried_for_half_an_hour(room, monkeypatch):
     monkeypatch.setattr(queues, "PAUSE_S", 0.001)
+    monkeypatch.setattr(queues, "LONGEST_PAUSE_S", 0.001)
     refused = TryAgain(Outcome(Step.FAILED, 403, {"status": "error", "code": "AUTH_EXPIRED"}))
     room.broker.answers = [*[refused] * 100, DONE]
     room.broker.before = lambda row: room.clock.advance(15)
