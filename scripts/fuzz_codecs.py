@@ -19,9 +19,9 @@ sys.path.insert(0, str(ROOT))
 
 import atheris  # noqa: E402
 
-with atheris.instrument_imports(
-    include=["brokers.dhan.wire", "brokers.kotak.wire", "brokers.sim", "gateway"]
-):
+WATCHED = ["brokers.dhan.wire", "brokers.kotak.wire", "brokers.sim", "gateway"]
+# only the processes that fuzz need to know which branches were taken
+with atheris.instrument_imports(WATCHED) if "--codec" in sys.argv else contextlib.nullcontext():
     from tests.brokers.codecs import CODECS, Codec
 
 
