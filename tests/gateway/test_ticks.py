@@ -191,3 +191,16 @@ def test_ticks_missing_by_their_numbers_are_counted_and_a_new_feed_is_no_gap(bus
     bus.send("NSE_SBIN_QUOTE", ltp=801.5)  # a channel of its own, without a number
     until(lambda: cache.heard == 6)
     assert cache.gaps == 2
+
+
+def test_a_quote_is_made_once_of_a_tick_anew_of_the_next_and_never_of_an_old_one(bus, cache, clock):
+    cache.want([SBIN])
+    bus.hear(1)
+    bus.send("NSE_SBIN_QUOTE", bid=801, ask=802, **WHOLE)
+    first = until(lambda: cache.quote(SBIN, 2.0))
+    assert cache.quote(SBIN, 2.0) is first
+    bus.send("NSE_SBIN_QUOTE", bid=801, ask=802, **{**WHOLE, "ltp": 803})
+    until(lambda: cache.quote(SBIN, 2.0) is not first)
+    assert cache.quote(SBIN, 2.0).ltp == 803
+    clock.advance(2.5)
+    assert cache.quote(SBIN, 2.0) is None
