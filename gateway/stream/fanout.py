@@ -11,7 +11,7 @@ from typing import Protocol
 from brokers.errors import AlgoError, InvalidRequest
 from brokers.model import InstrumentKey, Tick
 from gateway.stream import lookup
-from gateway.stream.hub import ASKED, Book, Channel, Hub, Want
+from gateway.stream.hub import ASKED, SYMBOL_LIMIT, Book, Channel, Hub, Want
 from gateway.stream.protocol import Item
 from gateway.stream.recorder import Recorder
 from gateway.stream.topics import Name
@@ -69,12 +69,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item: the channel held (or let go of), or why not."""
+    """What became of one item: the channel held (or let go of), or why not. ``full``: only for want of a
+    slot, so that it may be tried again."""
 
     item: Item
     channel: Channel[Holder] | None
     error: str = ""
     new: bool = False
+    full: bool = False
 
 
 class Fanout:
@@ -234,7 +236,9 @@ class Fanout:
             return Outcome(item, None, str(hit))
         try:
             joined = self.hub.subscribe(holder, hit[0], hit[1], self._monotonic())
-        except (InvalidRequest, ValueError) as exc:
+        except InvalidRequest as exc:
+            return Outcome(item, None, str(exc), full=exc.code == SYMBOL_LIMIT)
+        except ValueError as exc:
             return Outcome(item, None, str(exc))
         if len(joined.channel.holders) == 1:
             self._mark(joined.channel)

@@ -37,9 +37,12 @@ from gateway.stream.channel import (
 from gateway.stream.encode import Coder
 from gateway.stream.topics import DEPTH_LEVELS, Name
 
+SYMBOL_LIMIT = "SYMBOL_LIMIT"
+"""Code of the refusal of one instrument too many."""
 __all__ = [
     "ASKED",
     "POSITIONS",
+    "SYMBOL_LIMIT",
     "WORKING_ORDERS",
     "Around",
     "Book",
@@ -306,7 +309,7 @@ class Hub(Generic[C]):
             return lowest
         if key is None:
             return None
-        raise InvalidRequest(self.over_limit, code="SYMBOL_LIMIT")
+        raise InvalidRequest(self.over_limit, code=SYMBOL_LIMIT)
 
     def _park(self, entry: Entry[C], by: int) -> Want:
         whose = "an open position" if by == POSITIONS else "a working order"

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from brokers.errors import InvalidRequest
 from brokers.model import Exchange, Mode, Order, OrderStatus, OrderUpdate
-from gateway.store.orderlog import OrderEvent
 from gateway.stream.encode import LABELS, text_frame
 from gateway.stream.topics import DEPTH_LEVELS, pin, split_levels
+
+if TYPE_CHECKING:
+    # the database's module; whoever only speaks the protocol need not load it
+    from gateway.store.orderlog import OrderEvent
 
 _decode = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode

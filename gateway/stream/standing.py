@@ -35,6 +35,7 @@ class Standing:
         self._keeper = Keeper(name, priority)
         self._held: set[Item] = set()
         self._waiting: dict[Item, str] = {}
+        self._full: set[Item] = set()
         self._changing = asyncio.Lock()
 
     @property
@@ -55,7 +56,8 @@ class Standing:
         wanted = set(items)
         async with self._changing:
             await self._remove([i for i in (*self._held, *self._waiting) if i not in wanted])
-            await self._add(i for i in wanted if i not in self._waiting)
+            # what the table does not know is tried when the table changes, what found no slot each time
+            await self._add(i for i in wanted if i not in self._waiting or i in self._full)
 
     async def retry(self) -> None:
         """The instrument table has changed."""
@@ -69,7 +71,10 @@ class Standing:
             if outcome.channel is not None:
                 self._held.add(outcome.item)
                 self._waiting.pop(outcome.item, None)
+                self._full.discard(outcome.item)
                 continue
+            if outcome.full:
+                self._full.add(outcome.item)
             if outcome.error not in self._waiting.values():
                 log.warning("%s: %s", self._keeper.name, outcome.error)
             self._waiting[outcome.item] = outcome.error
@@ -78,6 +83,7 @@ class Standing:
         gone = list(dict.fromkeys(items))
         for item in gone:
             self._waiting.pop(item, None)
+            self._full.discard(item)
         held = [item for item in gone if item in self._held]
         self._held.difference_update(held)
         if held:

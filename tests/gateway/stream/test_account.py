@@ -57,3 +57,19 @@ async def test_positions_then_working_orders_take_slots_and_give_them_back(tmp_p
         assert await upstream() == {"SBIN", "TCS"}
         states = (await ask(ws, action="get_subscriptions"))["subscriptions"]
         assert {s["symbol"]: s["state"] for s in states} == {"SBIN": "pending", "TCS": "pending"}
+
+
+@on_loop
+async def test_a_position_without_a_slot_gets_one_when_another_is_closed(tmp_path):
+    async with running(tmp_path, limits=limits(max_symbols=2)) as rig:
+        api = Api()
+        positions = Standing(rig.fanout, "positions", POSITIONS)
+        account = Account(positions, Standing(rig.fanout, "orders", WORKING_ORDERS), api)
+        api.positions = ["SBIN", "TCS", "RELIANCE"]
+        await account._once()
+        [over] = positions.waiting
+        api.positions.remove(next(key.symbol for key in rig.feed.wanted))
+        await account._once()
+        assert {key.symbol for key in rig.feed.wanted} == set(api.positions)
+        assert over.symbol in api.positions
+        assert positions.waiting == {}
