@@ -142,7 +142,7 @@ class PaperAccount(Account):
         """An order no longer works, or is about to be valued anew."""
         self.working.pop(order.order_id, None)
         valued = self._valued.pop(order.order_id, None)
-        if valued is not None:
+        if valued is not None and valued[0]:
             self._sum(order, -valued[0], valued[1])
 
     def book(self, trade: SimTrade) -> None:
@@ -157,7 +157,8 @@ class PaperAccount(Account):
         if valued is not None:
             left, price = valued
             self._valued[trade.order_id] = (left - trade.quantity, price)
-            self._blocked.order(trade.listing, trade.product, trade.side, -trade.quantity, price)
+            # what is blocked is worked out once, below
+            self._blocked.working(trade.listing, trade.product, trade.side).add(-trade.quantity, price)
         self._blocked.position(trade.listing, trade.product, position.net, position.average)
 
     def position(self, listing: Listing, product: str) -> SimPosition | None:

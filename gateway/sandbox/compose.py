@@ -105,6 +105,9 @@ def build(
                 rules=settings.trading,
                 capabilities=replace(settings.spec.capabilities, modifications_per_order=None),
                 last_price=prices.last_price,
+                # the operator's limits hold on paper as they do live
+                risk=settings.risk,
+                price_now=lambda key: prices.price_now(key, rules.price_wait_s),
             )
         )
         switch = ModeSwitch(main, analyze=rules.paper_trading)

@@ -139,6 +139,11 @@ class LivePrices:
         found = self.touch(key)
         return None if found is None else found.ltp_paise / _SCALE
 
+    def price_now(self, key: InstrumentKey, patience_s: float) -> float | None:
+        """As ``last_price``, with a short wait for the feed's first tick."""
+        found = self.wait(key, patience_s)
+        return None if found is None else found.ltp_paise / _SCALE
+
     def is_young(self, touch: Touch) -> bool:
         return touch.at_ms >= self._oldest_ms()
 

@@ -110,9 +110,12 @@ class Matching:
             return
         low = min([market.ltp_paise, *(level.price_paise for level in market.asks[:1])])
         high = max([market.ltp_paise, *(level.price_paise for level in market.bids[:1])])
-        self._fill_resting(book, Side.BUY, low, _UNLIMITED, at)
-        self._fill_resting(book, Side.SELL, high, _UNLIMITED, at)
-        self._trigger(book, market.ltp_paise, at)
+        for side, price in ((Side.BUY, low), (Side.SELL, high)):
+            # best first: most ticks reach nobody, and thousands may wait
+            if book.side(side)[:1] and book.side(side)[0].accepts(price):
+                self._fill_resting(book, side, price, _UNLIMITED, at)
+        if book.stops:
+            self._trigger(book, market.ltp_paise, at)
 
     def _print(self, book: Book, printed: tuple[int, int], at: datetime) -> None:
         price, quantity = printed
