@@ -37,6 +37,7 @@ from gateway.sync import InstrumentKeeper
 from gateway.ticks import TickCache
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
+from gateway.trading.riskdesk import DataMeter
 from gateway.triggers import build
 from gateway.web.access import OneTimeCode, WebSessions
 from gateway.web.live import Live
@@ -124,6 +125,7 @@ def _wire(
         started_at=clock.now().isoformat(),
         owner_code=code,
         preferences=Preferences(database),
+        data_meter=DataMeter(settings.risk.data_per_minute, clock.monotonic),
         on_update=live.on_update,
         queue=queue,
         hide=redactor.add,

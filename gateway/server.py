@@ -38,6 +38,12 @@ _REASONS = {
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
+_CODES = {
+    408: "REQUEST_TIMEOUT",
+    413: "TOO_LARGE",
+    431: "HEAD_TOO_LARGE",
+    503: "TOO_MANY_CONNECTIONS",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +232,8 @@ class _Connection:
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def refuse(self, status: int, reason: str) -> None:
-        body = f'{{"status":"error","message":"{reason}"}}'.encode()
+        code = _CODES.get(status, "INVALID_REQUEST")
+        body = f'{{"status":"error","message":"{reason}","code":"{code}"}}'.encode()
         head = (
             f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -1,7 +1,8 @@
 """Dhan's refusals -> our errors, by HTTP status and Dhan's code. Pure.
 
 Two error shapes by path (trading, data) and an older one. The text of a refusal decides in exactly two
-cases, listed in ``_BY_TEXT``: Dhan uses one code for many things there.
+cases, listed in ``_BY_TEXT``: Dhan uses one code for many things there. What a refused order is about is told
+by ``brokers.reasons``.
 
 Source: Dhan API v2, annexure "Trading API Error" and "Data API Error"; HTTP statuses as users saw them.
 """
@@ -25,6 +26,7 @@ from brokers.errors import (
     OutcomeUnknown,
     RateLimited,
 )
+from brokers.reasons import code_of
 
 NO_HOLDINGS = "DH-1111"
 NO_DATA = "DH-907"
@@ -106,7 +108,7 @@ def error(status: int, body: bytes, *, write: bool, retry_after_s: float | None 
         return BrokerError(said, broker_code=code)
     if status == 404:
         return NotFound(said, broker_code=code)
-    return OrderRejected(said, broker_code=code)
+    return OrderRejected(said, broker_code=code, code=code_of(found.message))
 
 
 def _doubt(status: int, body: bytes, said: str, code: str, write: bool) -> BrokerError:

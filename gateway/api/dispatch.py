@@ -13,13 +13,20 @@ from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from brokers.errors import InvalidRequest
-from gateway.api import errors, modes, reply, semiauto
+from gateway.api import errors, legacy, modes, reply, semiauto
 from gateway.api.names import in_openalgos_words
 from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.surface import ENDPOINTS
 from gateway.gate import caller
 
 PREFIX = "/api/v1"
+MARKET_DATA = frozenset(
+    (
+        *("quotes", "multiquotes", "depth", "history", "ticker/<symbol>", "syntheticfuture"),
+        *("optionsymbol", "optionchain", "optiongreeks", "multioptiongreeks"),
+    )
+)
+"""What RISK_DATA_PER_MINUTE counts."""
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
@@ -60,10 +67,14 @@ class Dispatcher:
             return self._problem(errors.rate_limited(wait_s))
         if endpoint.auth != "none":
             data = schema.load(given)
-            if parts.keys.verify(data["apikey"]) is None:
+            key = parts.keys.verify(data["apikey"])
+            if key is None:
                 refused = errors.invalid_key()
                 message = endpoint.bad_key_message or refused.message
                 return self._problem(errors.Problem(endpoint.bad_key_status, refused.code, message))
+            if parts.data_meter is not None and endpoint.path in MARKET_DATA:
+                # such a request names no strategy in its body
+                parts.data_meter.hit(asked.headers.get("X-Strategy") or f"key {key.id}")
         else:
             data = {}
         if endpoint.handler is None:
@@ -165,9 +176,13 @@ def error_handlers(app: Flask, parts: Parts, page: Callable[[int, str], Response
     def wants_json() -> bool:
         return not request.path.startswith(("/static", "/sign", "/setup")) and request.path != "/"
 
-    def not_found() -> Response:
-        found = errors.Problem(404, "NOT_FOUND", "Not found", {"path": request.path})
+    def problem(found: errors.Problem) -> Response:
+        if legacy.is_older(request.path):
+            return legacy.problem(found, instance)
         return reply.problem(found, instance)
+
+    def not_found() -> Response:
+        return problem(errors.Problem(404, "NOT_FOUND", "Not found", {"path": request.path}))
 
     @app.errorhandler(NotFound)
     def on_not_found(_exc: NotFound) -> Response:
@@ -179,24 +194,23 @@ def error_handlers(app: Flask, parts: Parts, page: Callable[[int, str], Response
         if request.path.startswith(PREFIX) and not request.path.endswith("/"):
             return not_found()
         message = "The method is not allowed for the requested URL."
-        answer = reply.problem(errors.Problem(405, "METHOD_NOT_ALLOWED", message), instance)
+        answer = problem(errors.Problem(405, "METHOD_NOT_ALLOWED", message))
         answer.headers["Allow"] = ", ".join(sorted(exc.valid_methods or ()))
         return answer
 
     @app.errorhandler(RequestEntityTooLarge)
     def on_too_large(_exc: RequestEntityTooLarge) -> Response:
         limit_kb = (app.config["MAX_CONTENT_LENGTH"] or 0) // 1024
-        found = errors.Problem(413, "TOO_LARGE", f"Request body is larger than {limit_kb} KiB")
-        return reply.problem(found, instance)
+        return problem(errors.Problem(413, "TOO_LARGE", f"Request body is larger than {limit_kb} KiB"))
 
     @app.errorhandler(HTTPException)
     def on_http(exc: HTTPException) -> Response:
-        return reply.problem(of_http(exc), instance)
+        return problem(of_http(exc))
 
     @app.errorhandler(Exception)
     def on_anything(exc: Exception) -> Response:
         found = errors.of_exception(exc)
-        return reply.problem(found, instance) if wants_json() else page(found.status, _page_text(found))
+        return problem(found) if wants_json() else page(found.status, _page_text(found))
 
 
 def _page_text(found: errors.Problem) -> str:

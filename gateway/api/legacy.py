@@ -43,6 +43,7 @@ STATUSES: Mapping[OrderStatus, str] = {
     OrderStatus.CANCELLED: "CANCELLED",
     OrderStatus.UNKNOWN: "UNKNOWN",
 }
+PATHS = frozenset({"orders/place", "smartorders/place", "orders", "smartorders", "positions", "account"})
 _BUFFER = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(points?|pts?|ticks?)?", re.IGNORECASE)
 
 
@@ -102,6 +103,11 @@ class PlaceSmart(Place):
 class Filter(KeyOnly):
     strategy = fields.String(validate=validate.Length(max=256))
     order_id = fields.String(validate=validate.Length(min=1, max=64))
+
+
+def is_older(path: str) -> bool:
+    """True for a path of this surface, whatever the method and the slashes around it."""
+    return path.strip("/").removeprefix("api/v1/") in PATHS
 
 
 def problem(found: errors.Problem, instance: str) -> Response:
@@ -234,6 +240,7 @@ def order_row(order: Order, strategy: str) -> dict[str, Any]:
         "product": str(order.product),
         "status": status_word(order),
         "rejection_reason": order.rejection_reason,
+        "rejection_code": present.rejection_code(order),
         "timestamp": present.ist(order.placed_at or order.updated_at),
     }
 

@@ -26,6 +26,7 @@ from gateway.store.preferences import Preferences
 from gateway.store.users import Users
 from gateway.strategies.queue import Queue
 from gateway.trading.desk import OrderDesk
+from gateway.trading.riskdesk import DataMeter
 from gateway.triggers.parts import Gtts
 
 
@@ -54,6 +55,7 @@ class Parts:
         analyzing: Whether orders go to the sandbox now.
         hide: Keeps a secret out of every log from now on.
         gtt, paper_gtt: GTT orders of the account and of the sandbox; None answers 501.
+        data_meter: The operator's limit on market-data requests; None without one.
         sandbox: Paper trading; None where there is none.
         now: These parts in the instance's mode of this moment, which they keep: desk, market, ``analyzing``.
             None: they have one mode only. See ``modes``.
@@ -80,6 +82,7 @@ class Parts:
     gtt: Gtts | None = None
     paper_gtt: Gtts | None = None
     sandbox: Sandbox | None = None
+    data_meter: DataMeter | None = None
     now: Callable[[], Parts] | None = None
 
 

@@ -27,6 +27,7 @@ from brokers.model import (
     Quote,
     Trade,
 )
+from brokers.reasons import code_of
 
 DEPTH_LEVELS = 5
 INSTRUMENT_COLUMNS = (
@@ -56,7 +57,7 @@ def expiry_text(expiry: date | None) -> str:
 def order_row(order: Order, strategy: str) -> dict[str, Any]:
     market = order.price_type is PriceType.MARKET
     pending = 0 if order.status.is_final else max(0, order.quantity - order.filled_quantity)
-    return {
+    row = {
         "symbol": order.key.symbol,
         "exchange": order.key.exchange,
         "action": order.action.value,
@@ -74,6 +75,17 @@ def order_row(order: Order, strategy: str) -> dict[str, Any]:
         "rejection_reason": order.rejection_reason,
         "strategy": strategy,
     }
+    if code := rejection_code(order):
+        # OpenAlgo has the prose alone
+        row["rejection_code"] = code
+    return row
+
+
+def rejection_code(order: Order) -> str:
+    """The code an error answer would carry; empty for an order that was not rejected."""
+    if order.status is not OrderStatus.REJECTED:
+        return ""
+    return code_of(order.rejection_reason) or "ORDER_REJECTED"
 
 
 def order_statistics(orders: Iterable[Order]) -> dict[str, int]:

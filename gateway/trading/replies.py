@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from brokers.errors import AlgoError, InvalidRequest
 from brokers.model import Order, OrderChange, OrderStatus, SentTerms
+from brokers.reasons import code_of
 from gateway.store.journal import JournalRow
 from gateway.trading.answers import OrderAnswer
 from gateway.trading.machine import State
@@ -24,11 +25,12 @@ def from_state(row: JournalRow) -> OrderAnswer:
     """An answer from what is known of an order that is not unknown."""
     rejected = row.known.state is State.REJECTED
     never = rejected and row.known.local
+    refused_for = "BROKER_DISCONNECTED" if never else code_of(row.known.reason) or "ORDER_REJECTED"
     return OrderAnswer(
         order_id=row.known.order_id,
         status=row.known.state.status,
         sent=None,
-        code=("BROKER_DISCONNECTED" if never else "ORDER_REJECTED") if rejected else "",
+        code=refused_for if rejected else "",
         message=(row.known.reason or "rejected by the broker, see the order book") if rejected else "",
         journal_id=row.id,
     )

@@ -22,6 +22,7 @@ from brokers.errors import (
     RateLimited,
     WireError,
 )
+from brokers.reasons import code_of
 
 NO_DATA = "5203"
 INVALID_INSTRUMENT = "1009"
@@ -37,7 +38,7 @@ REJECTIONS: Mapping[str, str] = {
     "1004": "INSUFFICIENT_MARGIN",
     "1006": "ORDER_NOT_OPEN",
     "1021": "ORDER_NOT_OPEN",
-    "1009": "INVALID_INSTRUMENT",
+    "1009": "SYMBOL_NOT_FOUND",
     "5204": "ORDER_NOT_OPEN",
 }
 
@@ -127,7 +128,7 @@ def error_of_write(status: int, body: Any, retry_after_s: float | None) -> Broke
     return OrderRejected(
         complaint.message or f"refused with code {complaint.code}",
         broker_code=complaint.code,
-        code=REJECTIONS.get(complaint.code),
+        code=REJECTIONS.get(complaint.code) or code_of(complaint.message),
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 from brokers.clock import ManualClock
 from brokers.errors import SettingsError
 from gateway.api.limits import Limits
+from gateway.risksettings import RiskRules
+from gateway.trading.riskdesk import DataMeter, Risk
 from tests.gateway.api.rig import FREE, running
 
 
@@ -63,3 +65,31 @@ def test_addresses_that_have_gone_are_forgotten(monkeypatch):
 def test_a_text_that_is_no_rate_stops_the_start():
     with pytest.raises(SettingsError, match="ORDER_RATE_LIMIT is 'fast'"):
         Limits(replace(FREE, order="fast"))
+
+
+def test_data_requests_are_counted_for_each_strategy_when_the_operator_limits_them(rig):
+    object.__setattr__(rig.parts, "data_meter", DataMeter(2, rig.parts.clock.monotonic))
+    one = {"symbol": "SBIN", "exchange": "NSE"}
+    mine = {"X-Strategy": "mine"}
+    assert [rig.post("quotes", headers=mine, **one).status_code for _ in range(3)] == [200, 200, 403]
+    refused = rig.post("depth", headers=mine, **one)
+    assert (refused.json["code"], refused.json["limit"]) == ("RISK_LIMIT", "RISK_DATA_PER_MINUTE")
+    assert 50 < refused.json["retry_after"] <= 60
+    # another strategy, and one that gives no name counts on its key; what is no market data does not count
+    assert rig.post("quotes", **one).status_code == 200
+    assert rig.post("orderbook", headers=mine).status_code == 200
+
+
+def test_a_limit_on_orders_names_itself_in_the_answer(rig):
+    rules = RiskRules(max_quantity=4)
+    desk = rig.parts.desk
+    desk.guards._risk = Risk(replace(desk._parts, risk=rules), desk._reader, lambda request: None)
+    body = rig.place().json
+    assert {name: body[name] for name in ("code", "limit", "present", "allowed")} == {
+        "code": "RISK_LIMIT",
+        "limit": "RISK_MAX_ORDER_QUANTITY",
+        "present": "5",
+        "allowed": "4",
+    }
+    assert "dhan.env" in body["next_step"]
+    assert rig.rest.placed == []
