@@ -69,9 +69,10 @@ def serve_bare(port: int) -> None:
 class Bench:
     """The rows, over one rig and one bare process."""
 
-    def __init__(self, rig: rigs.Rig, bare_port: int, args: argparse.Namespace) -> None:
+    def __init__(self, rig: rigs.Rig, bare_port: int, bare_pid: int, args: argparse.Namespace) -> None:
         self.rig = rig
         self.bare_port = bare_port
+        self.bare_pid = bare_pid
         self.args = args
         self.lines: list[dict[str, Any]] = []
 
@@ -221,7 +222,7 @@ class Bench:
         for port, request in ((self.bare_port, bare_wire), (self.rig.port, wire)):
             load.run(closed_loop(port, [request], 10, 0.5))
         rates, tails, ours, theirs = [], [], [], []
-        before = cpu_s(self.rig.pid("api"))
+        before, bare_before = cpu_s(self.rig.pid("api")), cpu_s(self.bare_pid)
         bad = 0
         for number in range(self.args.rounds):
             pair: dict[bool, load.Run] = {}
@@ -235,6 +236,7 @@ class Bench:
             rates.append(our.per_s / bare.per_s)
             tails.append(quantiles(our.took_ms)["p99_ms"] / quantiles(bare.took_ms)["p99_ms"])
         cpu_ms = (cpu_s(self.rig.pid("api")) - before) * 1000 / sum(len(r.took_ms) for r in ours)
+        bare_ms = (cpu_s(self.bare_pid) - bare_before) * 1000 / sum(len(r.took_ms) for r in theirs)
 
         def median(runs: list[load.Run], name: str) -> float:
             return round(statistics.median(quantiles(r.took_ms)[name] for r in runs), 3)
@@ -253,6 +255,7 @@ class Bench:
             bare_p99_ms=median(theirs, "p99_ms"),
             p99_ratio=round(statistics.median(tails), 3),
             cpu_ms=round(cpu_ms, 3),
+            bare_cpu_ms=round(bare_ms, 3),
             failed=bad,
             **more(),
         )
@@ -327,7 +330,7 @@ def main() -> None:
     with rigs.Rig(args.broker, {"SYMBOLS": f"NSE:{args.symbol}"}, feed=not args.no_feed) as rig:
         bare = subprocess.Popen([sys.executable, __file__, "--serve-bare", str(bare_port)])
         try:
-            bench = Bench(rig, bare_port, args)
+            bench = Bench(rig, bare_port, bare.pid, args)
             rigs.listening(bare_port)
             prepare(bench)
             print(f"api pid {rig.pid('api')}", file=sys.stderr)
