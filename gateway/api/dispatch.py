@@ -62,7 +62,12 @@ class Dispatcher:
         wait_s = parts.limits.hit(endpoint.limit, name, caller(asked.environ))
         given: Any = {}
         if endpoint.auth != "none" and (wait_s is None or "client_order_id" in schema.fields):
-            given = self._fields(endpoint, schema, asked)
+            try:
+                given = self._fields(endpoint, schema, asked)
+            except InvalidRequest:
+                # what cannot be read is no repeat, and over the limit it is not looked at
+                if wait_s is None:
+                    raise
         if wait_s is not None and not _is_repeat(parts, given, asked):
             return self._problem(errors.rate_limited(wait_s))
         if endpoint.auth != "none":
