@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import re
 import selectors
@@ -72,51 +73,95 @@ class Watch:
         return float(times.user + times.system)
 
 
-def sockets(rig: Rig) -> tuple[Any, Any]:
-    """A subscribed WebSocket client and a subscribed SUB socket."""
+def read_websocket(port: int, key: str, tally: Any, stop: Any) -> None:
+    """Process of the WebSocket consumer: last prices of the load symbols."""
     found = ticks.arguments().parse_args([])
-    found.ws, found.api_key = f"ws://127.0.0.1:{rig.ports['WEBSOCKET_PORT']}", rig.key
-    client = ticks.connect(found)
-    sub = zmq.Context.instance().socket(zmq.SUB)
+    found.ws, found.api_key = f"ws://127.0.0.1:{port}", key
+    client, gaps = ticks.connect(found), Gaps()
+    selector = selectors.DefaultSelector()
+    selector.register(client.sock, selectors.EVENT_READ)
+    while not stop.is_set() and not client.closed:
+        selector.select(0.1)
+        for payload in client.feed():
+            gaps.take(payload)
+        tally[:] = [gaps.messages, gaps.missing, gaps.bad + client.closed]
+
+
+def read_bus(port: int, tally: Any, stop: Any) -> None:
+    """Process of the ZeroMQ consumer: five levels of the load symbols."""
+    sub, gaps = zmq.Context.instance().socket(zmq.SUB), Gaps()
     sub.setsockopt(zmq.RCVHWM, 0)
     for n in range(100):
         sub.setsockopt(zmq.SUBSCRIBE, f"NSE_SYM{n:03d}_DEPTH".encode())
-    sub.connect(f"tcp://127.0.0.1:{rig.ports['ZMQ_PORT']}")
-    return client, sub
+    sub.connect(f"tcp://127.0.0.1:{port}")
+    while not stop.is_set():
+        if sub.poll(100):
+            for _ in range(500):
+                try:
+                    gaps.take(sub.recv_multipart(zmq.NOBLOCK)[1])
+                except zmq.Again:
+                    break
+        tally[:] = [gaps.messages, gaps.missing, gaps.bad]
 
 
-def read(client: Any, sub: Any, ws: Gaps, bus: Gaps, until_s: float, stop: Any = None) -> None:
-    """Take in everything until a time, or until ``stop()``."""
-    selector = selectors.DefaultSelector()
-    selector.register(client.sock, selectors.EVENT_READ)
-    selector.register(sub.getsockopt(zmq.FD), selectors.EVENT_READ)
-    while time.monotonic() < until_s and not (stop and stop()):
-        selector.select(0.05)
-        for payload in client.feed():
-            ws.take(payload)
-        if client.closed:
-            raise SystemExit("the feed closed the WebSocket")
-        while sub.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-            bus.take(sub.recv_multipart()[1])
-    selector.close()
+class Consumers:
+    """Both consumers, each a process of its own: one must not be late because the other has work."""
+
+    def __init__(self, rig: Rig) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._stop = context.Event()
+        self._tallies = [context.Array("q", 3), context.Array("q", 3)]
+        self._processes = [
+            context.Process(
+                target=read_websocket,
+                args=(rig.ports["WEBSOCKET_PORT"], rig.key, self._tallies[0], self._stop),
+                daemon=True,
+            ),
+            context.Process(
+                target=read_bus, args=(rig.ports["ZMQ_PORT"], self._tallies[1], self._stop), daemon=True
+            ),
+        ]
+        for process in self._processes:
+            process.start()
+
+    def gaps(self) -> tuple[Gaps, Gaps]:
+        """What both have counted so far: WebSocket, ZeroMQ."""
+        found = []
+        for tally in self._tallies:
+            one = Gaps()
+            one.messages, one.missing, one.bad = tally[:]
+            found.append(one)
+        return found[0], found[1]
+
+    def stop(self) -> None:
+        self._stop.set()
+        for process in self._processes:
+            process.join(5)
 
 
 def soak(rig: Rig, args: argparse.Namespace, seconds: float) -> bool:
     ticks_sim.arm(rig)
-    client, sub = sockets(rig)
-    ws, bus = Gaps(), Gaps()
-    read(client, sub, ws, bus, time.monotonic() + 2)
+    consumers = Consumers(rig)
+    try:
+        return run(rig, args, seconds, consumers)
+    finally:
+        consumers.stop()
+
+
+def run(rig: Rig, args: argparse.Namespace, seconds: float, consumers: Consumers) -> bool:
+    found = ticks.arguments().parse_args([])
+    found.sim = f"http://127.0.0.1:{rig.sim_port}"
+    ticks_sim.subscribed(found)
+    time.sleep(2)
     warm_s = min(60.0, seconds / 5)
-    plan = {"rate": args.rate, "seconds": seconds + warm_s, "packed": args.packed}
-    rig.sim("POST", "/_sim/load", plan)
-    watch = Watch(rig)
-    began = time.monotonic()
-    read(client, sub, ws, bus, began + warm_s)
+    rig.sim("POST", "/_sim/load", {"rate": args.rate, "seconds": seconds + warm_s, "packed": args.packed})
+    watch, began = Watch(rig), time.monotonic()
+    time.sleep(warm_s)
     watch.base = watch.look()
     cpu0, base_s = watch.cpu(), time.monotonic()
     while (left := began + warm_s + seconds - time.monotonic()) > 0:
-        read(client, sub, ws, bus, time.monotonic() + min(60.0, left))
-        now = watch.look()["feed"]
+        time.sleep(min(60.0, left))
+        now, (ws, bus) = watch.look()["feed"], consumers.gaps()
         print(
             f"{(time.monotonic() - began) / 60:6.1f} min  {ws.messages:,} / {bus.messages:,} messages  "
             f"missing {ws.missing} / {bus.missing}  feed {now[0] / 1e6:.1f} MB  {now[1]} descriptors  "
@@ -124,19 +169,15 @@ def soak(rig: Rig, args: argparse.Namespace, seconds: float) -> bool:
             flush=True,
         )
     cpu = (watch.cpu() - cpu0) / (time.monotonic() - base_s)
-    ended = watch.look()
-    sent = 0
-
-    def all_here() -> bool:
-        return bool(sent) and min(ws.messages, bus.messages) + 100 >= sent
-
-    for _ in range(20):
+    ended, sent = watch.look(), 0
+    for _ in range(60):
         state = rig.sim("GET", "/_sim/load")
         sent = 0 if state["running"] else int(state["sent"])
-        read(client, sub, ws, bus, time.monotonic() + 0.5, all_here)
-        if all_here():
+        ws, bus = consumers.gaps()
+        if sent and min(ws.messages, bus.messages) + 100 >= sent:
             break
-    return judge(watch.base, ended, ws, bus, sent, cpu)
+        time.sleep(0.5)
+    return judge(watch.base, ended, *consumers.gaps(), sent, cpu)
 
 
 def judge(
