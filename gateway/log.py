@@ -74,7 +74,7 @@ def secrets_of(settings: Settings) -> list[Secret]:
 def setup(name: str, settings: Settings, stream: TextIO | None = None) -> Redactor:
     """Route the root logger to JSON lines on ``stream`` (default stderr); returns the redactor to add to."""
     # nobody reads who logged from which line, thread or process, and every request would pay for it
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     redactor = Redactor(secrets_of(settings))
     handler = Batched(stream or sys.stderr)

@@ -297,7 +297,7 @@ class FeedProcess:
 
     def _order(self, update: OrderUpdate) -> None:
         self.relay.add(update)
-        self._account.look_now()
+        self._account.look_now(update.order.key)
 
     def _new_order(self, update: OrderUpdate) -> None:
         settings = self.settings

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from brokers.errors import AlgoError, BrokerDown
-from brokers.model import Mode
+from brokers.model import InstrumentKey, Mode
 from gateway.stream.fanout import Fanout, Keeper
 from gateway.stream.hub import ASKED
 from gateway.stream.protocol import Item
@@ -42,6 +42,9 @@ class Standing:
     def waiting(self) -> dict[Item, str]:
         """Items not subscribed, and why."""
         return dict(self._waiting)
+
+    def holds(self, item: Item) -> bool:
+        return item in self._held
 
     async def add(self, items: Iterable[Item]) -> None:
         async with self._changing:
@@ -109,9 +112,11 @@ class Account:
         self._every_s = every_s
         self._now = asyncio.Event()
 
-    def look_now(self) -> None:
-        """An order changed: do not wait for the next turn."""
-        self._now.set()
+    def look_now(self, key: InstrumentKey) -> None:
+        """An order changed: do not wait for the next turn, unless its instrument is streamed already."""
+        item = Item(key.exchange, key.symbol, Mode.QUOTE)
+        if not (self._positions.holds(item) or self._orders.holds(item)):
+            self._now.set()
 
     async def run(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from brokers.errors import BrokerDown
+from brokers.model import InstrumentKey
 from gateway.stream.hub import POSITIONS, WORKING_ORDERS
 from gateway.stream.standing import Account, Standing
 from tests.gateway.stream.rig import ask, hear, limits, on_loop, running
@@ -73,3 +74,25 @@ async def test_a_position_without_a_slot_gets_one_when_another_is_closed(tmp_pat
         assert {key.symbol for key in rig.feed.wanted} == set(api.positions)
         assert over.symbol in api.positions
         assert positions.waiting == {}
+
+
+@on_loop
+async def test_an_order_in_something_new_is_looked_at_now_in_something_streamed_at_the_next_turn(
+    tmp_path,
+):
+    async with running(tmp_path) as rig:
+        api = Api()
+        api.orders = ["SBIN"]
+        positions, orders = (
+            Standing(rig.fanout, "positions", POSITIONS),
+            Standing(rig.fanout, "orders", WORKING_ORDERS),
+        )
+        account = Account(positions, orders, api)
+        account.look_now(InstrumentKey("NSE", "SBIN"))
+        assert account._now.is_set()
+        account._now.clear()
+        await account._once()
+        account.look_now(InstrumentKey("NSE", "SBIN"))
+        assert not account._now.is_set()
+        account.look_now(InstrumentKey("NSE", "TCS"))
+        assert account._now.is_set()
