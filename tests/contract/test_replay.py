@@ -24,7 +24,7 @@ from gateway.stream.upstream import Upstream
 from tests.contract.conftest import Bench
 from tests.contract.test_brokers import FEEDS, poll
 
-MESSAGES = 20
+MESSAGES = 10
 
 
 class Session:
@@ -100,7 +100,7 @@ async def record(bench: Bench, folder: Path, options: dict[str, str]) -> tuple[R
     running = asyncio.create_task(session.upstream.run(session.make))
     try:
         async with asyncio.timeout(40):
-            await session.more(10)  # so that numbers do not begin at 1
+            await session.more(4)  # so that numbers do not begin at 1
             session.request.write_text("please")
             session.recordings.look()
             await session.more()
