@@ -32,6 +32,7 @@ COMMANDS = {
     "restore": ("backup", "Put a backup back; what was there is kept aside."),
     "run": ("run", "One process in the foreground, for service managers."),
     "export": ("export", "Units, compose files and proxy settings from the same settings."),
+    "orders": ("orders", "Orders of unknown outcome: list them, resolve one of an earlier day."),
     "panic": ("panic", "Block entries and cancel open orders on every instance; --resume."),
     "instruments": ("instruments", "Refresh an instance's instrument table."),
     "sim": ("sim", "Simulated brokers alone, for other programs."),

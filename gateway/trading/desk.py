@@ -44,6 +44,7 @@ from gateway.trading.once import Once, fingerprint, refuse_other
 from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader, day_start_ns
 from gateway.trading.reconciler import Reconciler
+from gateway.trading.resolve import Unknowns
 from gateway.trading.settle import Settler
 from gateway.trading.tags import TAG_LENGTH
 from gateway.trading.turns import Turns
@@ -78,6 +79,7 @@ class OrderDesk:
         self._changes = Changes(parts, self._reader, self._settler, self._reconciler.soon)
         self._exits = exits.Exits(self, parts.tasks)
         self.guards = Guards(self, parts, self._reader)
+        self.unknowns = Unknowns(parts, self._settler)
         self.turns = Turns(parts.tasks)
         self.books = Books(self, parts)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from brokers.errors import BrokerDown, OrderRejected
+from brokers.errors import BrokerDown, OrderRejected, OutcomeUnknown
 from brokers.model import OrderStatus, OrderUpdate
 from tests.gateway.api.rig import Rig, foreign_order, position, running
 from tests.gateway.test_metrics import read
@@ -132,6 +132,25 @@ def test_panic_cancels_and_blocks_until_resumed(rig):
     assert rig.internal("GET", "status").json["desk"]["blocked"]
     assert rig.internal("POST", "resume").status_code == 200
     assert rig.place().status_code == 200
+
+
+def test_unknown_orders_are_listed_and_todays_are_not_ended_by_hand(rig):
+    rig.rest.fail["place"] = [OutcomeUnknown("lost")]
+    rig.rest.fail["find_tag"] = [BrokerDown("x") for _ in range(99)]
+    journal_id = rig.place().json["journal_id"]
+    rows = rig.internal("GET", "orders/unknown").json["orders"]
+    assert [(row["journal_id"], row["status"], row["needs_a_person"]) for row in rows] == [
+        (journal_id, "unknown", False)
+    ]
+    assert [row["journal_id"] for row in rig.internal("GET", "orders").json["orders"]] == [journal_id]
+    ended = {"outcome": "never_reached", "evidence": "order book of today"}
+    told = rig.internal("POST", f"orders/{journal_id}/resolve", ended)
+    assert (told.status_code, told.json["code"]) == (400, "ORDER_NOT_OPEN")
+    assert rig.internal("POST", f"orders/{journal_id}/resolve", {"outcome": "lost"}).status_code == 400
+    assert rig.internal("POST", "orders/999/resolve", ended).status_code == 404
+    # the public key is not enough
+    client = rig.app.test_client()
+    assert client.post(f"/internal/orders/{journal_id}/resolve", json=ended).status_code == 403
 
 
 def test_status_has_no_secret(rig):
