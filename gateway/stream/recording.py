@@ -1,15 +1,14 @@
 """The file format of a recording: what a feed heard and was asked, in order, with times.
 
-A recording is a folder of segments ``000001.rec.gz`` … Each segment is a chain of gzip members, one a flush;
+A recording is a folder of segments ``000001.rec.zst`` … Each segment is a chain of zstd frames, one a flush;
 inside, events one after another: kind (1 byte), wall nanoseconds (8), size (4), body. Little endian. Every
-segment starts with a ``HEADER``, so that each says what it is. A writer that dies leaves a torn last member;
+segment starts with a ``HEADER``, so that each says what it is. A writer that dies leaves a torn last frame;
 whatever can be read of it is read.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import zstandard
 
 from brokers.errors import AlgoError
 from brokers.model import Instrument, Mode
@@ -24,12 +24,12 @@ from gateway.stream.hub import Want
 from gateway.stream.topics import Name
 
 FORMAT = 1
-SUFFIX = ".rec.gz"
+SUFFIX = ".rec.zst"
 HEAD = struct.Struct("<BqI")
 MOST_BODY = 16 * 1024 * 1024
 _CHUNK = 1 << 18
-_GZIP = 31
-"""zlib's window bits for one gzip member."""
+_LEVEL = 1
+"""Of zstd. Beside zlib's level 1 a sixth of the CPU (0.4 us a full packet), and smaller."""
 
 
 class RecordingError(AlgoError):
@@ -219,7 +219,7 @@ def read(path: Path, reading: Reading | None = None) -> Iterator[Event]:
     for segment in segments(path):
         parser = Parser()
         try:
-            for event in _members(segment, parser):
+            for event in _frames(segment, parser):
                 if event.kind is Kind.HEADER:
                     if event.value.format != FORMAT:
                         raise RecordingError(
@@ -233,32 +233,31 @@ def read(path: Path, reading: Reading | None = None) -> Iterator[Event]:
                 yield event
             if parser.left:
                 reading.torn[segment.name] = f"{parser.left} bytes of an unfinished event"
-        except (zlib.error, EOFError) as exc:
+        except (zstandard.ZstdError, EOFError) as exc:
             reading.torn[segment.name] = str(exc)
     if not started:
         raise RecordingError(f"{path}: nothing readable ({reading.torn})")
 
 
-def _members(segment: Path, parser: Parser) -> Iterator[Event]:
-    """Events of a chain of gzip members. Raises ``zlib.error`` or ``EOFError`` where the chain is torn."""
-    member = zlib.decompressobj(_GZIP)
+def _frames(segment: Path, parser: Parser) -> Iterator[Event]:
+    """Events of a chain of zstd frames. Raises ``ZstdError`` or ``EOFError`` where the chain is torn."""
+    unpacker = zstandard.ZstdDecompressor()
+    frame = unpacker.decompressobj()
     begun = False
     with segment.open("rb") as file:
         data = file.read(_CHUNK)
         while data:
             begun = True
-            yield from parser.feed(member.decompress(data))
-            if member.eof:
-                data, member, begun = member.unused_data, zlib.decompressobj(_GZIP), False
+            yield from parser.feed(frame.decompress(data))
+            if frame.eof:
+                data, frame, begun = frame.unused_data, unpacker.decompressobj(), False
             else:
                 data = b""
             data = data or file.read(_CHUNK)
     if begun:
-        yield from parser.feed(member.flush())
         raise EOFError("the last block is not whole")
 
 
-def squeeze(data: bytes, level: int = 1) -> bytes:
-    """One gzip member."""
-    packer = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
-    return packer.compress(data) + packer.flush()
+def squeeze(data: bytes) -> bytes:
+    """One zstd frame."""
+    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(data)

@@ -66,7 +66,7 @@ def test_what_was_heard_and_asked_is_read_back_in_order(tmp_path: Path) -> None:
     assert [e.kind for e in events[-2:]] == [Kind.STATE, Kind.CLOSED]
     assert events[-2].value == ("live", "well")
     assert reading.torn == {}
-    assert oct((tmp_path / "a" / "000001.rec.gz").stat().st_mode)[-3:] == "600"
+    assert oct((tmp_path / "a" / "000001.rec.zst").stat().st_mode)[-3:] == "600"
 
 
 def test_segments_turn_over_and_each_can_be_read_alone(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_segments_turn_over_and_each_can_be_read_alone(tmp_path: Path) -> None:
     assert frames(list(recording.read(paths[0]))) == list(range(600))
     alone = tmp_path / "alone"
     alone.mkdir()
-    (alone / "000003.rec.gz").write_bytes(paths[2].read_bytes())
+    (alone / "000003.rec.zst").write_bytes(paths[2].read_bytes())
     some = list(recording.read(alone))
     assert some[0].value.segment == 3
     assert {e.socket for e in some if e.kind is Kind.FRAME} == {"market 1"}
@@ -84,7 +84,7 @@ def test_segments_turn_over_and_each_can_be_read_alone(tmp_path: Path) -> None:
 
 def test_a_torn_tail_costs_only_what_is_torn(tmp_path: Path) -> None:
     recorded(tmp_path / "a")
-    path = tmp_path / "a" / "000001.rec.gz"
+    path = tmp_path / "a" / "000001.rec.zst"
     whole = path.read_bytes()
     seen = -1
     for size in range(len(whole) - 1, 200, -997):
@@ -123,7 +123,7 @@ def test_a_block_that_rotted_ends_its_segment_and_the_next_goes_on(tmp_path: Pat
     ],
 )
 def test_what_is_no_recording_is_an_error_that_says_so(tmp_path: Path, content: bytes, words: str) -> None:
-    (tmp_path / "000001.rec.gz").write_bytes(content)
+    (tmp_path / "000001.rec.zst").write_bytes(content)
     with pytest.raises(RecordingError, match=words):
         list(recording.read(tmp_path))
 
@@ -132,7 +132,7 @@ def test_another_format_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no recording"):
         list(recording.read(tmp_path))
     later = recording.plain(Kind.HEADER, 1, Header(9, "dhan", "sim", "one", "always", 1))
-    (tmp_path / "000001.rec.gz").write_bytes(recording.squeeze(later))
+    (tmp_path / "000001.rec.zst").write_bytes(recording.squeeze(later))
     with pytest.raises(RecordingError, match="format 9"):
         list(recording.read(tmp_path))
 
