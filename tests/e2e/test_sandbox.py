@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from scripts.campaigns import sandbox
-from scripts.campaigns.sandbox import Rig
+from tests.gateway.sandbox.processes import Rig
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.xdist_group("sandbox")]
 
