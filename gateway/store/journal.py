@@ -229,6 +229,17 @@ class Journal:
 
     def import_foreign(self, order: Order) -> int | None:
         """Keep an order of this account that was placed elsewhere; None when it is here already."""
+        return self.import_all([order])[0]
+
+    def import_all(self, orders: Sequence[Order]) -> list[int | None]:
+        """As ``import_foreign``, in one commit."""
+        if not orders:
+            return []
+        return self._write(lambda c: [self._import(raw_of(c), order) for order in orders])
+
+    def _import(self, raw: sqlite3.Connection, order: Order) -> int | None:
+        if _first(raw, "order_id = ?", order.order_id) is not None:
+            return None
         now = self._clock.time_ns()
         values = _terms(order.key, order.action, order.product, order.price_type)
         values |= {
@@ -246,17 +257,10 @@ class Journal:
             order.order_id,
             order.rejection_reason,
         )
-
-        def work(connection: Connection) -> int | None:
-            raw = raw_of(connection)
-            if _first(raw, "order_id = ?", order.order_id) is not None:
-                return None
-            detail = {"raw_status": order.raw_status, "tag": order.tag}
-            if known.filled:
-                self.fills = next(self._numbers)
-            return _insert(raw, values, known, "foreign", now, NO_TIMES, detail)
-
-        return self._write(work)
+        detail = {"raw_status": order.raw_status, "tag": order.tag}
+        if known.filled:
+            self.fills = next(self._numbers)
+        return _insert(raw, values, known, "foreign", now, NO_TIMES, detail)
 
     def get(self, journal_id: int) -> JournalRow | None:
         """A row by its id, or the one it was merged into; None when there is none."""

@@ -49,10 +49,14 @@ class Reconciler:
 
     def start(self) -> None:
         """Adopt what the last run left open, then reconcile in the background."""
-        for row in self._parts.journal.unfinished():
-            if row.known.state is State.SENDING:
-                detail = {"why": "the process ended between journal and answer"}
-                self._parts.journal.apply(Change(row.id, "recovered", machine.AnswerLost(), detail=detail))
+        rows = self._parts.journal.unfinished()
+        detail = {"why": "the process ended between journal and answer"}
+        self._parts.journal.apply_all(
+            Change(row.id, "recovered", machine.AnswerLost(), detail=detail)
+            for row in rows
+            if row.known.state is State.SENDING
+        )
+        for row in rows:
             if row.known.state in (State.SENDING, State.UNKNOWN):
                 self._settler.adopt(row.id)
         self._running = self._parts.tasks.start("reconciler", self._run)
@@ -132,8 +136,8 @@ class Reconciler:
         except machine.IllegalTransition as exc:
             log.info("the journal moved while the book was read (%s); next period", exc)
         self._adopt_stuck(rows)
-        for order in plan.foreign:
-            if journal.import_foreign(order) is not None:
+        for order, made in zip(plan.foreign, journal.import_all(plan.foreign), strict=True):
+            if made is not None:
                 log.info("order %s (%s) was placed elsewhere; imported", order.order_id, order.key)
         for line in set(plan.missing) - set(self.missing):
             log.warning("%s", line)

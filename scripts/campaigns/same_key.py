@@ -58,7 +58,8 @@ def run(station: Station, posts: int) -> Figures:
     different = [a for a in answers if essence(a) != first]
     assert not different, f"{len(different)} of {posts} answers differ from {first}: {different[0]}"
     assert sum("repeated" not in body for _, body in answers) == 1, "one of them was the first"
-    assert len(trader.at_broker()) == 1, "one intent, one order"
+    tag = next(row["tag"] for row in station.rows() if row["client_order_id"] == "the one")
+    assert len(trader.behind(tag)) == 1, "one intent, one order"
     # every slot taken: entries wait or are refused, the repeat is answered
     later = posts // 10
     with ThreadPoolExecutor(24) as pool:
@@ -73,9 +74,7 @@ def run(station: Station, posts: int) -> Figures:
     again = at_once(lambda: trader.place("the one", price), later)
     assert {essence(a) for a in again} == {first}, again[0]
     assert all(body.get("repeated") for _, body in again)
-    rows = {row["client_order_id"]: row for row in station.rows()}
-    behind = trader.behind(rows["the one"]["tag"])
-    assert len(behind) == 1
+    assert len(trader.behind(tag)) == 1
     station.check_rows()
     status, body = trader.place("the one", price, quantity="2")
     assert (status, body["code"]) == (400, "CLIENT_ORDER_ID_REUSED")

@@ -47,21 +47,18 @@ class Station:
     def ports(self) -> dict[str, int]:
         return self.fleet.ports[self.name]
 
-    def open(self) -> Trader:
-        """Broker and instance, ready; a trader with a key."""
-        port = str(self.ports["SIM_PORT"])
-        self._sim = self._spawn("sim", "brokers.sim", "--broker", self.name, "--port", port)
-        until(lambda: self._sim_answers(), 60, "the simulated broker answers")
-        self.start()
+    def open(self, *, broker: bool = True) -> Trader:
+        """Broker (unless it runs elsewhere) and instance, ready; a trader with a key. Once is enough."""
+        if self.trader.key:
+            return self.trader
+        if broker:
+            port = str(self.ports["SIM_PORT"])
+            self._sim = self._spawn("sim", "brokers.sim", "--broker", self.name, "--port", port)
+            until(self._sim_answers, 60, "the simulated broker answers")
+        if self._api is None:
+            self.start()
         self.ready()
-        loaded = settings.load(self.fleet.home, self.name, Venue.SIM)
-        request = urllib.request.Request(
-            f"{self.fleet.url(self.name)}/internal/keys",
-            b'{"label": "station"}',
-            {"Content-Type": "application/json", "X-Algo-Internal": loaded.internal_key.reveal()},
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            self.trader.key = json.loads(answer.read())["key"]
+        self.trader.key = self._internal("keys", {"label": "station"})["key"]
         return self.trader
 
     def start(self) -> None:
@@ -86,6 +83,10 @@ class Station:
         found = until(look, seconds, f"{self.name} is ready")
         assert isinstance(found, dict)
         return found
+
+    def login(self) -> None:
+        """A login at the broker, as ``algo login`` asks for one."""
+        self._internal("login", {"totp": None})
 
     def close(self) -> None:
         for process in (self._api, self._sim):
@@ -140,6 +141,14 @@ class Station:
         return counts
 
     # -- processes
+
+    def _internal(self, path: str, body: dict[str, Any]) -> Any:
+        loaded = settings.load(self.fleet.home, self.name, Venue.SIM)
+        headers = {"Content-Type": "application/json", "X-Algo-Internal": loaded.internal_key.reveal()}
+        url = f"{self.fleet.url(self.name)}/internal/{path}"
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
 
     def _sim_answers(self) -> bool:
         assert self._sim is not None

@@ -82,7 +82,7 @@ class BrokerModel:
             placed_at=EPOCH,
             in_transit=True,
         )
-        self.entries[order_id] = Entry(order, self._scheduler.now + plan.draw(dice, plan.book_lag_s))
+        self.entries[order_id] = Entry(order, self._scheduler.now + dice.uniform(*plan.book_lag_s))
         self._scheduler.after(plan.draw(dice, plan.transit_s), lambda: self._arrived(order_id))
         self._tell(order_id)
         return order

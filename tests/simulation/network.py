@@ -93,7 +93,7 @@ class SimRest:
         reply: Future[T] = Future()
         travel_s = self._latency()
         if fault == "late":
-            travel_s = self._plan.draw(self._dice, self._plan.late_s)
+            travel_s = self._dice.uniform(*self._plan.late_s)
         if fault in ("drop_before", "reset_before"):
             self._scheduler.after(travel_s, lambda: self._watch.arrived(kind, what, None))
         else:

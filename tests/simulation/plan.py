@@ -103,7 +103,7 @@ def make(seed: int) -> Plan:
         crash_points=sorted(dice.randint(2, 120) for _ in range(crashes)),
         restart_s=(0.0, dice.choice((0.2, 3.0, 12.0))),
         latency_s=(0.002, dice.choice((0.05, 0.3, 1.0))),
-        late_s=(1.0, 7.5),
+        late_s=(1.0, 10.5),
         transit_s=(0.002, dice.choice((0.02, 0.3, 2.0))),
         book_lag_s=(0.0, dice.choice((0.0, 0.3, 2.0))),
         push=dice.choice((0.0, 0.7, 1.0)),
