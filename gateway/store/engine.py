@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import importlib
 import logging
 import os
 import sqlite3
@@ -36,7 +37,8 @@ else:
     import fcntl
 
 SCHEMA = "algo"
-VERSION = 1
+VERSION = 2
+"""Of the tables; see ``gateway.store.migrations`` when one that exists is to change."""
 BUSY_MS = 5000
 GROUP = 64
 QUEUE = 10_000
@@ -281,7 +283,8 @@ def open(path: Path, venue: Venue, *, metadata: MetaData = METADATA, read_only: 
 
     Raises:
         SettingsError: The file belongs to the other venue, or is not ours; it has not been written.
-        StoreError: Another process writes it; or read_only and it does not exist yet.
+        StoreError: Another process writes it; it could not be upgraded; or read_only and it does not exist
+            yet, or is of an older version.
     """
     found = _stamp(path)
     if found is not None:
@@ -289,6 +292,8 @@ def open(path: Path, venue: Venue, *, metadata: MetaData = METADATA, read_only: 
     if read_only:
         if found is None:
             raise StoreError(f"{path.name} does not exist yet; the instance's api process makes it")
+        if int(found["version"]) < VERSION:
+            raise StoreError(f"{path.name} is of an older version; the instance's api process upgrades it")
         return Database(path, venue, read_only=True, lock=None)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock(path)
@@ -297,6 +302,10 @@ def open(path: Path, venue: Venue, *, metadata: MetaData = METADATA, read_only: 
         found = _stamp(path)
         if found is not None:
             _check(path, found, venue)
+            if int(found["version"]) < VERSION:
+                # rare, and what it needs is not small: loaded only now
+                migrations = importlib.import_module("gateway.store.migrations")
+                migrations.upgrade(path, int(found["version"]), VERSION)
         _make(path, venue, metadata, new=found is None)
     except BaseException:
         lock.close()

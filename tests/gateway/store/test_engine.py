@@ -39,7 +39,7 @@ def test_a_new_file_is_stamped_and_closed_to_others(path):
     with closing(sqlite3.connect(path)) as connection:
         stamp = dict(connection.execute("SELECT name, value FROM meta"))
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert stamp == {"schema": "algo", "version": "1", "venue": "sim"}
+    assert stamp == {"schema": "algo", "version": str(engine.VERSION), "venue": "sim"}
     assert path.stat().st_mode & 0o077 == 0
 
 
