@@ -15,7 +15,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,17 +27,17 @@ from brokers.clock import SystemClock
 from brokers.contract import BrokerContext, BrokerSession, FeedSink
 from brokers.errors import LoginRequired
 from brokers.feedloop import AuthRefused, Reconnect, ReplayableFeed, SocketHandler
-from brokers.model import FeedState, Instrument, InstrumentKey, OrderUpdate, Tick
+from brokers.model import FeedState, InstrumentKey, OrderUpdate, Tick
 from brokers.secret import Secret
 from gateway.settings import StreamRules
 from gateway.stream import recording
-from gateway.stream.badframes import BadFrames
 from gateway.stream.bus import Bus
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout, Holder
 from gateway.stream.hub import Around, Book, Channel, Hub
 from gateway.stream.recording import ChannelMark, Event, Header, Kind, Reading, RecordingError, WantMark
 from gateway.stream.server import Facts, StreamServer
+from gateway.stream.standins import OneKey, PlayedSocket, RecordedTable, Unkept
 from gateway.stream.topics import Name
 from gateway.stream.upstream import Upstream
 
@@ -46,22 +46,6 @@ log = logging.getLogger(__name__)
 LOGIN_S = 5.0
 BREATHE = 50
 """Events played at full speed before the rest of the loop gets a turn."""
-
-
-class PlayedSocket:
-    """Stands for a connection: gives out what was recorded, takes what is sent and forgets it."""
-
-    def __init__(self) -> None:
-        self._heard: asyncio.Queue[bytes | str] = asyncio.Queue()
-
-    def put(self, data: bytes | str) -> None:
-        self._heard.put_nowait(data)
-
-    async def recv(self, decode: bool | None = None) -> bytes | str:
-        return await self._heard.get()
-
-    async def send(self, message: object) -> None:
-        """Nobody listens."""
 
 
 class Player:
@@ -109,67 +93,6 @@ class Sink:
 
     def on_state(self, state: FeedState, reason: str) -> None:
         """The recording says what the states were."""
-
-
-class RecordedTable:
-    """The instruments a recording names; ``lookup.Table`` and ``InstrumentLookup``."""
-
-    def __init__(self) -> None:
-        self._known: dict[InstrumentKey, Instrument] = {}
-
-    def add(self, instrument: Instrument) -> None:
-        self._known[instrument.key] = instrument
-
-    def by_key(self, key: InstrumentKey) -> Instrument | None:
-        return self._known.get(key)
-
-    def by_token(self, broker_exchange: str, token: str) -> Instrument | None:
-        where = (broker_exchange, token)
-        return next((i for i in self._known.values() if (i.broker_exchange, i.token) == where), None)
-
-    def by_broker_symbol(self, broker_exchange: str, broker_symbol: str) -> Instrument | None:
-        where = (broker_exchange, broker_symbol)
-        return next((i for i in self._known.values() if (i.broker_exchange, i.broker_symbol) == where), None)
-
-    def find(self, text: str, exchange: str | None = None) -> Instrument | None:
-        wanted = text.upper()
-        for key, instrument in self._known.items():
-            if key.symbol.upper() == wanted and exchange in (None, key.exchange):
-                return instrument
-        return None
-
-    def nearest(self, symbol: str, exchange: str, n: int = 3) -> list[str]:
-        return [key.symbol for key in self._known if key.exchange == exchange][:n]
-
-    def rows(self, exchange: str | None = None) -> Iterator[Instrument]:
-        return (i for i in list(self._known.values()) if exchange in (None, i.key.exchange))
-
-    def count(self) -> int:
-        return len(self._known)
-
-
-class Unkept(BadFrames):
-    """Counts and says what could not be read; the recording has it already."""
-
-    def __init__(self) -> None:
-        super().__init__(Path(), lambda: datetime.now(UTC))
-
-    def keep(self, frame: bytes, reason: str) -> None:
-        self.count += 1
-        log.info("unreadable frame of %d bytes: %s", len(frame), reason)
-
-
-class OneKey:
-    """The one API key of a throw-away instance."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def verify(self, text: str) -> int | None:
-        return 1 if secrets.compare_digest(text, self._key) else None
-
-    def live(self) -> frozenset[int] | None:
-        return None
 
 
 @dataclass(slots=True)

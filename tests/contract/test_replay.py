@@ -19,7 +19,8 @@ from gateway.stream.hub import Hub
 from gateway.stream.protocol import Item
 from gateway.stream.recorder import Recorder, Recordings
 from gateway.stream.recording import Header, Kind
-from gateway.stream.replay import Player, RecordedTable, Replay, header_of, play_all
+from gateway.stream.replay import Player, Replay, header_of, play_all
+from gateway.stream.standins import RecordedTable
 from gateway.stream.upstream import Upstream
 from tests.contract.conftest import Bench
 from tests.contract.test_brokers import FEEDS, poll
