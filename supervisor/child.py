@@ -47,8 +47,11 @@ class Handle:
             except ProcessLookupError:
                 loop.call_soon(gone, self._reap())
                 return
-            loop.add_reader(self._pidfd, self._ended, loop, gone)
-            return
+            except OSError:  # no descriptor left: look instead
+                self._pidfd = None
+            else:
+                loop.add_reader(self._pidfd, self._ended, loop, gone)
+                return
         self._poll = loop.call_later(GONE_POLL_S, self._look, loop, gone)
 
     def _ended(self, loop: asyncio.AbstractEventLoop, gone: Callable[[int | None], None]) -> None:
@@ -57,7 +60,7 @@ class Handle:
 
     def _look(self, loop: asyncio.AbstractEventLoop, gone: Callable[[int | None], None]) -> None:
         code = self._reap()
-        if code is not None or self.identity.process() is None:
+        if code is not None or (self._popen is None and self.identity.process() is None):
             gone(code)
             return
         self._poll = loop.call_later(GONE_POLL_S, self._look, loop, gone)
@@ -99,7 +102,10 @@ class Handle:
 
     def _signal_group(self, number: int) -> None:
         """Signal the child's own process group; never a pid that is no longer ours."""
-        if self.identity.process() is None:
+        # an own child that was not reaped keeps its pid; that is known without opening anything
+        if self._popen is not None and self._popen.poll() is not None:
+            return
+        if self._popen is None and self.identity.process() is None:
             return
         try:
             if os.name == "posix":

@@ -90,7 +90,7 @@ def tree(nonce: str) -> Iterator[int]:
     mark = f"{TREE_VARIABLE}={nonce}".encode()
     try:
         entries = os.listdir(PROC)
-    except FileNotFoundError:
+    except OSError:  # no such folder, or no descriptor left
         return
     for name in entries:
         if not name.isdigit():

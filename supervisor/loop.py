@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import random
 import secrets
 import signal
 import sys
 import time
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ from supervisor.identity import kill_tree
 from supervisor.lock import FolderLock
 from supervisor.policy import Child, Effect, Event, State
 from supervisor.prober import Prober
+from supervisor.slot import Slot, older
 from supervisor.state import Record, RunFolder
-from supervisor.status import instance_row, need_of
+from supervisor.status import health_of, instance_row, unsupervised
 from supervisor.teller import Teller
 
 log = logging.getLogger("supervisor")
@@ -42,44 +43,17 @@ STARTING_PROBE_S = 0.05
 RUNNING_PROBE_S = 4.5
 AGAIN_S = 0.5
 """After an unanswered probe."""
+DEGRADED_PROBE_S = 1.0
 PROBE_TIMEOUT_S = 2.0
 FRESH_S = 1.0
 """``algo status`` asks the children again when their last answer is older."""
 STATUS_WAIT_S = 0.5
+SAVE_AGAIN_S = 5.0
+OURS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""A question that failed for want of something here says nothing about the child."""
 EVENTS_MOST_S = 25.0
 DISK_EVERY_S = 60.0
 HOOKS_LAST_S = 2.0
-ADOPTED_SERVING_S = 15.0
-"""An adopted process of this age has surely served before; a mute one is hung, not starting."""
-
-
-@dataclass(slots=True)
-class Slot:
-    """One child: what it is, what the policy knows, what runs."""
-
-    spec: plan.ChildSpec
-    child: Child = field(default_factory=Child)
-    handle: processes.Handle | None = None
-    body: dict[str, Any] = field(default_factory=dict)
-    timer: asyncio.TimerHandle | None = None
-    probing: asyncio.Task[None] | None = None
-    pausing: asyncio.Future[None] | None = None
-    asked_at: float = 0.0
-    started_wall: str = ""
-
-    async def pause(self, seconds: float) -> None:
-        """Sleep until the next probe is due or somebody wants it now."""
-        loop = asyncio.get_running_loop()
-        self.pausing = loop.create_future()
-        timer = loop.call_later(seconds, self.hurry)
-        try:
-            await self.pausing
-        finally:
-            timer.cancel()
-
-    def hurry(self) -> None:
-        if self.pausing is not None and not self.pausing.done():
-            self.pausing.set_result(None)
 
 
 class Supervisor:
@@ -90,6 +64,7 @@ class Supervisor:
         self._rules = rules
         self._slots: dict[str, Slot] = {}
         self._instances: dict[str, Settings] = {}
+        self._strays: dict[str, list[Record]] = {}
         self._options = plan.UpOptions()
         self._changed = asyncio.Event()
         self._answered = asyncio.Event()
@@ -97,6 +72,7 @@ class Supervisor:
         self._started_at = datetime.now(UTC)
         self._hooks = Hooks()
         self._teller = Teller(self._hooks)
+        self._saving: asyncio.TimerHandle | None = None
         self._disk_low = ""
         self._disk_looked_at = float("-inf")
 
@@ -118,32 +94,42 @@ class Supervisor:
         await self._done.wait()
         server.close()
         await self._hooks.finish(HOOKS_LAST_S)
+        self._stop_saving()
         self._folder.clear_control()
 
     def _adopt(self) -> None:
-        """Take over what an earlier supervisor started, and finish what it was asked for."""
+        """Take over what an earlier supervisor started, and finish what it was asked for.
+
+        An instance whose settings cannot be read waits, running as it is, for the ``up`` after they are
+        mended; the others must not wait with it.
+        """
         names, options, records = self._folder.read_state()
-        if not names:
-            return
         self._options = plan.UpOptions.from_plain(options)
-        try:
-            self._instances = {n: self._load(n) for n in names}
-        except SettingsError as exc:
-            log.error("cannot adopt: %s", exc)
-            return
-        known = {record.key: record for record in records}
-        for spec in plan.ordered(plan.children(list(self._instances.values()), self._options)):
-            slot = self._slots.setdefault(spec.key, Slot(spec))
+        self._strays = {name: [r for r in records if r.instance in (name, "")] for name in names}
+        for name in names:
+            try:
+                self._take_over(name)
+            except SettingsError as exc:
+                log.error("cannot adopt %s: %s", name, exc)
+        self._start_what_may()
+
+    def _take_over(self, name: str) -> None:
+        one = self._load(name)
+        self._instances[name] = one
+        known = {record.key: record for record in self._strays.pop(name)}
+        for spec in plan.ordered(plan.children([one], self._options)):
+            if spec.key in self._slots:
+                continue
+            slot = self._slots[spec.key] = Slot(spec)
             record = known.get(spec.key)
             if record is None or record.identity.process() is None:
                 continue
             slot.handle = processes.Handle(record.identity, None)
             slot.started_wall = record.started_at
             self._apply(spec.key, policy.Adopted(record.identity.pid))
-            slot.child = _older(slot.child, record)
+            slot.child = older(slot.child, record)
             self._follow(spec.key)
             log.info("adopted %s, pid %s", spec.key, record.identity.pid)
-        self._start_what_may()
 
     def _reap(self) -> None:
         ours = {slot.handle.pid for slot in self._slots.values() if slot.handle is not None}
@@ -179,6 +165,8 @@ class Supervisor:
 
     def _up(self, names: list[str], options: plan.UpOptions) -> dict[str, Any]:
         """Add instances; those already there stay as they are (a failed child is tried again)."""
+        for name in [n for n in names if n in self._strays]:
+            self._take_over(name)
         fresh = {n: self._load(n) for n in names if n not in self._instances}
         everyone = {**self._instances, **fresh}
         plan.check_clashes(list(everyone.values()))
@@ -264,7 +252,8 @@ class Supervisor:
                 "pid": processes.own_identity().pid,
                 "started_at": self._started_at.isoformat(timespec="seconds"),
             },
-            "instances": [self._row(name, now) for name in self._instances],
+            "instances": [self._row(name, now) for name in self._instances]
+            + [unsupervised(name, self._folder.venue.value, found) for name, found in self._strays.items()],
         }
 
     def _row(self, name: str, now: float) -> dict[str, Any]:
@@ -384,7 +373,10 @@ class Supervisor:
                 try:
                     answer = await prober.ask(PROBE_TIMEOUT_S)
                 except OSError as exc:
-                    self._apply(key, policy.Missed(f"no answer: {type(exc).__name__}"))
+                    if exc.errno in OURS:
+                        log.warning("cannot ask %s: %s", key, exc)
+                    else:
+                        self._apply(key, policy.Missed(f"no answer: {type(exc).__name__}"))
                 else:
                     self._heard(key, slot, handle, answer)
                 await slot.pause(_pause_s(slot.child))
@@ -395,7 +387,7 @@ class Supervisor:
         slot.body = answer.body
         slot.asked_at = time.monotonic()
         if answer.body.get("pid") in (None, handle.pid):
-            self._apply(key, policy.Probed(answer.ready, answer.reason, need_of(answer.body)))
+            self._apply(key, policy.Probed(*health_of(answer.ready, answer.reason, answer.body)))
             if slot.child.state is not State.STARTING:
                 self._tell(key)
         else:
@@ -430,6 +422,7 @@ class Supervisor:
             self._apply(key, policy.Tick())
 
     def _save(self) -> None:
+        self._stop_saving()
         rows = [
             Record(
                 key, slot.spec.instance, slot.handle.identity, slot.started_wall, restarts=slot.child.restarts
@@ -437,7 +430,19 @@ class Supervisor:
             for key, slot in self._slots.items()
             if slot.handle is not None
         ]
-        self._folder.write_state(list(self._instances), self._options.to_plain(), rows)
+        written = {row.key for row in rows}
+        rows += [r for found in self._strays.values() for r in found if r.key not in written]
+        try:
+            self._folder.write_state([*self._instances, *self._strays], self._options.to_plain(), rows)
+        except OSError as exc:
+            # children live and die all the same; written as soon as the disk takes it
+            log.error("what runs cannot be written down: %s; again in %.0f s", exc, SAVE_AGAIN_S)
+            self._saving = asyncio.get_running_loop().call_later(SAVE_AGAIN_S, self._save)
+
+    def _stop_saving(self) -> None:
+        if self._saving is not None:
+            self._saving.cancel()
+            self._saving = None
 
 
 def _pause_s(child: Child) -> float:
@@ -446,17 +451,10 @@ def _pause_s(child: Child) -> float:
         return STARTING_PROBE_S
     if child.missed:
         return AGAIN_S
+    if child.state is State.DEGRADED:
+        return DEGRADED_PROBE_S
     # all at the same moments: waking once for ten probes costs a third of waking ten times
     return RUNNING_PROBE_S - time.monotonic() % RUNNING_PROBE_S
-
-
-def _older(child: Child, record: Record) -> Child:
-    """An adopted child keeps its age and its count of restarts."""
-    process = record.identity.process()
-    age_s = max(0.0, time.time() - process.create_time()) if process is not None else 0.0
-    began = time.monotonic() - age_s
-    answered = child.answered or age_s > ADOPTED_SERVING_S
-    return replace(child, started_at=began, restarts=record.restarts, answered=answered)
 
 
 def main(argv: list[str]) -> int:
@@ -471,6 +469,7 @@ def main(argv: list[str]) -> int:
         if not lock.held:
             log.info("another supervisor runs here")
             return 0
+        preflight.raise_descriptor_limit()
         asyncio.run(Supervisor(folder, policy.Rules()).run())
     return 0
 

@@ -18,6 +18,7 @@ from brokers.errors import SettingsError
 from supervisor.plan import ChildSpec, PortClaim
 
 LITTLE_DISK_MB = 1000
+MANY_DESCRIPTORS = 65_536
 
 
 def check_ports(specs: Sequence[ChildSpec]) -> None:
@@ -48,6 +49,16 @@ def disk_low(home: Path) -> str:
 def descriptor_limit() -> int | None:
     """How many files a process of this user may open; None where that has no meaning."""
     return None if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many descriptors as the system grants without asking; what is started later has them too."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MANY_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _is_free(claim: PortClaim) -> bool:

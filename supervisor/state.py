@@ -114,9 +114,13 @@ def _write_private(path: Path, plain: Mapping[str, Any]) -> None:
     """Whole or not at all, readable by the owner only (the control token is a key)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(plain, file, indent=1)
-    os.replace(name, path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(plain, file, indent=1)
+        os.replace(name, path)
+    except OSError:
+        os.unlink(name)
+        raise
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.settings import Settings
 from supervisor.plan import ChildSpec
 from supervisor.policy import Child, Need, State
+from supervisor.state import Record
 
 _WORST_FIRST = (
     State.FAILED,
@@ -64,6 +65,29 @@ def instance_row(
         "subscribed": feed.get("subscribed"),
         "children": rows,
     }
+
+
+def unsupervised(name: str, venue: str, records: Sequence[Record]) -> dict[str, Any]:
+    """A running instance whose settings cannot be read any more, as JSON-ready data."""
+    return {
+        "name": name,
+        "venue": venue,
+        "state": "unsupervised",
+        "pids": {r.key.rpartition(".")[2]: r.identity.pid for r in records if r.instance == name},
+        "waiting_for": [
+            f"{name}: its settings cannot be read; see `algo doctor {name}`, then `algo up {name}`"
+        ],
+        "children": [],
+    }
+
+
+def health_of(ready: bool, reason: str, body: Mapping[str, Any]) -> tuple[bool, str, Need]:
+    """What an answer says of a child: a feed that serves its clients and hears nothing is not well."""
+    feed = body.get("feed")
+    trouble = str(feed.get("trouble") or "") if isinstance(feed, Mapping) else ""
+    if ready and trouble:
+        return False, f"the broker feed: {trouble}", Need.OTHER
+    return ready, reason, need_of(body)
 
 
 def need_of(body: Mapping[str, Any]) -> Need:

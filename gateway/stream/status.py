@@ -176,7 +176,11 @@ class Status:
         live = {c.entry.instrument.key for c in fanout.hub.channels() if c.live}
         age_s = None if fanout.last_tick_s is None else round(now_s - fanout.last_tick_s, 3)
         return {
-            "feed": {"state": self._upstream.state.value, "reason": self._upstream.reason},
+            "feed": {
+                "state": self._upstream.state.value,
+                "reason": self._upstream.reason,
+                "trouble": self._upstream.trouble,
+            },
             "subscribed": len(fanout.hub),
             "live": len(live),
             "ticks_total": fanout.counts.ticks,

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 RENEW_PATH = "/internal/session/renew"
 ORDERS_REMEMBERED = 20_000
 SAMPLE, LATENCIES = 16, 4096
+MUTE_SHOWN_S = 6.0
+"""A feed that was mute says so for this long after it came back: who asks now and then must not miss it."""
 
 
 class Upstream:
@@ -51,6 +53,9 @@ class Upstream:
         self.state = FeedState.IDLE
         self.reason = "not started"
         self.reported = False
+        self._was_live = False
+        self._mute = ""
+        self._back_s = 0.0
         self.crashes = 0
         self.recorder: Recorder | None = None
         self._running: asyncio.Task[None] | None = None
@@ -148,10 +153,24 @@ class Upstream:
         if self.recorder is not None:
             self.recorder.state(state, reason)
         was_up = self.state in (FeedState.LIVE, FeedState.SILENT)
+        if state is FeedState.SILENT:
+            self._mute = reason or state.value
+        elif state is FeedState.LIVE and self.state is not FeedState.LIVE:
+            self._was_live, self._back_s = True, time.monotonic()
         self.state, self.reason = state, reason
         self.reported = self.reported or state is not FeedState.CONNECTING
         if was_up and state not in (FeedState.LIVE, FeedState.SILENT) and self._fanout is not None:
             self._fanout.lost()
+
+    @property
+    def trouble(self) -> str:
+        """Why a feed that has been live is not, or was mute a moment ago; empty when all is well."""
+        if self.state not in (FeedState.LIVE, FeedState.IDLE):
+            return (self.reason or self.state.value) if self._was_live else ""
+        if self._mute and time.monotonic() - self._back_s < MUTE_SHOWN_S:
+            return f"live again; it was mute: {self._mute}"
+        self._mute = ""
+        return ""
 
     def on_bad_frame(self, frame: bytes, reason: str) -> None:
         self._bad_frames.keep(frame, reason)

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
+from supervisor import failure
 from supervisor.render import status_table
 from supervisor.running import ask, current_folder
 from supervisor.state import RunFolder
@@ -23,7 +24,10 @@ from supervisor.state import RunFolder
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
 @click.pass_obj
 def status(home: Path, names: tuple[str, ...], as_json: bool, watch: bool) -> None:
-    """Per instance: state, pids, ports, uptime, restarts, broker session, feed, last tick."""
+    """Per instance: state, pids, ports, uptime, restarts, broker session, feed, last tick.
+
+    With a NAME also the end of the log of a process that failed.
+    """
     folder = current_folder(home)
     found = _status(folder, names)
     if as_json:
@@ -32,6 +36,9 @@ def status(home: Path, names: tuple[str, ...], as_json: bool, watch: bool) -> No
     if not watch:
         console = Console()
         console.print(status_table(found, console.width))
+        if names:
+            for text in (text for row in found["instances"] for text in failure.of(row)):
+                click.echo(text)
         return
     console = Console()
     with Live(status_table(found, console.width), console=console, auto_refresh=False) as live:

@@ -15,10 +15,9 @@ from brokers import registry
 from brokers.errors import AlgoError, SettingsError
 from brokers.model import Venue
 from gateway import settings as gateway_settings
-from supervisor import checkup, envfile, plan, preflight
+from supervisor import checkup, envfile, failure, plan, preflight
 from supervisor.client import ask_api, chosen
 from supervisor.commands.down import settle_open, stop
-from supervisor.logfile import last_lines
 from supervisor.render import status_table
 from supervisor.running import CommandFailed, ask, ensure_supervisor
 from supervisor.state import RunFolder, running_venue
@@ -156,7 +155,7 @@ def _wait(
 def _give_up(folder: RunFolder, rows: list[dict[str, Any]]) -> AlgoError:
     """Stop the instances of which a process failed: nothing stays half started, the others go on."""
     failed = [(row["name"], child) for row in rows for child in row["children"] if child["state"] == "failed"]
-    said = "\n".join(_failure(child) for _, child in failed)
+    said = "\n".join(failure.told(child) for _, child in failed)
     ask(folder, "down", {"names": sorted({name for name, _ in failed})})
     if all(child["exit_code"] == WRONG_SETTINGS for _, child in failed):
         return SettingsError(said)
@@ -165,11 +164,6 @@ def _give_up(folder: RunFolder, rows: list[dict[str, Any]]) -> AlgoError:
 
 def _nothing(status: dict[str, Any]) -> None:  # noqa: ARG001 - a view that shows nothing
     return
-
-
-def _failure(child: dict[str, Any]) -> str:
-    tail = "\n".join(f"    {line}" for line in last_lines(Path(child["log"]), 10))
-    return f"{child['key']} failed: {child['reason']}\n  last lines of {child['log']}:\n{tail}"
 
 
 def _say_ready(home: Path, folder: RunFolder, names: list[str]) -> None:

@@ -73,8 +73,14 @@ def test_an_identity_is_not_a_pid(tmp_path: Path) -> None:
 
 
 def test_a_stranger_with_a_recycled_pid_is_never_signalled(tmp_path: Path) -> None:
-    handle = spawn(spec(tmp_path, FOREVER))
+    one = spec(tmp_path, FOREVER)
+    handle = spawn(one)
     try:
+        # in the middle of its exec a process has no command line, and passes for ours
+        deadline = time.monotonic() + 10
+        while b"hello" not in one.log_path.read_bytes():
+            assert time.monotonic() < deadline, "it never ran"
+            time.sleep(0.02)
         stale = Handle(dataclasses.replace(handle.identity, nonce="of a dead process"), None)
         stale.kill()
         time.sleep(0.3)
