@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.campaigns import crash, expired, limiter, reconcile, same_key
+from scripts.campaigns import crash, expired, faults, limiter, reconcile, same_key
 from tests.e2e.station import Station
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -48,3 +48,9 @@ def test_no_session_is_said_and_a_login_is_enough(station: Make) -> None:
 def test_a_start_settles_what_the_broker_has(tmp_path: Path) -> None:
     figures = reconcile.run("dhan", tmp_path, orders=500, positions=50)
     assert figures.positions == 50
+
+
+@pytest.mark.parametrize("name", ["dhan", "kotak"])
+def test_a_change_is_never_misreported(station: Make, name: str) -> None:
+    told = faults.run(station(name))
+    assert len(told) == 2 * len(faults.FAULTS)
