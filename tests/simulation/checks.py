@@ -77,6 +77,7 @@ class Truth:
         self.flying: dict[str, int] = {}
         """Tags of orders that have left and have neither arrived nor been lost."""
         self._proved: dict[int, tuple[Any, ...]] = {}
+        self._ended: dict[int, str] = {}
 
     def after_commit(self) -> None:
         """Nothing is called final that is not, nothing executed that was not."""
@@ -100,8 +101,15 @@ class Truth:
                     entry.order.tag.startswith(tag), f"{who}: that order carries the tag {entry.order.tag}"
                 )
             demand(filled <= entry.order.filled_quantity, f"{who}: filled {filled}, that is too much")
+        ended = self._ended.get(journal_id, state)
+        demand(
+            ended in (state, "cancelled") and (ended == state or state == "complete"),
+            f"{who}, it was {ended}",
+        )
         if state not in FINAL:
             return
+        if not local:
+            self._ended[journal_id] = state
         if entry is not None:
             said = entry.status.value
             demand(said == state, f"{who}, the broker says {said}")
