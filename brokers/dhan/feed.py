@@ -229,6 +229,7 @@ class MarketSocket:
         self._pump: asyncio.Task[None] | None = None
         self._session: BrokerSession | None = None
         self._heard = False
+        self._asked_again = False
         self._opened_at = feed.context.clock.monotonic()
         self._beats: deque[float] = deque(maxlen=16)
         self.rouser = Rouser()
@@ -291,6 +292,7 @@ class MarketSocket:
 
     async def resubscribe(self, socket: ClientConnection) -> None:
         self._sent.clear()
+        self._asked_again = True
         self._changed = set(self.wanted)
         # closed already: what Dhan said before it closed is still to be read, and tells why
         with suppress(ConnectionClosed):
@@ -330,8 +332,8 @@ class MarketSocket:
             await socket.send(text)
 
     def frame(self, data: bytes | str, received_ns: int) -> None:
-        if not self._heard:
-            self._heard = True
+        if not self._heard or self._asked_again:
+            self._heard, self._asked_again = True, False
             self._feed.report(self.name, FeedState.LIVE, "")
         else:
             self._beat()

@@ -301,6 +301,22 @@ def test_silence_only_means_something_where_there_was_talk() -> None:
     assert not socket.expects_data()
 
 
+def test_data_after_a_silence_makes_it_live_again() -> None:
+    bench, sink = Bench(), Sink()
+    feed = DhanFeed(BrokerContext({}, NOWHERE, {}, bench.clock, bench.rows), bench.store, sink)
+    (socket,) = feed._sockets
+    socket.frame(FRAMES["ticker-nse-eq"], 1)
+    feed.report(socket.name, FeedState.SILENT, "no frame for 10 s, subscribing again")
+
+    class Wire:
+        async def send(self, text: str) -> None: ...
+
+    asyncio.run(socket.resubscribe(Wire()))  # type: ignore[arg-type]
+    assert sink.states[-1][0] is FeedState.SILENT
+    socket.frame(FRAMES["ticker-nse-eq"], 2)
+    assert sink.states[-1] == (FeedState.LIVE, "")
+
+
 def test_an_address_that_is_no_websocket_is_refused_before_a_token_can_show_up_in_a_message() -> None:
     bench = Bench()
     endpoints = NOWHERE | {"feed": "https://x"}
