@@ -1,4 +1,4 @@
-"""The POST endpoints of ``/api/v1`` without Flask around them.
+"""The POST endpoints of ``/api/v1``, and the feed's pushes, without Flask around them.
 
 Flask's contexts, routing, signals and hooks cost more than such a request's own work. What is answered is
 the same: the dispatcher is the one of the Flask routes, and what is unusual about a request (another method,
@@ -13,11 +13,12 @@ from flask import Request, Response
 from marshmallow import Schema
 from werkzeug.exceptions import HTTPException
 
-from gateway.api import dispatch, reply
+from gateway.api import dispatch, errors, internal, reply
 from gateway.api.parts import Endpoint, Parts
 from gateway.api.surface import ENDPOINTS
 from gateway.gate import Environ, StartResponse
 
+UPDATES = "/internal/order-update"
 NOSNIFF = ("X-Content-Type-Options", "nosniff")
 SAME_ORIGIN = ("Cross-Origin-Resource-Policy", "same-origin")
 VARY = ("Vary", "Origin")
@@ -36,6 +37,7 @@ class Direct:
     """Answers what it knows; None leaves a request to Flask. Args: ``max_body_bytes`` as Flask has it."""
 
     def __init__(self, parts: Parts, max_body_bytes: int) -> None:
+        self._parts = parts
         self._dispatcher = dispatch.Dispatcher(parts)
         self._instance = parts.settings.name
         self._most = max_body_bytes
@@ -47,20 +49,35 @@ class Direct:
 
     @property
     def paths(self) -> frozenset[str]:
-        return frozenset(self._routes)
+        return frozenset({*self._routes, UPDATES})
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes] | None:
-        route = self._routes.get(environ["PATH_INFO"])
-        if route is None or environ["REQUEST_METHOD"] != "POST":
+        path = environ["PATH_INFO"]
+        route = self._routes.get(path)
+        if (route is None and path != UPDATES) or environ["REQUEST_METHOD"] != "POST":
             return None
         length = environ.get("CONTENT_LENGTH", "")
         if not length.isdigit() or int(length) > self._most:
             return None
+        if route is None:
+            return self._pushed(environ, start_response)
         try:
             answer = self._dispatcher.serve(*route, _Whole(environ, populate_request=False))
         except HTTPException as exc:
             answer = reply.problem(dispatch.of_http(exc), self._instance)
         return send(answer, environ, start_response)
+
+    def _pushed(self, environ: Environ, start_response: StartResponse) -> list[bytes] | None:
+        """Two or three for each order. Who has not the key, or cannot spell, meets Flask's route."""
+        if not internal.is_own(self._parts, environ.get("HTTP_X_ALGO_INTERNAL", "")):
+            return None
+        raw = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        try:
+            internal.take_updates(self._parts, raw)
+        except Exception as exc:  # noqa: BLE001 - top of a request: it becomes an answer, as in Flask's handler
+            return send(reply.problem(errors.of_exception(exc), self._instance), environ, start_response)
+        start_response("204 No Content", [NOSNIFF, SAME_ORIGIN])
+        return []
 
 
 def send(answer: Response, environ: Environ, start_response: StartResponse) -> list[bytes]:

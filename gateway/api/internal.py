@@ -27,13 +27,11 @@ HEADER = "X-Algo-Internal"
 
 def blueprint(parts: Parts) -> Blueprint:
     internal = Blueprint("internal", __name__, url_prefix="/internal")
-    expected = parts.settings.internal_key.reveal().encode()
     instance = parts.settings.name
 
     @internal.before_request
     def guard() -> Response | None:
-        given = request.headers.get(HEADER, "").encode()
-        if hmac.compare_digest(given, expected):
+        if is_own(parts, request.headers.get(HEADER, "")):
             return None
         found = errors.Problem(403, "FORBIDDEN", "for this instance's own processes only")
         return reply.problem(found, instance)
@@ -47,6 +45,29 @@ def blueprint(parts: Parts) -> Blueprint:
     _desk_routes(internal, parts)
     waiting.add_routes(internal, parts)
     return internal
+
+
+def is_own(parts: Parts, given: str) -> bool:
+    """Whether a request carries this instance's own key."""
+    return hmac.compare_digest(given.encode(), parts.settings.internal_key.reveal().encode())
+
+
+def take_updates(parts: Parts, raw: bytes) -> Response:
+    """What the broker's order feed pushed, as the feed process passes it on.
+
+    Raises:
+        InvalidRequest: Not a list of order updates.
+    """
+    try:
+        updates = msgspec.json.decode(raw, type=list[OrderUpdate])
+    except msgspec.DecodeError as exc:
+        raise InvalidRequest(f"not a list of order updates: {exc}") from exc
+    for update in updates:
+        parts.desk.on_update(update)
+        parts.on_update(update)
+        if parts.gtt is not None:
+            parts.gtt.on_order(update.order)
+    return Response(status=204)
 
 
 def _session_routes(internal: Blueprint, parts: Parts) -> None:
@@ -112,16 +133,7 @@ def _key_routes(internal: Blueprint, parts: Parts) -> None:
 def _desk_routes(internal: Blueprint, parts: Parts) -> None:
     @internal.post("/order-update")
     def order_update() -> Response:
-        try:
-            updates = msgspec.json.decode(request.get_data(cache=False), type=list[OrderUpdate])
-        except msgspec.DecodeError as exc:
-            raise InvalidRequest(f"not a list of order updates: {exc}") from exc
-        for update in updates:
-            parts.desk.on_update(update)
-            parts.on_update(update)
-            if parts.gtt is not None:
-                parts.gtt.on_order(update.order)
-        return Response(status=204)
+        return take_updates(parts, request.get_data(cache=False))
 
     @internal.post("/reconcile")
     def reconcile() -> Response:

@@ -65,6 +65,20 @@ def test_an_answer_beside_flask_is_flasks(quiet, app, method, path, body, header
     assert ours.get_json(silent=True) == theirs.get_json(silent=True)
 
 
+@pytest.mark.parametrize("key", ["own", "wrong", None])
+@pytest.mark.parametrize("raw", [b"[]", b'[{"x": 1}]', b"not json"])
+def test_pushed_updates_are_taken_and_refused_as_by_flask(quiet, app, key, raw):
+    own = quiet.parts.settings.internal_key.reveal()
+    headers = {"X-Algo-Internal": own if key == "own" else key} if key else {}
+    ours = app.test_client().post("/internal/order-update", data=raw, headers=headers)
+    gate, app.wsgi_app = app.wsgi_app, without_direct(app)
+    theirs = app.test_client().post("/internal/order-update", data=raw, headers=headers)
+    app.wsgi_app = gate
+    assert ours.status == theirs.status
+    assert ours.get_json(silent=True) == theirs.get_json(silent=True)
+    assert (ours.status_code == 204) is (key == "own" and raw == b"[]")
+
+
 def test_the_api_is_really_answered_beside_flask(quiet, app, monkeypatch):
     seen: list[str] = []
     monkeypatch.setattr(app, "full_dispatch_request", lambda *_: seen.append("flask"))
