@@ -74,7 +74,7 @@ def test_pushed_updates_are_taken_and_refused_as_by_flask(quiet, app, key, raw):
     gate, app.wsgi_app = app.wsgi_app, without_direct(app)
     theirs = app.test_client().post("/internal/order-update", data=raw, headers=headers)
     app.wsgi_app = gate
-    assert ours.status == theirs.status
+    assert ours.status_code == theirs.status_code
     assert ours.get_json(silent=True) == theirs.get_json(silent=True)
     assert (ours.status_code == 204) is (key == "own" and raw == b"[]")
 
