@@ -10,6 +10,7 @@ from collections import deque
 from typing import TextIO
 
 from brokers.jsonlog import JsonLines
+from brokers.logrotate import OwnLog
 from brokers.redact import Redactor
 from brokers.secret import Secret
 from gateway.settings import Settings
@@ -25,9 +26,10 @@ class Batched(logging.Handler):
     EVERY_S = 0.1
     MOST = 100_000
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, own: OwnLog | None = None) -> None:
         super().__init__()
         self._stream = stream
+        self._own = own
         self._records: deque[logging.LogRecord] = deque(maxlen=self.MOST)
         self._some = threading.Event()
         self._now = threading.Event()
@@ -53,6 +55,8 @@ class Batched(logging.Handler):
             if lines:
                 self._stream.write("\n".join(lines) + "\n")
             self._stream.flush()
+            if self._own is not None:
+                self._own.look()
 
     def _run(self) -> None:
         while True:
@@ -77,7 +81,8 @@ def setup(name: str, settings: Settings, stream: TextIO | None = None) -> Redact
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     redactor = Redactor(secrets_of(settings))
-    handler = Batched(stream or sys.stderr)
+    own = None if stream else OwnLog(settings.log_dir / f"{settings.name}.{name}.log", settings.logs)
+    handler = Batched(stream or sys.stderr, own)
     fixed = {"process": name, "instance": settings.name, "venue": settings.venue.value}
     handler.setFormatter(JsonLines(fixed, redactor))
     root = logging.getLogger()

@@ -18,10 +18,11 @@ from dotenv.parser import parse_stream
 from brokers import registry
 from brokers.contract import BrokerSpec
 from brokers.errors import SettingsError
+from brokers.logrotate import LogRules
 from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
-from gateway import hooksettings, risksettings, sandboxsettings
+from gateway import hooksettings, logsettings, risksettings, sandboxsettings
 from gateway.feedsettings import THRESHOLDS
 from gateway.hooksettings import HookRules
 from gateway.risksettings import RiskRules
@@ -146,6 +147,7 @@ class Settings:
     public_url: str
     warnings: tuple[str, ...]
     source: Mapping[str, str]
+    logs: LogRules = LogRules()
 
     @property
     def spec(self) -> BrokerSpec:
@@ -317,6 +319,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         public_url=env.text("HOST_SERVER", f"http://{host}:{ports['FLASK_PORT']}").rstrip("/"),
         warnings=tuple(warnings),
         source={key: env.where(key) for key in env.values},
+        logs=logsettings.read(env),
     )
 
 

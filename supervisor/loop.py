@@ -23,6 +23,7 @@ import psutil
 
 from brokers.errors import SettingsError
 from brokers.jsonlog import JsonLines
+from brokers.logrotate import OwnLog, OwnLogHandler
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
@@ -461,7 +462,7 @@ def main(argv: list[str]) -> int:
     """Entry of the detached supervisor. Returns its exit code."""
     arguments = dict(zip(argv[::2], argv[1::2], strict=True))
     folder = RunFolder(Path(arguments["--home"]), Venue(arguments["--venue"]))
-    handler = logging.StreamHandler(sys.stderr)
+    handler = OwnLogHandler(OwnLog(folder.path.parent / "log" / "supervisor.log"))
     handler.setFormatter(JsonLines({"process": "supervisor", "venue": folder.venue.value}))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     folder.path.mkdir(parents=True, exist_ok=True)

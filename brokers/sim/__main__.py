@@ -77,7 +77,7 @@ async def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
-    sim_log.setup()
+    sim_log.setup(path=args.home / "db" / "sim" / "log" / f"sim.{args.broker}.log")
     factory = uvloop.new_event_loop if uvloop is not None else None
     try:
         with asyncio.Runner(loop_factory=factory) as runner:

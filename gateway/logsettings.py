@@ -1,0 +1,31 @@
+"""How long an instance's logs are kept. ``LOG_RETENTION`` is OpenAlgo's name, in days."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from brokers.logrotate import MB, LogRules
+
+
+class Env(Protocol):
+    """What is asked of an env file (``gateway.settings.EnvFile``)."""
+
+    def number(self, name: str, default: float, low: float, high: float) -> float: ...
+
+
+EXAMPLE = """\
+
+# Logs of each process; the values shown are the defaults.
+# LOG_MAX_MB=50                    # put aside at this size, and every day at 00:00 IST
+# LOG_RETENTION=14                 # days they are kept
+# LOG_KEEP_MB=1000                 # together, of one process; the oldest go first
+"""
+
+
+def read(env: Env) -> LogRules:
+    """Raises ``SettingsError``."""
+    return LogRules(
+        max_bytes=int(env.number("LOG_MAX_MB", 50, 0.001, 10_000) * MB),
+        keep_days=int(env.number("LOG_RETENTION", 14, 1, 3650)),
+        keep_bytes=int(env.number("LOG_KEEP_MB", 1000, 1, 1_000_000) * MB),
+    )
