@@ -70,6 +70,7 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
         allowed_hosts=settings.allowed_hosts,
         may_listen=signed_in,
         direct=direct.Direct(parts, MAX_BODY_BYTES),
+        trusted_proxies=settings.trusted_proxies,
     )
     return app
 

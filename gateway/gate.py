@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from brokers.jsonlog import PLAIN
+from gateway.proxies import Network, client
 
 log = logging.getLogger("gateway.request")
 
@@ -45,6 +46,7 @@ class Gate:
         may_listen: Whether a Socket.IO request carries a signed-in web session.
         most_tabs: Socket.IO requests at a time; far below the server's connections, so that open tabs can
             never take the last thread from an order.
+        trusted_proxies: Whose word on the caller's address is taken.
         direct: Answers some requests without ``app``, by its ``paths``; None leaves one to ``app``.
     """
 
@@ -56,11 +58,13 @@ class Gate:
         may_listen: Callable[[Environ], bool],
         most_tabs: int = 48,
         direct: Direct | None = None,
+        trusted_proxies: tuple[Network, ...] = (),
     ) -> None:
         self._app = app
         self._direct = direct
         self._known = frozenset() if direct is None else direct.paths
         self._allowed = frozenset(name.lower() for name in allowed_hosts)
+        self._proxies = trusted_proxies
         self._may_listen = may_listen
         self._most_tabs = most_tabs
         self._tabs = 0
@@ -76,6 +80,8 @@ class Gate:
         if path.startswith("//"):
             # the SDK with host="http://h:5000/" asks for //api/v1/…
             path = environ["PATH_INFO"] = "/" + path.lstrip("/")
+        if self._proxies and (forwarded := environ.get("HTTP_X_FORWARDED_FOR", "")):
+            environ["REMOTE_ADDR"] = client(environ.get("REMOTE_ADDR", ""), forwarded, self._proxies)
         if not host_allowed(environ.get("HTTP_HOST", ""), self._allowed):
             return refuse(start_response, "403 Forbidden", "HOST_NOT_ALLOWED", "this Host is not served here")
         if path.startswith(LIVE_PATH):

@@ -22,9 +22,10 @@ from brokers.logrotate import LogRules
 from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
-from gateway import hooksettings, logsettings, risksettings, sandboxsettings
+from gateway import hooksettings, logsettings, proxies, risksettings, sandboxsettings
 from gateway.feedsettings import THRESHOLDS
 from gateway.hooksettings import HookRules
+from gateway.proxies import Network
 from gateway.risksettings import RiskRules
 from gateway.sandboxsettings import SandboxRules
 
@@ -126,6 +127,7 @@ class Settings:
     session_cookie: str
     csrf_cookie: str
     allowed_hosts: tuple[str, ...]
+    trusted_proxies: tuple[Network, ...]
     app_key: Secret
     pepper: Secret
     fernet_salt: str
@@ -298,6 +300,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         session_cookie=env.text("SESSION_COOKIE_NAME", f"session_{name}"),
         csrf_cookie=env.text("CSRF_COOKIE_NAME", f"csrf_token_{name}"),
         allowed_hosts=_allowed_hosts(env, host),
+        trusted_proxies=proxies.networks(env.text("TRUSTED_PROXIES", ""), env.where("TRUSTED_PROXIES")),
         app_key=env.signing_secret("APP_KEY"),
         pepper=env.signing_secret("API_KEY_PEPPER"),
         fernet_salt=env.text("FERNET_SALT", f"algo-{name}"),

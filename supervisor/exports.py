@@ -222,6 +222,7 @@ def _server(site: Site) -> str:
     ]
     if not site.narrow:
         places += [
+            "    location ~ ^/(internal|metrics|health)(/|$) { return 404; }\n",
             _location("/socket.io/", web, guard, upgrade=True),
             _location("/ws", stream, guard, upgrade=True, rewrite="/"),
             _location("/", web, guard),
