@@ -79,7 +79,7 @@ class Rules:
     start_deadline_s: float = 60.0
     stop_deadline_s: float = 5.0
     wedged_after_s: float = 5.0
-    wedged_most_s: float = 12.0
+    wedged_most_s: float = 10.5
     never_retry: tuple[tuple[int, str], ...] = ((2, "wrong settings"), (3, "its port is taken"))
 
 

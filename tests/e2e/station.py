@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from brokers.model import Venue
 from gateway import settings
+from tests.e2e.books import Books
 from tests.e2e.fleet import Fleet, until
-from tests.e2e.trader import OUR_WORDS, Trader
+from tests.e2e.trader import Trader
 
 FAST = {
     "BROKER_TIMEOUT_SECONDS": 1,
@@ -24,16 +23,15 @@ FAST = {
     "ORDER_RATE_LIMIT": "10000 per second",
     "API_RATE_LIMIT": "10000 per second",
 }
-UNFINISHED = ("journaled", "sending", "unknown")
 
 
-class Station:
+class Station(Books):
     """A home with one instance. ``trader`` trades through it and looks behind it."""
 
     def __init__(self, home: Path, name: str, **more: object) -> None:
-        self.name = name
-        self.fleet = Fleet(home)
-        self.fleet.init(name)
+        fleet = Fleet(home)
+        fleet.init(name)
+        super().__init__(Trader(fleet, name, ""))
         self.lives = 0
         self._api: subprocess.Popen[bytes] | None = None
         self._sim: subprocess.Popen[bytes] | None = None
@@ -41,7 +39,6 @@ class Station:
         self._logs.mkdir()
         path = home / "instances" / f"{name}.env"
         path.write_text(path.read_text() + "".join(f"{k}={v}\n" for k, v in {**FAST, **more}.items()))
-        self.trader = Trader(self.fleet, name, "")
 
     @property
     def ports(self) -> dict[str, int]:
@@ -96,49 +93,6 @@ class Station:
 
     def tail(self) -> str:
         return "\n".join((self._logs / "api.log").read_text().splitlines()[-20:])
-
-    # -- what is true
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Every journal row, also while no process has the file open."""
-        path = self.fleet.home / "db" / "sim" / f"openalgo_{self.name}.db"
-        with closing(sqlite3.connect(path, timeout=10)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute("SELECT * FROM orders WHERE merged_into IS NULL")]
-
-    def settled(self) -> bool:
-        return not any(row["state"] in UNFINISHED or row["pending"] for row in self.rows())
-
-    def check_rows(self) -> int:
-        """Every order the broker saw has its journal row, and no intent has two; how many it saw."""
-        tags = {row["tag"]: row for row in self.rows() if row["tag"]}
-        seen: set[str] = set()
-        orders = self.trader.at_broker()
-        for order in orders:
-            tag = order["tag"][:16]
-            assert tag in tags, f"{self.name}: the broker saw {order}, the journal has no row of it"
-            assert tag not in seen, f"{self.name}: two orders of one intent: {order}"
-            seen.add(tag)
-        return len(orders)
-
-    def check_truth(self) -> dict[str, int]:
-        """Journal and broker agree on every order; how many stand in each state."""
-        self.check_rows()
-        by_tag = {order["tag"][:16]: order for order in self.trader.at_broker()}
-        counts: dict[str, int] = {}
-        clients: set[str] = set()
-        for row in self.rows():
-            order = by_tag.get(row["tag"])
-            true = OUR_WORDS[order["status"]] if order else "rejected"
-            assert row["state"] == true, f"{self.name}: J{row['id']} is {row['state']}, really {true}: {row}"
-            if order:
-                assert row["order_id"] == order["id"]
-                assert row["filled_quantity"] == order["filled"]
-                if row["client_order_id"]:
-                    assert row["client_order_id"] not in clients
-                    clients.add(row["client_order_id"])
-            counts[true] = counts.get(true, 0) + 1
-        return counts
 
     # -- processes
 
