@@ -1,4 +1,4 @@
-"""``python -m gateway api|feed|call --home HOME --instance NAME --venue sim|live``: one process."""
+"""``python -m gateway api|feed|call|import --home HOME --instance NAME --venue sim|live``: one process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from gateway import settings as instance_settings
 
 EXIT_SETTINGS = 2
 # looked up by name so that a feed process never loads Flask, nor an api process the feed
-ROLES = {"api": "gateway.runtime", "feed": "gateway.stream.runtime", "call": "gateway.offline"}
+ROLES = {
+    "api": "gateway.runtime",
+    "feed": "gateway.stream.runtime",
+    "call": "gateway.offline",
+    "import": "gateway.importing",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,6 +51,8 @@ def main(argv: list[str] | None = None) -> int:
         role = importlib.import_module(ROLES[args.role])
         if args.role == "call":
             return cast(int, role.main(loaded, args.method, args.path, sys.stdin.read()))
+        if args.role == "import":
+            return cast(int, role.main(loaded, sys.stdin.read()))
         return cast(int, role.main(loaded))
     except SettingsError as exc:
         sys.stderr.write(f"{exc}\n")

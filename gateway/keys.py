@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import secrets
 
+from sqlalchemy import Connection
+
 from brokers.clock import Clock
 from brokers.secret import Secret
 from gateway.store import keys as table
@@ -35,6 +37,15 @@ class Keys:
         key = Secret(secrets.token_hex(32))
         digest, now = self._digest(key.reveal()), self._clock.now()
         return self._database.write(lambda c: table.add(c, label, digest, now)), key
+
+    def adopt(self, label: str, text: str) -> int | None:
+        """Take a key made elsewhere, so that who has it goes on. None: it is known here already."""
+        digest, now = self._digest(text), self._clock.now()
+
+        def work(connection: Connection) -> int | None:
+            return None if table.by_digest(connection, digest) else table.add(connection, label, digest, now)
+
+        return self._database.write(work)
 
     def verify(self, text: str) -> KeyRow | None:
         """The key's row, None when unknown or revoked. A revocation is seen within 1 s in every process."""

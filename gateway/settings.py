@@ -383,6 +383,12 @@ def _broker_of(env: EnvFile, name: str) -> BrokerSpec:
         raise SettingsError(f"{env.where('BROKER')}: {exc}; set BROKER=") from exc
 
 
+def databases_of(home: Path, name: str, venue: Venue) -> Databases:
+    """Of an instance that may still lack credentials. Raises ``SettingsError``."""
+    env = EnvFile.read(home / "instances" / f"{name}.env", home)
+    return _databases(env, name, home, venue)
+
+
 def _databases(env: EnvFile, name: str, home: Path, venue: Venue) -> Databases:
     def path(key: str, default: str) -> Path:
         # whatever the env names, a simulated run stays under db/sim/

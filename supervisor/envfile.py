@@ -1,18 +1,18 @@
-"""Writes an instance's env file: fresh, as an example, or taken over from an OpenAlgo ``.env``."""
+"""Writes an instance's env file: fresh, or as the repository's example. See ``takeover`` for OpenAlgo's."""
 
 from __future__ import annotations
 
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
 from brokers import registry
 from brokers.contract import BrokerSpec
 from brokers.errors import SettingsError
 from gateway import feedsettings, logsettings, risksettings, sandboxsettings
-from gateway.settings import FIRST_PORTS, FIXED_STEP, NAME, PLACEHOLDER, EnvFile, instance_names
+from gateway.settings import FIRST_PORTS, FIXED_STEP, NAME, EnvFile, instance_names
 
 HEADER = """\
 # {title}: one instance of algo. Only you may read this file (mode 0600); it holds credentials.
@@ -62,10 +62,8 @@ def example(broker: BrokerSpec) -> str:
     return fresh(broker.name, broker, ports, lambda: "YOUR_FRESH_SECRET_FROM_algo_init")
 
 
-def free_ports(home: Path, name: str) -> dict[str, int]:
-    """The fixed ports of kotak and dhan; for others the first step no env file claims."""
-    if name in FIXED_STEP:
-        return {key: first + FIXED_STEP[name] for key, first in FIRST_PORTS.items()}
+def claimed_ports(home: Path, name: str) -> set[int]:
+    """Ports the env files of other instances name."""
     claimed: set[int] = set()
     for other in instance_names(home):
         if other == name:
@@ -73,55 +71,74 @@ def free_ports(home: Path, name: str) -> dict[str, int]:
         env = EnvFile.read(home / "instances" / f"{other}.env", home)
         step = FIXED_STEP.get(other, 0)
         claimed.update(env.port(key, first + step) for key, first in FIRST_PORTS.items())
+    return claimed
+
+
+def free_ports(home: Path, name: str) -> dict[str, int]:
+    """The fixed ports of kotak and dhan; for others the first step no env file claims."""
+    if name in FIXED_STEP:
+        return {key: first + FIXED_STEP[name] for key, first in FIRST_PORTS.items()}
+    return next_ports(claimed_ports(home, name))
+
+
+def next_ports(claimed: Container[int]) -> dict[str, int]:
+    """The first step of which nobody has claimed a port."""
     step = max(FIXED_STEP.values()) + 1
     while any(first + step in claimed for first in FIRST_PORTS.values()):
         step += 1
     return {key: first + step for key, first in FIRST_PORTS.items()}
 
 
-def create(home: Path, name: str, broker: str | None) -> Path:
+def create(home: Path, name: str, broker: str | None, values: Mapping[str, str] | None = None) -> Path:
     """Write ``instances/<name>.env`` with free ports and fresh secrets.
+
+    Args:
+        values: Credentials and settings known already.
 
     Raises:
         SettingsError: The name is not one, the broker is unknown, or the file exists.
     """
-    _check_name(name)
+    check_name(name)
+    spec = spec_of(name, broker)
+    text = fresh(name, spec, free_ports(home, name), lambda: secrets.token_hex(32))
+    return write(home, name, fill(text, values or {}))
+
+
+def spec_of(name: str, broker: str | None) -> BrokerSpec:
+    """Of the broker named, else of the broker the instance is named after. Raises ``SettingsError``."""
     try:
-        spec = registry.spec(broker or name)
+        return registry.spec(broker or name)
     except SettingsError as exc:
         hint = "" if broker else f"; say which broker it is: algo init {name} --broker dhan"
         raise SettingsError(f"{exc}{hint}") from exc
-    text = fresh(name, spec, free_ports(home, name), lambda: secrets.token_hex(32))
-    return _write(home, name, text)
 
 
-def adopt(home: Path, name: str, source: Path) -> Path:
-    """Take over an OpenAlgo ``.env``: every line is kept; secrets that are placeholders or missing are made.
-
-    Raises:
-        SettingsError: The source is missing or the target exists.
-    """
-    _check_name(name)
-    if not source.is_file():
-        raise SettingsError(f"{source} does not exist")
-    text = source.read_text(encoding="utf-8")
-    for key in ("APP_KEY", "API_KEY_PEPPER", "FERNET_SALT"):
-        match = re.search(rf"(?m)^\s*{key}\s*=\s*['\"]?([^'\"\n#]*)['\"]?.*$", text)
-        value = match.group(1).strip() if match else ""
-        if not value or PLACEHOLDER.match(value):
-            line = f"{key}={secrets.token_hex(32)}"
-            text = (
-                text[: match.start()] + line + text[match.end() :] if match else f"{text.rstrip()}\n{line}\n"
-            )
-    return _write(home, name, text)
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Put values where their names stand, commented out or not; at the end where they do not."""
+    for key, value in values.items():
+        line = f"{key}={_quoted(value)}"
+        found = re.compile(rf"(?m)^[ \t]*(?:#[ \t]*)?{re.escape(key)}=.*$")
+        text, count = found.subn(line.replace("\\", r"\\"), text, count=1)
+        if not count:
+            text = f"{text.rstrip()}\n{line}\n"
+    return text
 
 
-def _check_name(name: str) -> None:
+def _quoted(value: str) -> str:
+    """As an env file needs it: a value with blanks, quotes or # in single quotes."""
+    if re.fullmatch(r"[\w.:/+@%,=-]*", value):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def check_name(name: str) -> None:
+    """Raises ``SettingsError``."""
     if not NAME.match(name):
         raise SettingsError(f"'{name}' is not an instance name (lower case letters, digits and _)")
 
 
-def _write(home: Path, name: str, text: str) -> Path:
+def write(home: Path, name: str, text: str) -> Path:
+    """Make ``instances/<name>.env``, readable by its owner only. Raises ``SettingsError`` when it exists."""
     path = home / "instances" / f"{name}.env"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

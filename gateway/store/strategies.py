@@ -62,13 +62,19 @@ STRATEGY_SYMBOLS = Table(
 
 @dataclass(frozen=True, slots=True)
 class NewStrategy:
-    """A strategy about to be made."""
+    """A strategy about to be made.
+
+    Attributes:
+        webhook_id: Known elsewhere already; empty for a fresh one.
+    """
 
     name: str
     platform: str
     mode: TradingMode
     hours: Hours | None
     symbols: Sequence[Mapped]
+    webhook_id: str = ""
+    active: bool = True
 
 
 class Strategies:
@@ -79,7 +85,7 @@ class Strategies:
         self._clock = clock
 
     def create(self, new: NewStrategy) -> Strategy:
-        """With a webhook id of its own.
+        """With a webhook id of its own, unless one is given.
 
         Raises:
             InvalidRequest: The name is taken, or a symbol stands twice.
@@ -87,7 +93,8 @@ class Strategies:
         hours = new.hours
         values = {
             "name": new.name,
-            "webhook_id": str(uuid.uuid4()),
+            "webhook_id": new.webhook_id or str(uuid.uuid4()),
+            "active": int(new.active),
             "platform": new.platform,
             "mode": new.mode.value,
             "start": f"{hours.start:%H:%M}" if hours else "",

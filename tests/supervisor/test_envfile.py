@@ -11,7 +11,7 @@ from brokers import registry
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from gateway.settings import load
-from supervisor import envfile
+from supervisor import envfile, openalgo, takeover
 from tests.clients import ROOT
 
 
@@ -60,7 +60,8 @@ def test_an_openalgo_file_is_taken_over_with_its_own_values(tmp_path: Path) -> N
         "APP_KEY = 'YOUR_APP_KEY'\nAPI_KEY_PEPPER = '" + "d4" * 32 + "'\n"
         "KOTAK_MOBILE_NUMBER=+919000000000\nKOTAK_MPIN=123123\n"
     )
-    envfile.adopt(tmp_path, "mykotak", source)
+    made = takeover.draft(tmp_path, "mykotak", openalgo.find(source)[0])
+    takeover.finish(tmp_path, "mykotak", made)
     one = load(tmp_path, "mykotak", Venue.LIVE)
     assert (one.broker, one.port, one.session_cookie) == ("kotak", 5010, "session1")
     assert one.pepper.reveal() == "d4" * 32
