@@ -73,6 +73,22 @@ def up(
         sim_seed=sim_seed,
     )
     _check_before_anything(folder, wanted, options)
+    ran = {row.instance for row, _ in folder.live_children()}
+    try:
+        started = _start(folder, wanted, options)
+        if detach or not started:
+            _wait(folder, wanted, timeout, show=_nothing)
+            _say_ready(home, folder, wanted)
+            return
+        _foreground(home, folder, wanted, timeout)
+    except KeyboardInterrupt:
+        if detach:
+            raise
+        _leave(folder, [name for name in wanted if name not in ran])
+
+
+def _start(folder: RunFolder, wanted: list[str], options: plan.UpOptions) -> list[str]:
+    """Have the supervisor start what does not run yet; the names it started."""
     fresh = ensure_supervisor(folder)
     try:
         reply = ask(folder, "up", {"names": wanted, "options": options.to_plain()})
@@ -80,14 +96,9 @@ def up(
         if fresh:
             ask(folder, "down")
         raise
-    started = list(reply["started"])
     if reply["unchanged"]:
         click.echo(f"already running: {', '.join(reply['unchanged'])}")
-    if detach or not started:
-        _wait(folder, wanted, timeout, show=_nothing)
-        _say_ready(home, folder, wanted)
-        return
-    _foreground(home, folder, wanted, started, timeout)
+    return list(reply["started"])
 
 
 def _refuse_other_venue(home: Path, venue: Venue) -> None:
@@ -182,34 +193,29 @@ def _say_ready(home: Path, folder: RunFolder, names: list[str]) -> None:
     click.echo(f"API key for a strategy: algo key create {names[0]}")
 
 
-def _foreground(
-    home: Path, folder: RunFolder, names: list[str], started: list[str], timeout_s: float
-) -> None:
-    """Live table until Ctrl-C, which stops what this command started."""
+def _foreground(home: Path, folder: RunFolder, names: list[str], timeout_s: float) -> None:
+    """Live table, until Ctrl-C ends it."""
     console = Console()
-    try:
-        if not console.is_terminal:
-            _wait(folder, names, timeout_s, show=_nothing)
-            _say_ready(home, folder, names)
-            while True:
-                time.sleep(1.0)
-                ask(folder, "status")
-        with Live(console=console, auto_refresh=False) as live:
-            _wait(
-                folder, names, timeout_s, lambda s: live.update(status_table(s, console.width), refresh=True)
-            )
-            _say_ready(home, folder, names)
-            while True:
-                live.update(status_table(ask(folder, "status"), console.width), refresh=True)
-                time.sleep(0.5)
-    except KeyboardInterrupt:
-        _leave(folder, started)
+    if not console.is_terminal:
+        _wait(folder, names, timeout_s, show=_nothing)
+        _say_ready(home, folder, names)
+        while True:
+            time.sleep(1.0)
+            ask(folder, "status")
+    with Live(console=console, auto_refresh=False) as live:
+        _wait(folder, names, timeout_s, lambda s: live.update(status_table(s, console.width), refresh=True))
+        _say_ready(home, folder, names)
+        while True:
+            live.update(status_table(ask(folder, "status"), console.width), refresh=True)
+            time.sleep(0.5)
 
 
 def _leave(folder: RunFolder, started: list[str]) -> None:
     """Ctrl-C: stop what this command started. Where something is open that must not be left, ask once; a
     second Ctrl-C keeps it and leaves."""
     click.echo("\nstopping…")
+    if not started or folder.read_control() is None:
+        return
     policy: str | None = None
     while True:
         try:

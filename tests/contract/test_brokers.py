@@ -579,7 +579,7 @@ def test_order_updates_are_pushed(bench: Bench, rest: Rest, sbin: Instrument) ->
             return {u.order.status for u in sink.updates if u.order.order_id == placed.order_id}
 
         await poll(lambda: OrderStatus.OPEN in states())
-        await asyncio.to_thread(rest.cancel, placed.order_id)
+        await asyncio.to_thread(cancel, rest, placed.order_id)
         await poll(lambda: OrderStatus.CANCELLED in states())
 
     asyncio.run(feeding(bench, {sbin: Mode.LTP}, act))

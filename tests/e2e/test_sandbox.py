@@ -104,19 +104,28 @@ def test_too_little_money_is_said_with_the_code_and_kept_in_the_book(rig):
 
 
 def test_a_stop_order_triggers_on_the_feed(rig):
-    """The trigger lies a tick away from a price that moves every quarter of a second."""
+    """One stop a tick above a price that moves every quarter of a second, one a tick below."""
     sandbox.warm(rig)
-    for _ in range(20):
-        price = rig.price("SBIN")
-        trigger = round(price * 20 + 1) / 20
-        order = rig.order(pricetype="SL-M", trigger_price=trigger)
-        status, answer = rig.post("placeorder", **order)
-        if status == 200:
-            break
-        assert answer["code"] == "INVALID_TRIGGER"  # the market was faster than this test
-    done = rig.until(lambda: ended(rig, answer["orderid"]), "the stop triggers")
+    stops = {}
+    for action, step in (("BUY", 1), ("SELL", -1)):
+        for _ in range(20):
+            trigger = round(rig.price("SBIN") * 20 + step) / 20
+            order = rig.order(action=action, pricetype="SL-M", trigger_price=trigger)
+            status, answer = rig.post("placeorder", **order)
+            if status == 200:
+                stops[answer["orderid"]] = (step, trigger)
+                break
+            assert answer["code"] == "INVALID_TRIGGER"  # the market was faster than this test
+    assert stops
+
+    def triggered():
+        return next(((found, stops[o]) for o in stops if (found := ended(rig, o))), None)
+
+    done, (step, trigger) = rig.until(triggered, "a stop triggers")
     assert done["order_status"] == "complete"
-    assert done["average_price"] >= trigger - 0.051
+    # a stop sells no better and buys no worse than its trigger, but for the tick between bid and ask
+    assert step * (done["average_price"] - trigger) >= -0.051
+    rig.ok("cancelallorder", strategy="x")
 
 
 def ended(rig: Rig, order_id: str):
