@@ -1,0 +1,137 @@
+"""What the supervisor promises, with real processes. Full counts: ``scripts/campaign hang``, ``adoption``,
+``kill_storm``, ``bad_home``."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from scripts.campaigns import adoption, hang, kill_storm
+from supervisor.identity import TREE_VARIABLE, tree
+from tests.e2e.fleet import Fleet, until
+from tests.e2e.overseen import Overseen
+from tests.midnight import not_over_midnight
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(sys.platform != "linux", reason="signals and limits of Linux"),
+]
+SEED = 20261120
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    not_over_midnight(100.0)
+    one = Fleet(tmp_path_factory.mktemp("home"))
+    one.init("kotak", "dhan")
+    kill_storm.quick_settings(one)
+    try:
+        one.ok("up", "kotak", "dhan", "--sim", "-d", "--symbols", kill_storm.SYMBOLS)
+        yield one
+    finally:
+        one.destroy()
+
+
+@pytest.fixture
+def seen(fleet: Fleet) -> Overseen:
+    one = Overseen(fleet)
+    until(one.all_ready, 60, "all ready")
+    return one
+
+
+def test_a_supervisor_killed_and_started_again_five_times_is_noticed_by_nobody(fleet: Fleet) -> None:
+    adoption.run(fleet, 5)
+
+
+def test_a_hung_process_is_replaced_and_a_mute_feed_kept(fleet: Fleet, seen: Overseen) -> None:
+    hang.run(fleet, ["dhan.api"], ["kotak"], patience=2.0)
+
+
+def test_six_kills_lose_and_double_no_order(fleet: Fleet, seen: Overseen) -> None:
+    found = kill_storm.run(fleet, 6, SEED, gap_s=0.1)
+    assert sum(found.answers.values()) > 0
+    assert len(found.all) == 6
+
+
+def test_settings_others_may_read_leave_the_other_instance_adopted(fleet: Fleet, seen: Overseen) -> None:
+    pids = seen.pids()
+    path = fleet.home / "instances" / "dhan.env"
+    path.chmod(0o644)
+    seen.kill_supervisor()
+    fleet.ok("up", "kotak", "--sim", "-d")
+    rows = seen.rows()
+    assert (rows["kotak"]["state"], rows["dhan"]["state"]) == ("ready", "unsupervised")
+    refused = fleet.algo("up", "dhan", "--sim", "-d")
+    assert refused.returncode == 2
+    assert "chmod 600 instances/dhan.env" in refused.stderr
+    fleet.algo("doctor", "dhan", "--fix")
+    fleet.ok("up", "dhan", "--sim", "-d")
+    assert seen.all_ready()
+    assert seen.pids() == pids
+
+
+def test_a_supervisor_without_descriptors_harms_no_child_and_recovers(fleet: Fleet, seen: Overseen) -> None:
+    supervisor = seen.folder.supervisor()
+    assert supervisor is not None
+    before, limits = seen.pids(), supervisor.rlimit(resource.RLIMIT_NOFILE)
+    supervisor.rlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(before["dhan.feed"], signal.SIGKILL)
+    try:
+        log = fleet.home / "db" / "sim" / "log" / "supervisor.log"
+        until(lambda: "Too many open files" in log.read_text(), 10, "the shortage is said")
+    finally:
+        supervisor.rlimit(resource.RLIMIT_NOFILE, limits)
+    until(seen.all_ready, 30, "the feed is back")
+    after = seen.pids()
+    assert after.pop("dhan.feed") != before.pop("dhan.feed")
+    assert after == before
+
+
+def test_a_damaged_database_is_named_and_the_other_instance_goes_on(fleet: Fleet, seen: Overseen) -> None:
+    kotak = seen.rows()["kotak"]["pids"]
+    path = fleet.home / "db" / "sim" / "openalgo_dhan.db"
+    seen.kill("dhan.api", signal.SIGSTOP)
+    path.write_bytes(b"not a database at all" * 1000)
+    seen.kill("dhan.api")
+    until(lambda: seen.children()["dhan.api"]["state"] == "failed", 60, "the api process gives up")
+    said = fleet.ok("status", "dhan")
+    assert "dhan.api failed: " in said
+    assert str(path) in said
+    again = fleet.algo("up", "dhan", "--sim", "-d")
+    assert again.returncode != 0
+    assert str(path) in again.stderr
+    assert str(path) in fleet.algo("doctor", "dhan").stdout
+    for damaged in path.parent.glob("openalgo_dhan.db*"):
+        damaged.rename(damaged.with_name(f"damaged-{damaged.name}"))
+    fleet.ok("up", "dhan", "--sim", "-d")
+    row = seen.rows()["kotak"]
+    assert (row["pids"], row["state"]) == (kotak, "ready")
+
+
+def test_down_ends_what_a_child_started_in_its_own_session_deaf_to_term(fleet: Fleet, seen: Overseen) -> None:
+    environment = psutil.Process(seen.pids()["kotak.api"]).environ()
+    nonce = environment[TREE_VARIABLE]
+    deaf = subprocess.Popen([sys.executable, "-c", DEAF], env=environment, start_new_session=True)
+    try:
+        until(lambda: deaf.pid in tree(nonce), 5, "it runs")
+        begun = time.monotonic()
+        fleet.ok("down")
+        took_s = time.monotonic() - begun
+        until(lambda: deaf.poll() is not None, 1, "the deaf one is gone")
+    finally:
+        deaf.kill()
+        deaf.wait(5)
+    assert deaf.returncode == -signal.SIGKILL
+    assert took_s <= 10.0
+    assert not fleet.processes()
+    assert not kill_storm.leaked_ports(fleet)
