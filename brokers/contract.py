@@ -106,6 +106,8 @@ class BrokerSpec:
         options: Env name -> default, for non-secret settings of this broker (``KOTAK_FEED=auto``).
         order_windows: Every window of the order class, already below the broker's published number.
         data_windows: Windows of market-data and book reads.
+        login: What a login needs, in words.
+        session: How long one lives, in words.
     """
 
     name: str
@@ -120,6 +122,8 @@ class BrokerSpec:
     aliases: tuple[str, ...] = ()
     retired: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    login: str = ""
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import click
 import gateway
 from brokers.errors import AlgoError, SettingsError
 from gateway.home import find_home
+from supervisor.helptexts import COMPLETION, EXIT_CODES, epilog
 
 COMMANDS = {
     "init": ("init", "Write an instance's env file, or take over an OpenAlgo one."),
@@ -24,6 +25,7 @@ COMMANDS = {
     "key": ("key", "API keys: create, list, revoke."),
     "strategy": ("strategy", "Strategies whose alerts become orders: create, list, alerts …"),
     "approvals": ("approvals", "Semi-auto mode: orders that wait for your word."),
+    "brokers": ("brokers", "What each broker can do, side by side."),
     "ticks": ("ticks", "Live ticks in the terminal."),
     "doctor": ("doctor", "What is wrong here, and the command that mends it."),
     "record": ("record", "Keep the raw frames of a feed, to play them again."),
@@ -51,6 +53,7 @@ class Commands(click.Group):
         module = importlib.import_module(f"supervisor.commands.{COMMANDS[cmd_name][0]}")
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
+        _with_examples(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -58,7 +61,19 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def _with_examples(command: click.Command, path: str) -> None:
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            _with_examples(inner, f"{path} {name}")
+    elif "Example" not in (command.help or ""):
+        command.epilog = epilog(path)
+
+
+@click.group(
+    epilog=f"{EXIT_CODES}\n\n{COMPLETION}",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--home", default=None, help="Where instances/ and db/ live (default: found upward, or ~/algo)."
 )
@@ -70,7 +85,8 @@ def algo(ctx: click.Context, home: str | None) -> None:
     \b
     Try it without an account:
       algo up kotak dhan --sim
-    Exit codes: 0 done, 1 something failed, 2 wrong use or settings (nothing started).
+    Coming from OpenAlgo:
+      algo init --from ~/openalgo
     """
     ctx.obj = find_home(home)
 

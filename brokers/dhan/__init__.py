@@ -60,4 +60,6 @@ SPEC = BrokerSpec(
     ),
     data_windows=(RateWindow(5, 1.1),),
     quote_windows=(RateWindow(1, 1.1),),
+    login="access token, or PIN and TOTP seed",
+    session="24 h; a new login ends the one before",
 )

@@ -57,6 +57,8 @@ SPEC = BrokerSpec(
     order_windows=(RateWindow(9, 1.1),),
     data_windows=(RateWindow(20, 1.1),),
     quote_windows=(RateWindow(20, 1.1),),
+    login="mobile, MPIN and TOTP (typed, or from a seed)",
+    session="until 00:00 IST",
     retired={
         "KOTAK_CONSUMER_SECRET": "unused since 2025; the app's access token goes to BROKER_API_SECRET",
         "KOTAK_PASSWORD": "password logins are retired; KOTAK_MPIN and a TOTP code take its place",

@@ -112,7 +112,7 @@ def _prompt(one: CredentialField) -> str:
     return str(answer).strip()
 
 
-def _asker(name: str, asks: bool) -> Callable[[str], str]:
+def _asker(asks: bool) -> Callable[[str], str]:
     fields = {field.env: field for broker in registry.names() for field in registry.spec(broker).credentials}
     return (lambda env: _prompt(fields[env])) if asks else (lambda _: "")
 
@@ -123,7 +123,7 @@ def _take_over(
     held = openalgo.holdings(source)
     made = takeover.draft(home, name, source, semi_auto=held.semi_auto)
     made.text = envfile.fill(made.text, values)
-    takeover.missing(made, name, _asker(name, asks))
+    takeover.missing(made, name, _asker(asks))
     path = takeover.finish(home, name, made)
     click.echo(f"instances/{path.name} written (mode 0600) from {source.env_path}, which was only read")
     for note in (*made.notes, *held.notes):
