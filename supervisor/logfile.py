@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,9 +91,9 @@ def backwards(path: Path) -> Iterator[str]:
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The last lines of a file, read from its end; empty when there is none."""
-    found = [text for text, _ in zip(backwards(path), range(count), strict=False)]
-    return found[::-1]
+    """The last lines of a log, read from its end and on into what was put aside; empty when there is none."""
+    texts = (text for one in (path, *reversed(generations(path))) for text in backwards(one))
+    return list(islice(texts, count))[::-1]
 
 
 SHOWN = {"time", "level", "process", "instance", "venue", "logger", "message", "exception"}
@@ -130,7 +131,7 @@ def merged(files: dict[str, Path], count: int, wanted: Wanted = EVERYTHING) -> l
     rows: list[Line] = []
     for source, path in files.items():
         newest = _newest_first(source, path, wanted)
-        rows += [line for line, _ in zip(newest, range(count), strict=False)][::-1]
+        rows += list(islice(newest, count))[::-1]
     rows.sort(key=lambda line: line.at)
     return rows[-count:] if count else []
 

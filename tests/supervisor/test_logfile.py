@@ -47,6 +47,16 @@ def test_only_the_end_of_a_large_file_is_read(tmp_path: Path) -> None:
     assert last_lines(tmp_path / "none.log", 2) == []
 
 
+def test_the_last_words_of_a_child_are_found_when_its_file_was_put_aside_just_then(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("three\n")
+    aside(path, "20261119T000000.000000", "zero\n")
+    aside(path, "20261120T000000.000000", "one\ntwo\n")
+    assert last_lines(path, 2) == ["two", "three"]
+    path.write_text("")
+    assert last_lines(path, 3) == ["zero", "one", "two"]
+
+
 def test_a_follower_sees_whole_lines_and_survives_rotation(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text(row("T1", "old"))

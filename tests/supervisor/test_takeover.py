@@ -60,9 +60,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {str(p): (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
 
 
-def test_a_folder_becomes_two_instances_that_share_nothing_and_is_left_as_it_was(
-    folder: Path, home: Path
-) -> None:
+def test_a_folder_becomes_two_instances_apart_and_is_left_as_it_was(folder: Path, home: Path) -> None:
     before = contents(folder)
     os.chmod(folder / "db", 0o500)
     said = run(home, "--from", str(folder)).output
