@@ -37,7 +37,8 @@ def _connection() -> tuple[Connection, sqlite3.Connection, bytes]:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
+        if not raw.in_transaction:
+            connection.exec_driver_sql("BEGIN")
 
     with engine.begin() as connection:
         METADATA.create_all(connection)
@@ -63,12 +64,15 @@ class SimDatabase:
         self._disk = disk
         self._point = point
         self._committed = committed
+        self._rows: tuple[int, list[Any]] = (-1, [])
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         self._scheduler.current()
-        with self._connection.begin():
+        try:
             yield self._connection
+        finally:
+            self._leave()
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """As the real one: durable when it returns, nothing on disk when it raises."""
@@ -76,18 +80,35 @@ class SimDatabase:
         self._scheduler.sleep(self._disk.commit_s())
         if self._disk.fails():
             raise StoreError("could not commit: simulated disk")
-        with self._connection.begin():
+        self.raw.execute("BEGIN")
+        try:
             result = work(self._connection)
+        except BaseException:
+            self.raw.rollback()
+            raise
+        else:
+            self.raw.commit()
+        finally:
+            self._leave()
         self._committed()
         self._point("committed")
         return result
 
+    def _leave(self) -> None:
+        """End what SQLAlchemy began by itself for a statement of its own."""
+        if self._connection.in_transaction():
+            self._connection.rollback()
+
     def rows(self) -> list[Any]:
         """Every journal row as it is on disk."""
-        return self.raw.execute(
-            "SELECT id, tag, client_order_id, origin, state, order_id, filled_quantity, local, quantity, "
-            "average_price, price, pending, merged_into, is_exit FROM orders"
-        ).fetchall()
+        changes = self.raw.total_changes
+        if self._rows[0] != changes:
+            found = self.raw.execute(
+                "SELECT id, tag, client_order_id, origin, state, order_id, filled_quantity, local, quantity, "
+                "average_price, price, pending, merged_into, is_exit FROM orders"
+            ).fetchall()
+            self._rows = changes, found
+        return self._rows[1]
 
     def has_tag(self, tag: str) -> bool:
         return self.raw.execute("SELECT 1 FROM orders WHERE tag = ?", (tag,)).fetchone() is not None
