@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,50 @@ def test_a_stopped_process_is_wedged_and_replaced(tmp_path: Path, monkeypatch: p
         await until(lambda: slot.child.state is State.WEDGED)
         await until(lambda: slot.child.state is State.READY and slot.child.pid != first)
         assert slot.child.restarts == 1
+
+    supervised(spec(tmp_path), act)
+
+
+def test_a_process_that_accepts_and_never_answers_is_wedged_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("RUNNING_PROBE_S", 0.05), ("AGAIN_S", 0.05), ("PROBE_TIMEOUT_S", 0.2)):
+        monkeypatch.setattr(f"supervisor.loop.{name}", seconds)
+    deaf = tmp_path / "deaf"
+    pause = f"import time\n        while os.path.exists({str(deaf)!r}): time.sleep(0.05)"
+    one = spec(tmp_path)
+    words = (*one.argv[:2], one.argv[2].replace("        body =", f"        {pause}\n        body ="))
+
+    async def act(boss: Supervisor, slot: Slot) -> None:
+        first = slot.child.pid
+        deaf.touch()
+        await until(lambda: slot.child.state is State.WEDGED)
+        deaf.unlink()
+        os.kill(first or 0, signal.SIGSTOP)  # its old requests must not make it well again
+        await until(lambda: slot.child.state is State.READY and slot.child.pid != first)
+
+    supervised(replace(one, argv=words), act)
+
+
+def test_a_disk_that_takes_nothing_loses_no_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.loop.SAVE_AGAIN_S", 0.05)
+    full = [True]
+    write = RunFolder.write_state
+
+    def refuse(folder: RunFolder, *what: object) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(folder, *what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RunFolder, "write_state", refuse)
+
+    async def act(boss: Supervisor, slot: Slot) -> None:
+        first = slot.child.pid
+        os.kill(first or 0, signal.SIGKILL)
+        await until(lambda: slot.child.state is State.READY and slot.child.pid != first)
+        full[0] = False
+        folder = RunFolder(tmp_path, Venue.SIM)
+        await until(lambda: [row.identity.pid for row in folder.read_state()[2]] == [slot.child.pid])
 
     supervised(spec(tmp_path), act)
 

@@ -139,6 +139,28 @@ async def test_a_feed_that_dies_is_made_anew_with_every_wish(tmp_path):
         task.cancel()
 
 
+def test_a_feed_that_was_live_says_its_trouble_and_a_mute_one_a_moment_longer(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("gateway.stream.upstream.time.monotonic", lambda: now[0])
+    one = Upstream(on_order=list, on_new_order=list, bad_frames=BadFrames(tmp_path, lambda: NOON))
+    one.on_state(FeedState.BACKOFF, "refused")
+    assert one.trouble == ""  # it never was live: what it waits for is said elsewhere
+    one.on_state(FeedState.LIVE, "")
+    one.on_state(FeedState.BACKOFF, "cut")
+    assert one.trouble == "cut"
+    one.on_state(FeedState.LIVE, "")
+    assert one.trouble == ""
+    one.on_state(FeedState.SILENT, "no frame for 10 s")
+    assert one.trouble == "no frame for 10 s"
+    one.on_state(FeedState.LIVE, "")
+    assert one.trouble == "live again; it was mute: no frame for 10 s"
+    now[0] += 7.0
+    one.on_state(FeedState.LIVE, "3 instruments")  # said again, not come back again
+    assert one.trouble == ""
+    one.on_state(FeedState.IDLE, "nothing subscribed")
+    assert one.trouble == ""
+
+
 @on_loop
 async def test_a_lost_connection_makes_live_subscriptions_stale(tmp_path):
     async with running(tmp_path) as rig, rig.client() as ws:
