@@ -13,6 +13,7 @@ from supervisor.client import ask_running, message_of
 
 POLICIES = ("keep", "cancel", "flatten", "refuse")
 ASK_S = 10.0
+SHOWN = 10
 WIND_DOWN_S = 60.0
 
 
@@ -97,5 +98,7 @@ def details(everything: Sequence[Open]) -> list[str]:
     for found in everything:
         if not found.is_clear:
             lines.append(str(found))
-            lines += [f"  {text}" for text in (*found.orders, *found.positions)]
+            both = (*found.positions, *found.orders)
+            lines += [f"  {text}" for text in both[:SHOWN]]
+            lines += [f"  and {len(both) - SHOWN} more: algo orders list"] if len(both) > SHOWN else []
     return lines

@@ -36,6 +36,13 @@ def test_a_person_sees_every_order_and_position():
     clear, held = Open("a", True), Open("b", True, orders=("x", "y"), positions=("z",), unknown=1)
     assert details([clear, held]) == [
         "b: 2 working orders, 1 of them unknown, 1 open positions",
-        *("  x", "  y", "  z"),
+        *("  z", "  x", "  y"),
     ]
     assert details([Open("c", True, error="timeout")]) == ["c: cannot tell what is open: timeout"]
+
+
+def test_hundreds_of_orders_do_not_fill_the_terminal():
+    lines = details([Open("b", True, orders=tuple(str(n) for n in range(300)), positions=("+1 SBIN",))])
+    assert len(lines) == 12
+    assert lines[1] == "  +1 SBIN"
+    assert lines[-1] == "  and 291 more: algo orders list"
