@@ -227,6 +227,30 @@ class Journal:
         if todo:
             self._write(lambda c: [self._apply(raw_of(c), change) for change in todo])
 
+    def take_terms(self, journal_id: int, terms: OrderChange, quiet_ns: int) -> bool:
+        """Take over the terms the broker shows for a working order.
+
+        Args:
+            quiet_ns: Wall time; a row changed from here since then stays as it is, because the reading may be
+                older than that change.
+
+        Returns:
+            True when the row has changed.
+        """
+
+        def work(connection: Connection) -> bool:
+            raw = raw_of(connection)
+            row = _standing(raw, journal_id)
+            text = "SELECT max(at_ns) FROM order_events WHERE journal_id = ? AND kind LIKE 'modify%'"
+            last_ns = raw.execute(text, (row.id,)).fetchone()[0]
+            if row.pending or row.known.state.is_final or (last_ns or 0) >= quiet_ns:
+                return False
+            detail = {"terms": "as the broker shows them", "price": str(terms.price)}
+            self._apply(raw, Change(row.id, "reconciled", None, terms=terms, detail=detail))
+            return True
+
+        return self._write(work)
+
     def import_foreign(self, order: Order) -> int | None:
         """Keep an order of this account that was placed elsewhere; None when it is here already."""
         return self.import_all([order])[0]

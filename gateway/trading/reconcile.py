@@ -22,11 +22,14 @@ class OrderPlan:
         changes: Steps of journal rows.
         foreign: Orders the journal does not have: import and mark them.
         missing: Working orders of today that the book does not show (drift, for a person).
+        terms: Rows whose working order has other terms at the broker, and these: a modification that arrived
+            after its outcome was given up, or one made elsewhere.
     """
 
     changes: tuple[Change, ...]
     foreign: tuple[Order, ...]
     missing: tuple[str, ...]
+    terms: tuple[tuple[int, OrderChange], ...] = ()
 
 
 def match_row(row: JournalRow, book: Iterable[Order]) -> Order | None:
@@ -62,6 +65,7 @@ def plan_orders(
     by_tag = {row.tag: row for row in rows if row.tag}
     changes: list[Change] = []
     foreign: list[Order] = []
+    terms: list[tuple[int, OrderChange]] = []
     seen: set[int] = set()
     for order in book:
         row = by_id.get(order.order_id)
@@ -73,8 +77,10 @@ def plan_orders(
             continue
         seen.add(row.id)
         changes += _changes(row, order, read_ns=read_ns, settle_ns=settle_ns)
+        if has_other_terms(row, order):
+            terms.append((row.id, replace(terms_of(order), disclosed_quantity=row.disclosed_quantity)))
     ended, missing = _absent([r for r in rows if r.id not in seen], day_start_ns, read_ns - settle_ns)
-    return OrderPlan(tuple(changes + ended), tuple(foreign), tuple(missing))
+    return OrderPlan(tuple(changes + ended), tuple(foreign), tuple(missing), tuple(terms))
 
 
 def _changes(row: JournalRow, order: Order, *, read_ns: int, settle_ns: int) -> list[Change]:
@@ -95,6 +101,16 @@ def _changes(row: JournalRow, order: Order, *, read_ns: int, settle_ns: int) -> 
 def terms_of(order: Order) -> OrderChange:
     """The terms the broker shows, as those of a modification it took."""
     return OrderChange(order.order_id, order.quantity, order.price_type, order.price, order.trigger_price)
+
+
+def has_other_terms(row: JournalRow, order: Order) -> bool:
+    """The broker shows a working order with other prices than the journal, and no change of it is open.
+    (The quantity is taken over with the state.)"""
+    resting = order.status in (OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING) and not order.in_transit
+    if not resting or row.pending or row.known.state not in machine.WORKING:
+        return False
+    shown = order.price_type, order.price, order.trigger_price
+    return shown != (row.price_type, row.price, row.trigger_price)
 
 
 def _absent(

@@ -38,7 +38,7 @@ class Reconciler:
         self._reader = reader
         self._settler = settler
         self._baseline: tuple[int, dict[reconcile.Holder, int]] | None = None
-        self._carried: tuple[int, dict[reconcile.Holder, int]] | None = None
+        self._carried: tuple[int, dict[reconcile.Holder, int], dict[reconcile.Holder, int]] | None = None
         self._carried_since = self._orders_begun = float("inf")
         self._doubt_s = 2 * parts.settle_rules.gap_s
         self._before: dict[reconcile.Holder, int] = {}
@@ -135,6 +135,9 @@ class Reconciler:
             journal.apply_all(plan.changes)
         except machine.IllegalTransition as exc:
             log.info("the journal moved while the book was read (%s); next period", exc)
+        for journal_id, terms in plan.terms:
+            if journal.take_terms(journal_id, terms, read_ns - settle_ns):
+                log.info("order %s has other terms at the broker; taken over", terms.order_id)
         self._adopt_stuck(rows)
         for order, made in zip(plan.foreign, journal.import_all(plan.foreign), strict=True):
             if made is not None:
@@ -166,11 +169,12 @@ class Reconciler:
             self._baseline = None
         if self._baseline is None:
             # seen twice with the orders read in between, because the book may lag behind the positions:
-            # a fill it does not show yet was not carried in
-            if self._carried != (start_ns, now):
-                self._carried, self._carried_since = (start_ns, now), clock.monotonic()
+            # a fill it does not show yet was not carried in. And unmoved: one such fill may follow another
+            held = {(p.key, p.product): p.quantity for p in positions if (p.key, p.product) in now}
+            if self._carried != (start_ns, now, held):
+                self._carried, self._carried_since = (start_ns, now, held), clock.monotonic()
             elif self._orders_begun - self._carried_since >= self._doubt_s:
-                self._baseline = self._carried
+                self._baseline = start_ns, now
             self._before = now
         lines = reconcile.drift(self._baseline[1], self._before, now) if self._baseline else []
         for line in set(lines) - set(self.drift):

@@ -117,6 +117,16 @@ def test_a_change_of_unknown_outcome_is_settled_by_a_later_reading_only():
     assert (ended.pending, ended.terms) == ("", None)
 
 
+def test_other_terms_at_the_broker_are_taken_over_once_no_change_is_open():
+    shown = book_row("7", TAG, price=Decimal(810))
+    (found,) = plan([row(disclosed_quantity=3)], [shown]).terms
+    assert (found[0], found[1].price, found[1].disclosed_quantity) == (1, Decimal(810), 3)
+    assert plan([row()], [book_row("7", TAG)]).terms == ()
+    assert plan([row(pending="modify", pending_ns=NOW - S)], [shown]).terms == ()
+    assert plan([row()], [replace(shown, in_transit=True)]).terms == ()
+    assert plan([row()], [replace(shown, status=OrderStatus.CANCELLED)]).terms == ()
+
+
 def trade(order_id, quantity, price):
     return Trade("t", order_id, SBIN, Action.BUY, "MIS", quantity, Decimal(price), None)
 
