@@ -38,7 +38,9 @@ class FaultKind(StrEnum):
 
     HTTP: ``delay`` answers late, ``drop_before`` hangs up before the broker acted, ``drop_after`` after it
     acted, ``status`` answers with ``code`` instead of acting, ``garbage`` acts and answers unreadable bytes,
-    ``truncate`` acts and hangs up in the middle of the body.
+    ``truncate`` acts and hangs up in the middle of the body. ``duplicate`` refuses as a repeat of a request
+    it has, ``repeated`` acts and then refuses so: the request was brought to it twice on the way. (Neither
+    broker is known to look at repeated marks; both take the same one twice. The words are ours.)
 
     Asked by the venues: ``expire_token``, ``refuse_ip``.
 
@@ -52,6 +54,8 @@ class FaultKind(StrEnum):
     STATUS = "status"
     GARBAGE = "garbage"
     TRUNCATE = "truncate"
+    DUPLICATE = "duplicate"
+    REPEATED = "repeated"
     EXPIRE_TOKEN = "expire_token"
     REFUSE_IP = "refuse_ip"
     SILENCE = "silence"
@@ -68,7 +72,10 @@ _HTTP = (
     FaultKind.STATUS,
     FaultKind.GARBAGE,
     FaultKind.TRUNCATE,
+    FaultKind.DUPLICATE,
+    FaultKind.REPEATED,
 )
+_INSTEAD = (FaultKind.DELAY, FaultKind.DROP_BEFORE, FaultKind.STATUS, FaultKind.DUPLICATE)
 _SILENT = (FaultKind.SILENCE, FaultKind.HALF_OPEN)
 _AT_ONCE = (FaultKind.CUT, FaultKind.HALF_OPEN)
 
@@ -208,7 +215,7 @@ class Faults:
         if request.path.startswith(CONTROL):
             return await handler(request)
         rule = self._take(_HTTP, path=request.path, method=request.method)
-        if rule is not None and rule.kind in (FaultKind.DELAY, FaultKind.DROP_BEFORE, FaultKind.STATUS):
+        if rule is not None and rule.kind in _INSTEAD:
             # a caller that hangs up meanwhile takes an unread body with it, but the broker had it
             await request.read()
             await asyncio.sleep(rule.delay_s)
@@ -216,6 +223,8 @@ class Faults:
                 return _hang_up(request)
             if rule.kind is FaultKind.STATUS:
                 return _refuse(rule)
+            if rule.kind is FaultKind.DUPLICATE:
+                return _known_already()
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._with_socket(request, handler)
         if rule is None:
@@ -241,6 +250,8 @@ class Faults:
         if rule.kind is FaultKind.DROP_AFTER:
             await asyncio.sleep(rule.delay_s)
             return _hang_up(request)
+        if rule.kind is FaultKind.REPEATED:
+            return _known_already()
         if rule.kind is FaultKind.GARBAGE:
             body = b"\x00\xff{]" + self._random.randbytes(24)
             return web.Response(status=200, body=body, content_type="application/json")
@@ -354,6 +365,14 @@ def _hang_up(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
+
+
+def _known_already() -> web.Response:
+    """A refusal in the shapes of both brokers."""
+    said = "Duplicate order: a request with this mark was received before"
+    dhan = {"errorType": "Order_Error", "errorCode": "DH-906", "errorMessage": said}
+    kotak = {"stat": "Not_Ok", "stCode": 1041, "errMsg": said}
+    return web.json_response({**dhan, **kotak}, status=400)
 
 
 def _refuse(rule: Rule) -> web.Response:

@@ -201,7 +201,7 @@ class Changes:
                 return replies.success(row, value.sent if isinstance(value, Placement) else None)
             case Failed(error, _):
                 return replies.failure(row, error)
-            case Lost(_):
+            case Lost():
                 return replies.lost(row.id, f"the {kind} of order {row.shown_id}")
 
     def _changed(
@@ -229,7 +229,7 @@ class Changes:
                     Change(row.id, f"{kind} refused", None, times, pending=before, detail=more)
                 )
                 return replies.failure(row, error)
-            case Lost(message):
+            case Lost(message, _):
                 # pending from now: whoever read the order while this was on its way has proved nothing
                 detail = {"message": message}
                 self._journal.apply(Change(row.id, f"{kind} lost", None, times, pending=kind, detail=detail))

@@ -420,14 +420,16 @@ class OrderDesk:
                 refused = self._conclude(change, lambda row: replies.failure(row, error))
                 heed(self._parts, error)
                 return refused
-            case Lost(message):
-                detail = {"message": message}
+            case Lost(message, code):
+                detail = {"message": message, "code": code}
                 row = self._journal.apply(
                     Change(journal_id, "lost", machine.AnswerLost(), times, detail=detail)
                 )
                 self._settler.adopt(journal_id)
                 row = self._settler.wait(row, self._parts.patience_s)
                 answer = replies.unknown(row) if not row.known.order_id else replies.from_state(row)
+                if code and answer.ok:
+                    answer = replies.duplicate(answer, code, message)
             case _:
                 raise TypeError(f"place answered {outcome!r}")
         self._journal.apply(self._answered(row, answer))

@@ -10,7 +10,7 @@ from brokers.reasons import code_of
 from gateway.store.journal import JournalRow
 from gateway.trading.answers import OrderAnswer
 from gateway.trading.machine import State
-from gateway.trading.writes import broker_code, retry_after_s
+from gateway.trading.writes import DUPLICATE, broker_code, retry_after_s
 
 WAITING = (State.SENDING, State.UNKNOWN)
 
@@ -57,10 +57,20 @@ def refused(journal_id: int, error: AlgoError) -> OrderAnswer:
 
 def repeat(first: OrderAnswer) -> OrderAnswer:
     """The first answer to a client_order_id, given again. A refusal stays one: "try again" needs a new id."""
-    if first.ok or first.code == "OUTCOME_UNKNOWN":
+    if first.ok or first.code in ("OUTCOME_UNKNOWN", DUPLICATE):
         return replace(first, repeated=True)
     more = "this is the first answer to this client_order_id; to place an order now, use a new one"
     return replace(first, repeated=True, message=f"{first.message} ({more})")
+
+
+def duplicate(found: OrderAnswer, code: str, said: str) -> OrderAnswer:
+    """The broker refused a place because it has that order: which one it is."""
+    return replace(
+        found,
+        code=code,
+        message=f"the broker has this order already, as {found.order_id}, and made no second one; "
+        f"do not send it again ({said})",
+    )
 
 
 def not_open(row: JournalRow) -> OrderAnswer:

@@ -24,6 +24,8 @@ from brokers.errors import (
 
 log = logging.getLogger(__name__)
 
+DUPLICATE = "DUPLICATE_ORDER"
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -46,9 +48,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Bytes left, and no readable answer came."""
+    """Bytes left, and no readable answer came, or one that does not tell what became of it.
+
+    Attributes:
+        code: ``DUPLICATE_ORDER`` when the broker says that it has this request already.
+    """
 
     message: str
+    code: str = ""
 
 
 Outcome = Done | Failed | Lost
@@ -64,6 +71,10 @@ def send_once(call: Callable[[], object]) -> Outcome:
     except (OutcomeUnknown, WireError) as exc:
         return Lost(str(exc))
     except BrokerError as exc:
+        if exc.code == DUPLICATE:
+            # every request carries a mark of its own and is sent once: what the broker has is this very
+            # request, brought to it twice, and the first one may stand
+            return Lost(str(exc), DUPLICATE)
         return Failed(exc, sent=True)
     except Exception as exc:
         log.exception("a broker write ended in a way nobody foresaw; its outcome counts as unknown")

@@ -83,6 +83,17 @@ def test_a_status_is_answered_instead_of_acting(code):
     run(scenario)
 
 
+@pytest.mark.parametrize(("kind", "booked"), [("duplicate", []), ("repeated", ["twice"])])
+def test_a_repeat_is_refused_and_leaves_an_order_only_if_one_came_before(kind, booked):
+    async def scenario(b):
+        await b.fault(kind=kind, count=1)
+        status, body = await b.order("twice")
+        assert (status, b"Duplicate" in body) == (400, True)
+        assert orders(await b.get("/_sim/orders")) == booked
+
+    run(scenario)
+
+
 def test_garbage_cannot_be_read_and_the_order_stands():
     async def scenario(b):
         await b.fault(kind="garbage", count=1)

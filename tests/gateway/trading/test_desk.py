@@ -159,6 +159,18 @@ def test_a_lost_answer_of_an_order_that_arrived_is_found_while_the_caller_waits(
     assert bench.rest.count("place") == 1
 
 
+def test_a_duplicate_is_answered_with_the_order_there_is_and_repeated_so(bench):
+    def arrive(order):
+        bench.rest.book[order.order_id] = order
+        return OrderRejected("Duplicate order", broker_code="DH-906", code="DUPLICATE_ORDER")
+
+    bench.rest.on_place = arrive
+    answer = place(bench, client_order_id="one")
+    assert (answer.code, answer.order_id, answer.status) == ("DUPLICATE_ORDER", "1", OrderStatus.OPEN)
+    assert place(bench, client_order_id="one") == replace(answer, repeated=True)
+    assert bench.rest.count("place") == 1
+
+
 @pytest.mark.parametrize("error", LOST, ids=lambda e: type(e).__name__)
 def test_a_lost_answer_without_evidence_is_unknown_and_then_settled(bench, error):
     bench.rest.on_place = lambda order: error
