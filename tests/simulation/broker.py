@@ -59,10 +59,10 @@ class BrokerModel:
 
     def place(self, request: OrderRequest, tag: str, *, ours: bool = True) -> Order:
         dice, plan = self._dice, self._plan
-        if ours and dice.random() < plan.refuse:
-            raise OrderRejected("insufficient funds", broker_code="RMS", code="INSUFFICIENT_MARGIN")
         if plan.unique_tags and tag and any(e.order.tag.startswith(tag) for e in self.entries.values()):
             raise OrderRejected("duplicate tag", broker_code="DUP", code="DUPLICATE_ORDER")
+        if ours and dice.random() < plan.refuse:
+            raise OrderRejected("insufficient funds", broker_code="RMS", code="INSUFFICIENT_MARGIN")
         self._numbers += 1
         order_id = f"{2_000_000 + self._numbers * 7}"
         order = Order(

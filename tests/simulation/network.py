@@ -94,6 +94,8 @@ class SimRest:
         travel_s = self._latency()
         if fault == "late":
             travel_s = self._dice.uniform(*self._plan.late_s)
+        if fault == "last_moment":
+            travel_s = self._dice.uniform(*self._plan.last_moment_s)
         if fault in ("drop_before", "reset_before"):
             self._scheduler.after(travel_s, lambda: self._watch.arrived(kind, what, None))
         else:
@@ -123,6 +125,8 @@ class SimRest:
             if fault == "5xx_before":
                 raise OutcomeUnknown("502: simulated")
             result = act()
+            if fault == "twice" and kind == "place" and self._plan.unique_tags:
+                act()  # somebody on the way brings it again; what comes back is the answer to that
             answer = functools.partial(_give, reply, result)
             if fault in ("garbage", "5xx_after"):
                 problem = WireError("garbage") if fault == "garbage" else OutcomeUnknown("502")

@@ -21,7 +21,7 @@ CAPABILITIES = dhan.SPEC.capabilities
 
 WRITE_FAULTS = (
     "connect", "drop_before", "drop_after", "reset_before", "reset_after", "slow", "late", "garbage",
-    "5xx_before", "5xx_after", "429", "expired", "ip",
+    "5xx_before", "5xx_after", "429", "expired", "ip", "twice", "last_moment",
 )  # fmt: skip
 READ_FAULTS = ("connect", "slow", "garbage", "429", "expired", "5xx")
 
@@ -35,6 +35,11 @@ def _instrument(key: InstrumentKey) -> Instrument:
 
 INSTRUMENTS = {key: _instrument(key) for key in (SBIN, INFY)}
 Range = tuple[float, float]
+DOWN_S = 1.2
+"""A killed process is away for so long at least; its next life counts the open answers as lost then."""
+HORIZON_S, SPAN_S = 10.0, 3.5
+"""A reading that does not show an order counts so long after its answer was lost, and three that count span a
+little more: what arrives in between must be found by the last of them."""
 
 
 @dataclass
@@ -50,6 +55,7 @@ class Plan:
     restart_s: Range
     latency_s: Range
     late_s: Range
+    last_moment_s: Range
     transit_s: Range
     book_lag_s: Range
     push: float
@@ -93,6 +99,12 @@ def make(seed: int) -> Plan:
 
     crashes = dice.choice((0, 0, 1, 1, 2, 3))
     short = dice.choice((RateWindow(9, 1.1), RateWindow(4, 1.1), RateWindow(3, 1.1)))
+    broker_timeout_s = dice.choice((1.0, 3.0, 10.0))
+    book_lag_s = dice.choice((0.0, 0.3, 2.0))
+    miss = dice.choice((0.0, 0.0, 0.4))
+    # a book that misses orders besides proves nothing about one that came so late
+    lost_s = min(broker_timeout_s, DOWN_S) if crashes else broker_timeout_s
+    latest_s = lost_s + (HORIZON_S - 0.5 if miss else HORIZON_S + SPAN_S - book_lag_s)
     longer = dice.choice(((), (), (RateWindow(12, 20.0),), (RateWindow(40, 60.0),)))
     return Plan(
         seed=seed,
@@ -103,9 +115,10 @@ def make(seed: int) -> Plan:
         crash_points=sorted(dice.randint(2, 120) for _ in range(crashes)),
         restart_s=(0.0, dice.choice((0.2, 3.0, 12.0))),
         latency_s=(0.002, dice.choice((0.05, 0.3, 1.0))),
-        late_s=(1.0, 10.5),
+        late_s=(1.0, latest_s),
+        last_moment_s=(latest_s - (0.0 if miss else SPAN_S - book_lag_s), latest_s),
         transit_s=(0.002, dice.choice((0.02, 0.3, 2.0))),
-        book_lag_s=(0.0, dice.choice((0.0, 0.3, 2.0))),
+        book_lag_s=(0.0, book_lag_s),
         push=dice.choice((0.0, 0.7, 1.0)),
         push_twice=dice.choice((0.0, 0.3)),
         push_tag=dice.random() < 0.7,
@@ -114,7 +127,7 @@ def make(seed: int) -> Plan:
         rewrites_tags=dice.random() < 0.5,
         late_averages=dice.random() < 0.3,
         odd_words=dice.random() < 0.2,
-        miss=dice.choice((0.0, 0.0, 0.4)),
+        miss=miss,
         refuse=dice.choice((0.0, 0.05, 0.2)),
         reject=dice.choice((0.0, 0.1)),
         fill=dice.choice((0.1, 0.5, 0.9)),
@@ -125,7 +138,7 @@ def make(seed: int) -> Plan:
         think_s=dice.choice((0.0, 0.05, 0.5, 2.0)),
         storm=dice.random() < 0.15,
         order_deadline_s=dice.choice((0.5, 2.0, 5.0)),
-        broker_timeout_s=dice.choice((1.0, 3.0, 10.0)),
+        broker_timeout_s=broker_timeout_s,
         order_windows=(short, *longer),
         data_windows=(dice.choice((RateWindow(5, 1.1), RateWindow(20, 1.1))),),
         carried={(SBIN, str(Product.MIS)): 60} if dice.random() < 0.4 else {},

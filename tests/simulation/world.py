@@ -102,6 +102,7 @@ class World:
         self.requests: dict[str, OrderRequest] = {}
         self.first: dict[str, OrderAnswer] = {}
         self.refused_tags: set[str] = set()
+        self.travelling = 0
         self.busy = 0
         self.crashes = 0
         self._points = 0
@@ -133,6 +134,7 @@ class World:
             self.scheduler.run(self.scheduler.now + 1.0)
             why = self.truth.unsettled() or (f"{self.busy} clients wait" if self.busy else "")
             why = why or ("the gateway is down" if self.desk is None else "")
+            why = why or ("a request is on its way" if self.travelling else "")
             if not why:
                 break
             demand(
@@ -270,7 +272,7 @@ class World:
             if not future.done():
                 future.set_exception(Gone("killed"))
         self.data_sent.times.clear()
-        self.scheduler.after(1.2 + self.plan.draw(self.dice, self.plan.restart_s), self._up)
+        self.scheduler.after(plans.DOWN_S + self.plan.draw(self.dice, self.plan.restart_s), self._up)
 
     def point(self, name: str) -> None:
         """A place where the process may die."""
@@ -329,6 +331,7 @@ class World:
 
     def _left(self, kind: str, what: Any) -> None:
         now = self.scheduler.now
+        self.travelling += 1
         op: Op | None = getattr(getcurrent(), "op", None)
         entry = kind == "modify" or (kind == "place" and not (op is not None and op.kind == "close_all"))
         self.note(f"{kind} leaves for {op}")
@@ -347,6 +350,7 @@ class World:
         self.orders_sent.spent.append(self.scheduler.now)
 
     def arrived(self, kind: str, what: Any, result: object) -> None:
+        self.travelling -= 1
         if kind == "place":
             self.truth.flying[what[0]] -= 1
         self.note(f"{kind} {'arrives' if result is not None else 'ends'} {getattr(result, 'order_id', '')}")
@@ -455,7 +459,7 @@ class World:
         demand(spent <= 2 * most, f"{op} was answered after {spent:.3f} s")
         row = self.journal_row(answer.journal_id)
         tag = row[1]
-        if answer.ok:
+        if answer.ok or answer.code == "DUPLICATE_ORDER":
             entry = self.broker.entries.get(answer.order_id)
             demand(entry is not None, f"{op}: success with the id {answer.order_id}, the broker has none")
             assert entry is not None
