@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.e2e.fleet import until
 from tests.e2e.station import Station
-from tests.e2e.trader import Answer
+from tests.e2e.trader import Answer, Trader
 
 PATHS = {
     ("dhan", "modify"): ("PUT", "/v2/orders/"),
@@ -26,6 +26,8 @@ PATHS = {
 }
 LATE_S = 3.5
 SETTLE_S = 40.0
+REFUSED = "connection_refused"
+"""The last one: nobody listens at the broker's address, then the broker is back with its orders."""
 OK, LOST = (200, None), (504, "OUTCOME_UNKNOWN")
 # fault -> rule, the answers it may have, whether the broker carries the change out (None: either)
 FAULTS: dict[str, tuple[dict[str, Any], tuple[tuple[int, str | None], ...], bool | None]] = {
@@ -41,6 +43,10 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[tuple[int, str | None], ...], bool
     "429": ({"kind": "status", "code": 429, "retry_after_s": 1}, ((429, "RATE_LIMITED"),), False),
     "refuse_ip": ({"match": {}}, ((403, "IP_NOT_ALLOWED"),), False),
     "expire_token": ({"match": {}}, ((403, "AUTH_EXPIRED"), OK), None),
+    # neither carries a tag; a broker that says "duplicate" may have done it, and is looked at
+    "repeated": ({}, (OK, LOST), True),
+    "duplicate": ({}, (LOST,), False),
+    REFUSED: ({}, ((503, "BROKER_DISCONNECTED"),), False),
 }
 
 
@@ -57,14 +63,21 @@ def run(station: Station) -> dict[str, str]:
                 lambda what=what: taken(trader.place(what, price)), 30, f"{what}: an order to change"
             )
             order_id = ids[what] = str(placed[1]["orderid"])
-            until(lambda i=order_id: trader.status_of(i) == "open", 10, f"{what}: it rests")
+            # at the broker, not here: here an order on its way to the exchange is open already
+            until(lambda i=order_id: is_at(trader, i, "open"), 10, f"{what}: it rests")
             method, path = PATHS[station.name, kind]
-            if fault != "none":
+            if fault == REFUSED:
+                station.kill_broker()
+            elif fault != "none":
                 match = {"method": method, "path": path}
                 trader.sim("POST", "faults", {"kind": fault, "match": match, "count": 1, **rule})
             status, body = change(station, kind, order_id, price)
             told[what] = str(body.get("code") or status)
             assert (status, body.get("code")) in allowed, (what, status, body)
+            if fault == REFUSED:
+                station.start_broker()
+            elif fault == "delay":  # or it meets a session that has ended since
+                until(lambda i=order_id, k=kind: is_done(trader, i, k), 10, f"{what}: it arrives")
             trader.sim("DELETE", "faults")
     until(station.settled, SETTLE_S, "every change is settled")
     books = {order["id"]: order for order in trader.at_broker()}
@@ -72,7 +85,7 @@ def run(station: Station) -> dict[str, str]:
     for what, order_id in ids.items():
         kind, _, fault = what.partition(" ")
         order, row = books[order_id], rows[what]
-        done = order["status"] == "cancelled" if kind == "cancel" else order["quantity"] == 2
+        done = is_done(trader, order_id, kind)
         carried = FAULTS[fault][2]
         assert carried is None or done is carried, f"{what}: the broker has {order}"
         if told[what] == "200":
@@ -93,6 +106,19 @@ def change(station: Station, kind: str, order_id: str, price: float) -> Answer:
         "price": f"{price:.2f}", "quantity": "2", "disclosed_quantity": "0", "trigger_price": "0",
     }  # fmt: skip
     return trader.post("modifyorder", orderid=order_id, strategy="bad day", **terms)
+
+
+def at_broker(trader: Trader, order_id: str) -> dict[str, Any]:
+    return next(order for order in trader.at_broker() if order["id"] == order_id)
+
+
+def is_at(trader: Trader, order_id: str, status: str) -> bool:
+    return bool(at_broker(trader, order_id)["status"] == status)
+
+
+def is_done(trader: Trader, order_id: str, kind: str) -> bool:
+    order = at_broker(trader, order_id)
+    return bool(order["status"] == "cancelled" if kind == "cancel" else order["quantity"] == 2)
 
 
 def taken(answer: Answer) -> Answer | None:

@@ -49,9 +49,7 @@ class Station(Books):
         if self.trader.key:
             return self.trader
         if broker:
-            port = str(self.ports["SIM_PORT"])
-            self._sim = self._spawn("sim", "brokers.sim", "--broker", self.name, "--port", port)
-            until(self._sim_answers, 60, "the simulated broker answers")
+            self.start_broker()
         if self._api is None:
             self.start()
         self.ready()
@@ -63,6 +61,18 @@ class Station(Books):
         self.lives += 1
         words = ("gateway", "api", "--instance", self.name, "--venue", "sim")
         self._api = self._spawn("api", *words)
+
+    def start_broker(self) -> None:
+        """The simulated broker, also after ``kill_broker``: its orders are as they were."""
+        port = str(self.ports["SIM_PORT"])
+        self._sim = self._spawn("sim", "brokers.sim", "--broker", self.name, "--port", port)
+        until(self._sim_answers, 60, "the simulated broker answers")
+
+    def kill_broker(self) -> None:
+        """Nobody listens at the broker's address any more."""
+        assert self._sim is not None
+        self._sim.kill()
+        self._sim.wait(10)
 
     def kill(self) -> None:
         """SIGKILL, wherever it stands."""

@@ -50,6 +50,9 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[tuple[int, str | None], ...], bool
     # found out by a read of the gateway's own a moment before, the order may already have a new session
     "expire_token": ({"match": {}}, ((403, "AUTH_EXPIRED"), FOUND), False),
     "expired_session": ({}, ((403, "AUTH_EXPIRED"), FOUND), False),
+    # nobody is known to look at repeated tags; one that does may speak of the order it has just made
+    "repeated": ({}, ((400, "DUPLICATE_ORDER"), LOST), True),
+    "duplicate": ({}, (LOST,), False),
     "connection_refused": ({}, ((503, "BROKER_DISCONNECTED"),), False),
 }
 UNKNOWN_FIRST = [name for name, (_, told, _) in FAULTS.items() if LOST in told]
@@ -217,9 +220,18 @@ def test_the_caller_is_told_what_is_known(days: dict[str, Day], name: str, fault
 
 
 @pytest.mark.parametrize("name", BOTH)
+def test_a_duplicate_is_told_with_the_order_there_is(days: dict[str, Day], name: str) -> None:
+    status, body = days[name].told["repeated"]
+    row = days[name].settled["bad-repeated"]
+    if (status, body["code"]) != LOST:
+        assert (body["orderid"], body["order_status"]) == (row["order_id"], "open")
+        assert row["order_id"] in body["message"]
+
+
+@pytest.mark.parametrize("name", BOTH)
 def test_only_evidence_ends_unknown(days: dict[str, Day], name: str) -> None:
     day = days[name]
-    for fault in ("drop_before", "500", "502"):
+    for fault in ("drop_before", "500", "502", "duplicate"):
         assert day.at_once[fault] == "unknown"
         assert "three readings" in day.settled[f"bad-{fault}"]["reason"]
     assert day.at_once["delay"] == "unknown"
@@ -264,7 +276,10 @@ def test_a_repeat_gets_the_first_answer_and_makes_no_order(days: dict[str, Day],
     assert day.orders_after_repeat == day.orders_before_repeat
     for client_order_id, (status, body) in day.again.items():
         row = day.settled[client_order_id]
-        if row["order_id"]:
+        if body.get("code") == "DUPLICATE_ORDER":
+            assert client_order_id == "bad-repeated"
+            assert (status, body["orderid"], body["repeated"]) == (400, row["order_id"], True)
+        elif row["order_id"]:
             assert (status, body["orderid"], body["repeated"]) == (200, row["order_id"], True)
         else:
             assert (status != 200, body["journal_id"], body["repeated"]) == (True, row["id"], True)
