@@ -28,6 +28,8 @@ from tests.simulation.plan import Plan
 from tests.simulation.scheduler import EPOCH_NS, Life, Scheduler, SimTasks
 
 T = TypeVar("T")
+CHANGE_LATE_S = (1.0, 30.0)
+"""What the broker shows counts, however late a change comes."""
 
 
 class Watch(Protocol):
@@ -96,6 +98,8 @@ class SimRest:
             travel_s = self._dice.uniform(*self._plan.late_s)
         if fault == "last_moment":
             travel_s = self._dice.uniform(*self._plan.last_moment_s)
+        if fault == "late_change" and kind != "place":
+            travel_s = self._dice.uniform(*CHANGE_LATE_S)
         if fault in ("drop_before", "reset_before"):
             self._scheduler.after(travel_s, lambda: self._watch.arrived(kind, what, None))
         else:

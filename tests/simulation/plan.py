@@ -104,11 +104,11 @@ def make(seed: int) -> Plan:
     miss = dice.choice((0.0, 0.0, 0.4))
     # a book that misses orders besides proves nothing about one that came so late
     lost_s = min(broker_timeout_s, DOWN_S) if crashes else broker_timeout_s
-    latest_s = lost_s + (HORIZON_S - 0.5 if miss else HORIZON_S + SPAN_S - book_lag_s)
+    latest_s = lost_s + HORIZON_S - book_lag_s + (-0.5 if miss else SPAN_S)
     longer = dice.choice(((), (), (RateWindow(12, 20.0),), (RateWindow(40, 60.0),)))
     return Plan(
         seed=seed,
-        write_faults=some(WRITE_FAULTS, 0.15),
+        write_faults={**some(WRITE_FAULTS, 0.15), "late_change": dice.choice((0.0, 0.0, 0.3))},
         read_faults=some(READ_FAULTS, 0.12),
         disk_fails=dice.choice((0.0, 0.0, 0.0, 0.02)),
         slow_commit=dice.choice((0.0, 0.02, 0.1)),
