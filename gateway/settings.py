@@ -149,7 +149,7 @@ class Settings:
     public_url: str
     warnings: tuple[str, ...]
     source: Mapping[str, str]
-    logs: LogRules = LogRules()
+    logs: LogRules = field(default_factory=LogRules)
 
     @property
     def spec(self) -> BrokerSpec:
