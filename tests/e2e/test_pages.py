@@ -125,8 +125,8 @@ def test_from_the_one_time_code_to_live_numbers_and_out(
 
 def ticks_move(page: Page) -> None:
     prices = page.locator("#ticks td.main")
+    until(lambda: prices.count() == 3, 10, "three symbols have a price")
     before = prices.all_inner_texts()
-    assert len(before) == 3
     until(lambda: prices.all_inner_texts() != before, 10, "a price changes")
 
 
