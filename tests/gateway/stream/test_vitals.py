@@ -184,7 +184,8 @@ async def test_a_beat_is_a_record_a_file_and_a_log_line(tmp_path, caplog):
         assert (written["live"], written["ticking"]) == (1, {"NSE:SBIN": 1})
         [line] = [r for r in caplog.records if r.message == "heartbeat"]
         assert line.beat["subscribed"] == 2
-        assert heart.plain()["alerts"] == []
+        # memory and CPU are those of the test process, which is no feed
+        assert {alert["what"] for alert in heart.plain()["alerts"]} <= {"memory", "cpu"}
 
 
 @on_loop
