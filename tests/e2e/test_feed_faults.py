@@ -143,13 +143,17 @@ async def feeding(
     states: list[tuple[FeedState, str]] = []
     renewals: list[int] = []
 
+    one_login = asyncio.Lock()
+
     async def source(failed: int) -> BrokerSession:
-        if sim.current().generation <= failed:
-            renewals.append(failed)
-            if not can_renew:
-                raise LoginRequired("log in again with: algo login")
-            await asyncio.to_thread(sim.login)
-        return sim.current()
+        # one at a time, as the api process does it: a second login at Dhan kills the first one's token
+        async with one_login:
+            if sim.current().generation <= failed:
+                renewals.append(failed)
+                if not can_renew:
+                    raise LoginRequired("log in again with: algo login")
+                await asyncio.to_thread(sim.login)
+            return sim.current()
 
     class Heard:
         """The upstream, with a note of what it is told."""
