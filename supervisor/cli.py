@@ -116,8 +116,6 @@ def main() -> None:
         sys.exit(1)
     except click.exceptions.Abort:
         sys.exit(1)
-    except click.exceptions.Exit as exc:
-        sys.exit(exc.exit_code)
     except click.ClickException as exc:
         exc.show()
         sys.exit(2)
