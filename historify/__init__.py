@@ -1,1 +1,1 @@
-"""The market-data store: one puller writes, every instance reads. Not built yet."""
+"""The market-data store: one puller writes, every instance reads."""
