@@ -22,12 +22,13 @@ from brokers.logrotate import LogRules
 from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
-from gateway import hooksettings, logsettings, proxies, risksettings, sandboxsettings
+from gateway import hooksettings, logsettings, proxies, risksettings, sandboxsettings, storesettings
 from gateway.feedsettings import THRESHOLDS
 from gateway.hooksettings import HookRules
 from gateway.proxies import Network
 from gateway.risksettings import RiskRules
 from gateway.sandboxsettings import SandboxRules
+from gateway.storesettings import StoreRules
 
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,30}$")
 PLACEHOLDER = re.compile(r"(?i)^(your[_ -].*|<.*>|change[_ -]?me.*|replace[_ -].*|x{4,}|todo)$")
@@ -150,6 +151,7 @@ class Settings:
     warnings: tuple[str, ...]
     source: Mapping[str, str]
     logs: LogRules = field(default_factory=LogRules)
+    store: StoreRules = field(default_factory=StoreRules)
 
     @property
     def spec(self) -> BrokerSpec:
@@ -323,6 +325,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         warnings=tuple(warnings),
         source={key: env.where(key) for key in env.values},
         logs=logsettings.read(env),
+        store=storesettings.read(env, home, sim=venue is Venue.SIM),
     )
 
 

@@ -1,0 +1,87 @@
+"""Settings of the market-data store all instances of a home share. Light: the supervisor imports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from brokers.errors import SettingsError
+
+ROLES = ("auto", "puller", "reader")
+DEFAULT_STORE = "db/historify.duckdb"
+URL_NAMES = ("HISTORIFY_DATABASE_URL", "HISTORIFY_DATABASE_PATH")
+"""OpenAlgo documents the first and reads the second; either is taken."""
+SERVERS = ("postgresql://", "postgres://")
+
+EXAMPLE = """\
+# The market-data store, shared by all instances; the values shown are the defaults.
+# HISTORIFY_DATABASE_URL=db/historify.duckdb   # or postgresql://…
+# HISTORIFY_PULLER=                # which instance's broker fills it, standbys after it: dhan,kotak
+# HISTORIFY_ROLE=auto              # reader: never pulls; puller: the same as naming it above
+# HISTORIFY_PUBLISH_SECONDS=15     # how often db/historify.duckdb shows what is new
+# HISTORIFY_PORT=5051              # health of the process that pulls
+# CONSOLE_PORT=5050                # the page of all instances
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRules:
+    """What one env file says of the store.
+
+    Attributes:
+        url: Absolute path of the face (``…/historify.duckdb``), or a ``postgresql://`` URL.
+        pullers: Instances that may pull, the designated one first; empty: the first capable one.
+        role: ``auto``, ``puller`` or ``reader``.
+        publish_s: Seconds between two publications of the face.
+    """
+
+    url: str = ""
+    pullers: tuple[str, ...] = ()
+    role: str = "auto"
+    publish_s: int = 15
+    port: int = 5051
+    console_port: int = 5050
+
+
+class Env(Protocol):
+    """What is read of an env file."""
+
+    def text(self, name: str, default: str) -> str: ...
+
+    def where(self, name: str) -> str: ...
+
+    def port(self, name: str, default: int) -> int: ...
+
+    def number(self, name: str, default: float, low: float, high: float) -> float: ...
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str: ...
+
+
+def read(env: Env, home: Path, *, sim: bool) -> StoreRules:
+    """Raises ``SettingsError``. With ``sim`` the store lies under ``db/sim/`` whatever the env names."""
+    pullers = tuple(
+        dict.fromkeys(w.strip() for w in env.text("HISTORIFY_PULLER", "").split(",") if w.strip())
+    )
+    role = env.choice("HISTORIFY_ROLE", "auto", ROLES)
+    return StoreRules(
+        url=str(home / "db" / "sim" / "historify.duckdb") if sim else _url(env, home),
+        pullers=pullers,
+        role=role,
+        publish_s=int(env.number("HISTORIFY_PUBLISH_SECONDS", 15, 1, 3600)),
+        port=env.port("HISTORIFY_PORT", 5051),
+        console_port=env.port("CONSOLE_PORT", 5050),
+    )
+
+
+def _url(env: Env, home: Path) -> str:
+    first, second = URL_NAMES
+    text = (env.text(first, "") or env.text(second, "")).strip("'\" ")
+    if text.startswith(SERVERS):
+        return text
+    text = text.removeprefix("duckdb:///") or DEFAULT_STORE
+    if "://" in text:
+        raise SettingsError(
+            f"{env.where(first)}: {first} is {text.split(':')[0]}://…, expected a path or postgresql://"
+        )
+    return str((home / text).resolve())
