@@ -9,4 +9,4 @@ import pytest
 def test_a_group_of_tests_stays_in_one_worker(request: pytest.FixtureRequest) -> None:
     if not getattr(request.config.option, "loadgroup", False):
         pytest.skip("not run with --dist loadgroup")
-    assert request.node.nodeid.endswith("@groups"), "pytest-xdist and this pytest do not understand each other"
+    assert request.node.nodeid.endswith("@groups"), "pytest-xdist and this pytest do not fit"
