@@ -406,7 +406,7 @@ def _databases(env: EnvFile, name: str, home: Path, venue: Venue) -> Databases:
         logs=path("LOGS_DATABASE_URL", f"db/logs_{name}.db"),
         latency=path("LATENCY_DATABASE_URL", f"db/latency_{name}.db"),
         sandbox=path("SANDBOX_DATABASE_URL", f"db/sandbox_{name}.db"),
-        historify=path("HISTORIFY_DATABASE_URL", "db/historify.duckdb"),
+        historify=storesettings.face(env, home, sim=venue is Venue.SIM),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ DEFAULT_STORE = "db/historify.duckdb"
 URL_NAMES = ("HISTORIFY_DATABASE_URL", "HISTORIFY_DATABASE_PATH")
 """OpenAlgo documents the first and reads the second; either is taken."""
 SERVERS = ("postgresql://", "postgres://")
+INSTANCE = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 EXAMPLE = """\
 # The market-data store, shared by all instances; the values shown are the defaults.
@@ -30,13 +32,14 @@ class StoreRules:
     """What one env file says of the store.
 
     Attributes:
-        url: Absolute path of the face (``…/historify.duckdb``), or a ``postgresql://`` URL.
+        url: Absolute path of the face (``…/historify.duckdb``), or a ``postgresql://`` URL, which may hold a
+            password.
         pullers: Instances that may pull, the designated one first; empty: the first capable one.
         role: ``auto``, ``puller`` or ``reader``.
         publish_s: Seconds between two publications of the face.
     """
 
-    url: str = ""
+    url: str = field(default="", repr=False)
     pullers: tuple[str, ...] = ()
     role: str = "auto"
     publish_s: int = 15
@@ -63,6 +66,12 @@ def read(env: Env, home: Path, *, sim: bool) -> StoreRules:
     pullers = tuple(
         dict.fromkeys(w.strip() for w in env.text("HISTORIFY_PULLER", "").split(",") if w.strip())
     )
+    for name in pullers:
+        if not INSTANCE.fullmatch(name):
+            raise SettingsError(
+                f"{env.where('HISTORIFY_PULLER')}: HISTORIFY_PULLER names '{name}', "
+                "expected instances such as dhan,kotak"
+            )
     role = env.choice("HISTORIFY_ROLE", "auto", ROLES)
     return StoreRules(
         url=str(home / "db" / "sim" / "historify.duckdb") if sim else _url(env, home),
@@ -74,14 +83,34 @@ def read(env: Env, home: Path, *, sim: bool) -> StoreRules:
     )
 
 
+def face(env: Env, home: Path, *, sim: bool) -> Path:
+    """Absolute path of the DuckDB file people open. With bars on a server, jobs are kept beside it.
+
+    Raises ``SettingsError``.
+    """
+    if sim:
+        return home / "db" / "sim" / "historify.duckdb"
+    url = _url(env, home)
+    return (home / DEFAULT_STORE).resolve() if url.startswith(SERVERS) else Path(url)
+
+
 def _url(env: Env, home: Path) -> str:
+    found = {name: text for name in URL_NAMES if (text := _unquoted(env.text(name, "")))}
     first, second = URL_NAMES
-    text = (env.text(first, "") or env.text(second, "")).strip("'\" ")
+    if len(set(found.values())) > 1:
+        raise SettingsError(
+            f"{env.where(second)}: {second} and {first} ({env.where(first)}) differ; keep one of them"
+        )
+    name, text = next(iter(found.items()), (first, DEFAULT_STORE))
     if text.startswith(SERVERS):
         return text
-    text = text.removeprefix("duckdb:///") or DEFAULT_STORE
     if "://" in text:
         raise SettingsError(
-            f"{env.where(first)}: {first} is {text.split(':')[0]}://…, expected a path or postgresql://"
+            f"{env.where(name)}: {name} is {text.split(':')[0]}://…, expected a path or postgresql://"
         )
     return str((home / text).resolve())
+
+
+def _unquoted(text: str) -> str:
+    """As people paste it: in quotes, with ``duckdb:///`` before a path."""
+    return text.strip("'\" ").removeprefix("duckdb:///")
