@@ -18,6 +18,7 @@ EVENTS = (
     "coverage-low",
     "disk-low",
     "order-unknown",
+    "over-limit",
     "stop-refused",
     "recovered",
 )

@@ -22,9 +22,20 @@ from brokers.logrotate import LogRules
 from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
-from gateway import hooksettings, logsettings, proxies, risksettings, sandboxsettings, storesettings
+from gateway import (
+    daysettings,
+    hooksettings,
+    limitsettings,
+    logsettings,
+    proxies,
+    risksettings,
+    sandboxsettings,
+    storesettings,
+)
+from gateway.daysettings import DayRules
 from gateway.feedsettings import THRESHOLDS
 from gateway.hooksettings import HookRules
+from gateway.limitsettings import ProcessLimits
 from gateway.proxies import Network
 from gateway.risksettings import RiskRules
 from gateway.sandboxsettings import SandboxRules
@@ -152,10 +163,16 @@ class Settings:
     source: Mapping[str, str]
     logs: LogRules = field(default_factory=LogRules)
     store: StoreRules = field(default_factory=StoreRules)
+    limits: ProcessLimits = field(default_factory=ProcessLimits)
+    day: DayRules = field(default_factory=DayRules)
 
     @property
     def spec(self) -> BrokerSpec:
         return registry.spec(self.broker)
+
+    @property
+    def roles(self) -> frozenset[str]:
+        return self.day.roles
 
     @property
     def url(self) -> str:
@@ -326,6 +343,8 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         source={key: env.where(key) for key in env.values},
         logs=logsettings.read(env),
         store=storesettings.read(env, home, sim=venue is Venue.SIM),
+        limits=limitsettings.read(env),
+        day=daysettings.read(env, sim=venue is Venue.SIM),
     )
 
 

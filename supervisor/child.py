@@ -17,6 +17,7 @@ import psutil
 from supervisor.identity import TREE_VARIABLE, Identity, identify, nonce_option
 from supervisor.lock import FolderLock
 from supervisor.plan import ChildSpec
+from supervisor.state import write_private
 
 GONE_POLL_S = 0.25
 PR_SET_CHILD_SUBREAPER = 36
@@ -133,6 +134,8 @@ def spawn(spec: ChildSpec, *, own_log: bool = True) -> Handle:
         lock = stack.enter_context(FolderLock(spec.lock_path))
         if not lock.held:
             raise BlockingIOError(f"an earlier {spec.key} still runs: {spec.lock_path} is locked")
+        if spec.config is not None:
+            write_private(spec.config.path, spec.config.text)
         popen = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,

@@ -56,6 +56,8 @@ def facts_of(row: Mapping[str, Any], bodies: Mapping[str, Mapping[str, Any]], di
         name = _OF_STATE.get(State(child["state"]))
         if name is not None:
             wrong.setdefault(name, f"{child['key']}: {child['reason'] or child['state']}")
+        if child.get("strain"):
+            wrong.setdefault("over-limit", f"{child['key']}: {child['strain']}")
     feed = bodies.get("feed", {})
     told = feed.get("feed")
     if isinstance(told, Mapping) and told.get("state") == "silent":

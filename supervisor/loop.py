@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
-import random
 import secrets
 import signal
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from brokers.errors import SettingsError
 from brokers.jsonlog import JsonLines
@@ -28,52 +26,39 @@ from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
 from supervisor import child as processes
-from supervisor import control, plan, policy, preflight, probe
+from supervisor import control, plan, policy, preflight, services
+from supervisor.caretaker import Caretaker
 from supervisor.hooks import Hooks
-from supervisor.identity import kill_tree
 from supervisor.lock import FolderLock
-from supervisor.policy import Child, Effect, Event, State
-from supervisor.prober import Prober
+from supervisor.policy import Child, State
 from supervisor.slot import Slot, older
 from supervisor.state import Record, RunFolder
-from supervisor.status import health_of, instance_row, unsupervised
+from supervisor.status import instance_row, service_row, unsupervised
 from supervisor.teller import Teller
 
 log = logging.getLogger("supervisor")
-STARTING_PROBE_S = 0.05
-RUNNING_PROBE_S = 4.5
-AGAIN_S = 0.5
-"""After an unanswered probe."""
-DEGRADED_PROBE_S = 1.0
-PROBE_TIMEOUT_S = 2.0
-FRESH_S = 1.0
-"""``algo status`` asks the children again when their last answer is older."""
-STATUS_WAIT_S = 0.5
 SAVE_AGAIN_S = 5.0
-OURS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-"""A question that failed for want of something here says nothing about the child."""
 EVENTS_MOST_S = 25.0
 DISK_EVERY_S = 60.0
 HOOKS_LAST_S = 2.0
 
 
-class Supervisor:
+class Supervisor(Caretaker):
     """Owns the children of one home and venue. Everything runs on one event loop."""
 
     def __init__(self, folder: RunFolder, rules: policy.Rules) -> None:
+        super().__init__(rules)
         self._folder = folder
-        self._rules = rules
-        self._slots: dict[str, Slot] = {}
         self._instances: dict[str, Settings] = {}
         self._strays: dict[str, list[Record]] = {}
         self._options = plan.UpOptions()
-        self._changed = asyncio.Event()
-        self._answered = asyncio.Event()
         self._done = asyncio.Event()
         self._started_at = datetime.now(UTC)
         self._hooks = Hooks()
         self._teller = Teller(self._hooks)
         self._saving: asyncio.TimerHandle | None = None
+        self._settling = asyncio.Lock()
+        self._chores: set[asyncio.Task[None]] = set()
         self._disk_low = ""
         self._disk_looked_at = float("-inf")
 
@@ -112,25 +97,38 @@ class Supervisor:
                 self._take_over(name)
             except SettingsError as exc:
                 log.error("cannot adopt %s: %s", name, exc)
+        self._adopt_services(records)
         self._start_what_may()
+
+    def _adopt_services(self, records: list[Record]) -> None:
+        try:
+            specs = services.children(list(self._instances.values()), self._options)
+        except SettingsError as exc:
+            log.error("cannot look after what the instances share: %s", exc)
+            return
+        known = {record.key: record for record in records}
+        for spec in specs:
+            # what it was started with: it is started anew by the next `up` that would write another one
+            self._adopt_one(services.as_written(spec), known.get(spec.key))
 
     def _take_over(self, name: str) -> None:
         one = self._load(name)
         self._instances[name] = one
         known = {record.key: record for record in self._strays.pop(name)}
         for spec in plan.ordered(plan.children([one], self._options)):
-            if spec.key in self._slots:
-                continue
-            slot = self._slots[spec.key] = Slot(spec)
-            record = known.get(spec.key)
-            if record is None or record.identity.process() is None:
-                continue
-            slot.handle = processes.Handle(record.identity, None)
-            slot.started_wall = record.started_at
-            self._apply(spec.key, policy.Adopted(record.identity.pid))
-            slot.child = older(slot.child, record)
-            self._follow(spec.key)
-            log.info("adopted %s, pid %s", spec.key, record.identity.pid)
+            if spec.key not in self._slots:
+                self._adopt_one(spec, known.get(spec.key))
+
+    def _adopt_one(self, spec: plan.ChildSpec, record: Record | None) -> None:
+        slot = self._slots[spec.key] = Slot(spec)
+        if record is None or record.identity.process() is None:
+            return
+        slot.handle = processes.Handle(record.identity, None)
+        slot.started_wall = record.started_at
+        self._apply(spec.key, policy.Adopted(record.identity.pid))
+        slot.child = older(slot.child, record)
+        self._follow(spec.key)
+        log.info("adopted %s, pid %s", spec.key, record.identity.pid)
 
     def _reap(self) -> None:
         ours = {slot.handle.pid for slot in self._slots.values() if slot.handle is not None}
@@ -154,7 +152,7 @@ class Supervisor:
             for name in names:
                 if name in self._instances:
                     reason = str(arguments.get("reason", ""))
-                    self._teller.tell(name, command, reason, self._instances[name].hooks)
+                    self._teller.tell(name, command, reason, [self._instances[name].hooks])
             return {}
         if command == "up":
             return self._up(names, plan.UpOptions.from_plain(arguments.get("options") or {}))
@@ -171,12 +169,13 @@ class Supervisor:
         fresh = {n: self._load(n) for n in names if n not in self._instances}
         everyone = {**self._instances, **fresh}
         plan.check_clashes(list(everyone.values()))
+        options = replace(options, puller=options.puller or self._options.puller)
+        shared = services.children(list(everyone.values()), options)
         specs = plan.ordered(plan.children(list(fresh.values()), options))
         new = [s for s in specs if s.key not in self._slots or not self._slots[s.key].child.state.is_running]
-        preflight.check_ports(new)
+        preflight.check_ports([*new, *(s for s in shared if s.key not in self._slots)])
         self._instances = everyone
-        if fresh:
-            self._options = options
+        self._options = options if fresh else replace(self._options, puller=options.puller)
         for spec in new:
             slot = self._slots.setdefault(spec.key, Slot(spec))
             slot.spec = spec
@@ -185,6 +184,7 @@ class Supervisor:
             for key in self._keys_of(name):
                 if self._slots[key].child.state is State.FAILED:
                     self._slots[key].child = Child()
+        self._settle_soon(names)
         self._save()
         self._start_what_may()
         return {"started": sorted(fresh), "unchanged": sorted(set(names) - set(fresh))}
@@ -194,13 +194,18 @@ class Supervisor:
         leaving = [n for n in (names or list(self._instances)) if n in self._instances]
         staying = [n for n in self._instances if n not in leaving]
         needed = {key for name in staying for key in self._keys_of(name)}
-        keys = [key for name in leaving for key in self._keys_of(name)]
+        shared = [key for key, slot in self._slots.items() if slot.is_service]
+        if staying:
+            needed.update(shared)
+        keys = [*shared, *(key for name in leaving for key in self._keys_of(name))]
         await self.stop([k for k in dict.fromkeys(keys) if k not in needed])
         for name in leaving:
             del self._instances[name]
             self._teller.forget(name)
         for key in [k for k in self._slots if k not in needed]:
             del self._slots[key]
+        if staying:
+            self._settle_soon()
         self._save()
         if not self._instances:
             self._folder.state_path.unlink(missing_ok=True)
@@ -222,23 +227,39 @@ class Supervisor:
             if spec.key in keys:
                 self._slots[spec.key].spec = spec
                 self._slots[spec.key].child = Child(restarts=self._slots[spec.key].child.restarts)
+        self._settle_soon()
         self._start_what_may()
         return {"restarted": chosen}
 
-    async def stop(self, keys: list[str]) -> None:
-        """Dependants first, each level together."""
-        nonces = [slot.handle.identity.nonce for k in keys if (slot := self._slots[k]).handle is not None]
-        while left := [k for k in keys if self._slots[k].child.state is not State.STOPPED]:
-            needed = {a for k in left for a in self._slots[k].spec.after}
-            for key in left:
-                if key not in needed:
-                    self._apply(key, policy.Stop())
-            if any(self._slots[k].child.state is not State.STOPPED for k in left if k not in needed):
-                self._changed.clear()
-                await self._changed.wait()
-        deadline = time.monotonic() + self._rules.stop_deadline_s
-        while any(any(kill_tree(n)) for n in nonces) and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+    def _settle_soon(self, again: Sequence[str] = ()) -> None:
+        """Have the services be those of the instances there are now. Stopping one may take its seconds, and
+        nobody waits for that. ``again``: instances asked for; a failed service is tried again for them."""
+        for slot in self._slots.values():
+            if again and slot.is_service and slot.child.state is State.FAILED:
+                slot.child = Child()
+        task = asyncio.get_running_loop().create_task(self._settle())
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _settle(self) -> None:
+        async with self._settling:
+            try:
+                specs = services.children(list(self._instances.values()), self._options)
+            except SettingsError as exc:
+                log.error("what the instances share stays as it is: %s", exc)
+                return
+            wanted = {spec.key: spec for spec in specs}
+            ours = {key: slot for key, slot in self._slots.items() if slot.is_service}
+            changed = [key for key, slot in ours.items() if not services.same(slot.spec, wanted.get(key))]
+            await self.stop(changed)
+            for key in changed:
+                self._slots.pop(key, None)
+            if not self._instances:  # all were stopped meanwhile
+                return
+            for key, spec in wanted.items():
+                self._slots.setdefault(key, Slot(spec))
+            self._save()
+            self._start_what_may()
 
     def _keys_of(self, name: str) -> list[str]:
         specs = plan.children([self._instances[name]], self._options)
@@ -255,14 +276,20 @@ class Supervisor:
             },
             "instances": [self._row(name, now) for name in self._instances]
             + [unsupervised(name, self._folder.venue.value, found) for name, found in self._strays.items()],
+            "services": [self._service_row(key, now) for key, slot in self._slots.items() if slot.is_service],
         }
+
+    def _service_row(self, key: str, now: float) -> dict[str, Any]:
+        slot = self._slots[key]
+        return service_row(slot.spec, slot.child, slot.body, slot.usage, now)
 
     def _row(self, name: str, now: float) -> dict[str, Any]:
         keys = self._keys_of(name)
         children = {k: self._slots[k].child for k in keys}
         bodies = {k: self._slots[k].body for k in keys}
         specs = [self._slots[k].spec for k in keys]
-        return instance_row(self._instances[name], specs, children, bodies, now)
+        usages = {k: self._slots[k].usage for k in keys}
+        return instance_row(self._instances[name], specs, children, bodies, now, usages)
 
     def _tell(self, key: str) -> None:
         """Look whether something is worth telling about the instances this child belongs to."""
@@ -277,150 +304,10 @@ class Supervisor:
                     for role in ("api", "feed")
                     if (k := f"{name}.{role}") in self._slots
                 }
-                self._teller.look(self._row(name, now), bodies, self._disk_low, one.hooks)
-
-    def start(self, spec: plan.ChildSpec) -> Slot:
-        """Take one process into care, outside any instance."""
-        slot = self._slots.setdefault(spec.key, Slot(spec))
-        self._start_what_may()
-        return slot
-
-    # -- carrying out -------------------------------------------------------------------------------------
-
-    def _start_what_may(self) -> None:
-        """Start every planned child whose dependencies are ready."""
-        for key, slot in self._slots.items():
-            if slot.child.state is not State.PLANNED:
-                continue
-            if all(self._is_up(a) for a in slot.spec.after):
-                self._apply(key, policy.Start())
-
-    def _is_up(self, key: str) -> bool:
-        """Ready, or running and only waiting for something its dependants do not need (a broker login)."""
-        slot = self._slots.get(key)
-        if slot is None:
-            return True
-        starting = slot.child.state is State.STARTING and slot.child.answered
-        alive = slot.child.state.is_serving or starting
-        return slot.child.state is State.READY or (alive and slot.spec.role == "api")
-
-    def _apply(self, key: str, event: Event) -> None:
-        slot = self._slots[key]
-        before = slot.child
-        slot.child, effects = policy.step(before, event, time.monotonic(), self._rules)
-        if slot.child.state is not before.state:
-            log.info("%s: %s -> %s %s", key, before.state, slot.child.state, slot.child.reason)
-            self._changed.set()
-        for effect in effects:
-            self._carry_out(key, slot, effect)
-        self._arm(key, slot)
-        if slot.child.state is not before.state:
-            self._start_what_may()
-            self._tell(key)
-
-    def _carry_out(self, key: str, slot: Slot, effect: Effect) -> None:
-        match effect:
-            case policy.Spawn():
-                self._spawn(key, slot)
-            case policy.Terminate():
-                if slot.handle is not None:
-                    slot.handle.terminate()
-            case policy.Kill(why):
-                log.warning("%s: killed, %s", key, why)
-                if slot.handle is not None:
-                    slot.handle.kill()
-                    kill_tree(slot.handle.identity.nonce)
-
-    def _spawn(self, key: str, slot: Slot) -> None:
-        slot.body = {}
-        try:
-            slot.handle = processes.spawn(slot.spec)
-        except (OSError, psutil.Error) as exc:
-            self._apply(key, policy.SpawnFailed(f"cannot start: {exc}"))
-            return
-        slot.started_wall = datetime.now(UTC).isoformat(timespec="seconds")
-        self._apply(key, policy.Spawned(slot.handle.pid))
-        self._save()
-        self._follow(key)
-
-    def _follow(self, key: str) -> None:
-        """Hear of the end of a process and ask it how it is until then."""
-        slot = self._slots[key]
-        handle = slot.handle
-        if handle is None:
-            return
-
-        def gone(code: int | None) -> None:
-            if slot.handle is not handle:
-                return
-            slot.handle = None
-            slot.body = {}
-            if slot.probing is not None:
-                slot.probing.cancel()
-            left = kill_tree(handle.identity.nonce)
-            if left:
-                log.warning("%s: ended, and left pids %s behind; killed", key, left)
-            self._apply(key, policy.Exited(code, random.random()))
-            self._save()
-
-        handle.watch(gone)
-        slot.probing = asyncio.get_running_loop().create_task(self._probe(key, handle))
-
-    async def _probe(self, key: str, handle: processes.Handle) -> None:
-        slot = self._slots[key]
-        prober = Prober(slot.spec.health_url)
-        try:
-            while slot.handle is handle:
-                try:
-                    answer = await prober.ask(PROBE_TIMEOUT_S)
-                except OSError as exc:
-                    if exc.errno in OURS:
-                        log.warning("cannot ask %s: %s", key, exc)
-                    else:
-                        self._apply(key, policy.Missed(f"no answer: {type(exc).__name__}"))
-                else:
-                    self._heard(key, slot, handle, answer)
-                await slot.pause(_pause_s(slot.child))
-        finally:
-            prober.close()
-
-    def _heard(self, key: str, slot: Slot, handle: processes.Handle, answer: probe.Answer) -> None:
-        slot.body = answer.body
-        slot.asked_at = time.monotonic()
-        if answer.body.get("pid") in (None, handle.pid):
-            self._apply(key, policy.Probed(*health_of(answer.ready, answer.reason, answer.body)))
-            if slot.child.state is not State.STARTING:
-                self._tell(key)
-        else:
-            self._apply(key, policy.Missed("another process answers on its port"))
-        self._answered.set()
-
-    async def _refresh(self) -> None:
-        """Ask every child whose last answer is old, at once; none is waited for long."""
-        asked = time.monotonic()
-        serving = [s for s in self._slots.values() if s.child.state.is_serving]
-        stale = [s for s in serving if asked - s.asked_at > FRESH_S]
-        for slot in stale:
-            slot.hurry()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STATUS_WAIT_S):
-                while any(s.asked_at < asked and s.handle is not None for s in stale):
-                    self._answered.clear()
-                    await self._answered.wait()
-
-    def _arm(self, key: str, slot: Slot) -> None:
-        """One timer per child, for the moment at which time alone changes something."""
-        if slot.timer is not None:
-            slot.timer.cancel()
-            slot.timer = None
-        wake = policy.next_wake(slot.child, self._rules)
-        if wake is not None:
-            delay = max(0.0, wake - time.monotonic())
-            slot.timer = asyncio.get_running_loop().call_later(delay, self._tick, key, slot)
-
-    def _tick(self, key: str, slot: Slot) -> None:
-        if self._slots.get(key) is slot:
-            self._apply(key, policy.Tick())
+                self._teller.look(self._row(name, now), bodies, self._disk_low, [one.hooks])
+        if (slot := self._slots.get(key)) is not None and slot.is_service:
+            everybody = list({id(one.hooks): one.hooks for one in self._instances.values()}.values())
+            self._teller.look(self._service_row(key, now), {}, "", everybody)
 
     def _save(self) -> None:
         self._stop_saving()
@@ -444,18 +331,6 @@ class Supervisor:
         if self._saving is not None:
             self._saving.cancel()
             self._saving = None
-
-
-def _pause_s(child: Child) -> float:
-    """Until the next probe."""
-    if child.state is State.STARTING:
-        return STARTING_PROBE_S
-    if child.missed:
-        return AGAIN_S
-    if child.state is State.DEGRADED:
-        return DEGRADED_PROBE_S
-    # all at the same moments: waking once for ten probes costs a third of waking ten times
-    return RUNNING_PROBE_S - time.monotonic() % RUNNING_PROBE_S
 
 
 def main(argv: list[str]) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from brokers.errors import SettingsError
 from brokers.model import Venue
+from gateway.limitsettings import ProcessLimits
 from gateway.settings import Settings
 
 
@@ -22,16 +23,30 @@ class PortClaim:
     where: str
 
 
+WORKS_HARD = ProcessLimits(memory_mb=1500.0, cpu_percent=0.0)
+"""Of what several instances share: a simulated exchange of 200,000 instruments, a download of years."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """What a child reads at its start, written by its parent for the owner's eyes only."""
+
+    path: Path
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
     """One process to run.
 
     Attributes:
-        key: ``kotak.api``, ``kotak.feed``, ``sim.kotak``.
-        instance: Owner; empty for a simulated broker, which several instances may share.
+        key: ``kotak.api``, ``kotak.feed``, ``sim.kotak``, ``historify``.
+        instance: Owner; empty for what several instances share (simulated brokers, services).
         after: Keys that must be ready first.
         health_url: Answers 200 once ready, JSON with what it waits for before that.
         lock_path: Held by the process and what it starts, as long as one of them lives.
+        config: Written before each start.
+        limits: What it may use before it is called degraded.
     """
 
     key: str
@@ -44,6 +59,8 @@ class ChildSpec:
     log_path: Path
     lock_path: Path
     cwd: Path
+    config: ConfigFile | None = None
+    limits: ProcessLimits = WORKS_HARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,7 @@ class UpOptions:
     sim_universe: str = ""
     sim_hours: str = ""
     sim_seed: int | None = None
+    puller: str = ""
 
     def to_plain(self) -> dict[str, object]:
         return {
@@ -61,6 +79,7 @@ class UpOptions:
             "sim_universe": self.sim_universe,
             "sim_hours": self.sim_hours,
             "sim_seed": self.sim_seed,
+            "puller": self.puller,
         }
 
     @classmethod
@@ -72,6 +91,7 @@ class UpOptions:
             sim_universe=str(plain.get("sim_universe") or ""),
             sim_hours=str(plain.get("sim_hours") or ""),
             sim_seed=seed if isinstance(seed, int) else None,
+            puller=str(plain.get("puller") or ""),
         )
 
 
@@ -182,12 +202,13 @@ def _api_child(one: Settings, options: UpOptions, after: tuple[str, ...]) -> Chi
         role="api",
         instance=one.name,
         argv=_gateway("api", one, options),
-        health_url=f"http://{_reachable(one.host)}:{one.port}/health/ready",
+        health_url=f"{api_url(one)}/health/ready",
         ports=(PortClaim(one.host, one.port, "FLASK_PORT", one.where("FLASK_PORT")),),
         after=after,
         log_path=one.log_dir / f"{one.name}.api.log",
         lock_path=one.log_dir.parent / "run" / f"{one.name}.api.lock",
         cwd=one.home,
+        limits=one.limits,
     )
 
 
@@ -209,6 +230,11 @@ def _feed_child(one: Settings, options: UpOptions, after: tuple[str, ...]) -> Ch
         log_path=one.log_dir / f"{one.name}.feed.log",
         lock_path=one.log_dir.parent / "run" / f"{one.name}.feed.lock",
         cwd=one.home,
+        limits=replace(
+            one.limits,
+            memory_mb=one.stream.thresholds["memory"][1],
+            cpu_percent=one.stream.thresholds["cpu"][1],
+        ),
     )
 
 
@@ -227,6 +253,11 @@ def _gateway(role: str, one: Settings, options: UpOptions) -> tuple[str, ...]:
         one.venue.value,
         *hours,
     )
+
+
+def api_url(one: Settings) -> str:
+    """Where processes of this machine reach an instance's api."""
+    return f"http://{_reachable(one.host)}:{one.port}"
 
 
 def _reachable(host: str) -> str:

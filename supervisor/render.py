@@ -61,6 +61,9 @@ def status_table(status: Mapping[str, Any], width: int = 120) -> Table:
     for row in status["instances"]:
         table.add_row(*_cells(row, wide))
         waits += [str(w) for w in row.get("waiting_for") or []]
+    for row in status.get("services") or []:
+        table.add_row(*_service_cells(row, wide))
+        waits += [str(w) for w in row.get("waiting_for") or []]
     if waits:
         table.caption = Text("\n".join(waits), style="yellow")
         table.caption_justify = "left"
@@ -93,4 +96,28 @@ def _cells(row: Mapping[str, Any], wide: bool) -> list[Text]:
         Text(str(row.get("feed_state") or "-")),
         Text("-" if age is None else f"{age:.1f} s"),
         Text("-" if rate is None else f"{rate:.1f}"),
+    ]
+
+
+def _service_cells(row: Mapping[str, Any], wide: bool) -> list[Text]:
+    """A process all instances share, in the same columns: its puller stands where sessions stand."""
+    state, puller, epoch = str(row["state"]), row.get("puller"), row.get("epoch")
+    cells = [
+        Text(str(row["name"]), style="bold"),
+        Text(state, style=COLOURS.get(state, "")),
+        Text(str(row.get("port") or "-")),
+    ]
+    if wide:
+        pid = row.get("pid")
+        cells += [
+            Text(f"pid:{pid}" if pid else "-"),
+            Text(duration(row.get("uptime_s"))),
+            Text(str(row.get("restarts", "-"))),
+        ]
+    return [
+        *cells,
+        Text(f"{puller} #{epoch}" if puller else "-"),
+        Text(str(row.get("work") or "-")),
+        Text("-"),
+        Text("-"),
     ]

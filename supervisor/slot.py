@@ -11,6 +11,7 @@ from supervisor import child as processes
 from supervisor import plan
 from supervisor.policy import Child
 from supervisor.state import Record
+from supervisor.usage import EVERY_S, Usage, judged, look
 
 ADOPTED_SERVING_S = 15.0
 """An adopted process of this age has surely served before; a mute one is hung, not starting."""
@@ -29,6 +30,27 @@ class Slot:
     pausing: asyncio.Future[None] | None = None
     asked_at: float = 0.0
     started_wall: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def is_service(self) -> bool:
+        """One of what all instances share, simulated brokers apart."""
+        return not self.spec.instance and self.spec.role != "sim"
+
+    @property
+    def strain(self) -> str:
+        """What the process has used too much of for a while; empty when nothing."""
+        return self.usage.strain
+
+    def sample(self, now: float) -> None:
+        """Look at what the process uses, when the last look is old enough."""
+        if self.handle is None:
+            return
+        if self.usage.samples and now - self.usage.samples[-1].at < EVERY_S:
+            return
+        found = look(self.handle.pid, now)
+        if found is not None:
+            self.usage = judged(self.usage, found, self.spec.limits)
 
     async def pause(self, seconds: float) -> None:
         """Sleep until the next probe is due or somebody wants it now."""

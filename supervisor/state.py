@@ -111,12 +111,16 @@ def _record(row: Mapping[str, Any]) -> Record | None:
 
 
 def _write_private(path: Path, plain: Mapping[str, Any]) -> None:
+    write_private(path, json.dumps(plain, indent=1))
+
+
+def write_private(path: Path, text: str) -> None:
     """Whole or not at all, readable by the owner only (the control token is a key)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(plain, file, indent=1)
+            file.write(text)
         os.replace(name, path)
     except OSError:
         os.unlink(name)

@@ -9,6 +9,7 @@ from gateway.settings import Settings
 from supervisor.plan import ChildSpec
 from supervisor.policy import Child, Need, State
 from supervisor.state import Record
+from supervisor.usage import Usage
 
 _WORST_FIRST = (
     State.FAILED,
@@ -31,6 +32,7 @@ def instance_row(
     children: Mapping[str, Child],
     bodies: Mapping[str, Mapping[str, Any]],
     now: float,
+    usages: Mapping[str, Usage] | None = None,
 ) -> dict[str, Any]:
     """One instance as JSON-ready data.
 
@@ -38,8 +40,12 @@ def instance_row(
         specs: The children this instance needs, a shared simulated broker included.
         bodies: Child key -> its last health answer.
         now: Monotonic seconds.
+        usages: Child key -> what it uses.
     """
-    rows = [_child_row(spec, children.get(spec.key, Child()), now) for spec in specs]
+    used = usages or {}
+    rows = [
+        _child_row(spec, children.get(spec.key, Child()), used.get(spec.key, Usage()), now) for spec in specs
+    ]
     states = [State(row["state"]) for row in rows]
     state = next((s for s in _WORST_FIRST if s in states), State.STOPPED)
     api = bodies.get(f"{one.name}.api", {})
@@ -64,6 +70,30 @@ def instance_row(
         "ticks_per_s": feed.get("ticks_per_s"),
         "subscribed": feed.get("subscribed"),
         "children": rows,
+    }
+
+
+def service_row(
+    spec: ChildSpec, child: Child, body: Mapping[str, Any], usage: Usage, now: float
+) -> dict[str, Any]:
+    """What all instances share (the market-data store's puller …), as JSON-ready data.
+
+    ``work``, ``puller``, ``epoch`` and ``jobs`` are what its health page says; None where it does not.
+    """
+    row = _child_row(spec, child, usage, now)
+    waiting = body.get("waiting_for")
+    said = [f"{spec.key}: {text}" for text in waiting] if isinstance(waiting, list) else []
+    if _waits(row):
+        said = said or [f"{spec.key}: {row['reason'] or row['state']}"]
+    return {
+        "name": spec.key,
+        "state": row["state"],
+        "port": spec.ports[0].port if spec.ports else None,
+        **{name: row[name] for name in ("pid", "uptime_s", "restarts")},
+        "work": body.get("state"),
+        **{name: body.get(name) for name in ("puller", "epoch", "jobs")},
+        "waiting_for": said,
+        "children": [row],
     }
 
 
@@ -107,7 +137,7 @@ def _waits(row: Mapping[str, Any]) -> bool:
     return row["state"] not in (State.READY.value, State.STOPPED.value)
 
 
-def _child_row(spec: ChildSpec, child: Child, now: float) -> dict[str, Any]:
+def _child_row(spec: ChildSpec, child: Child, usage: Usage, now: float) -> dict[str, Any]:
     running = child.state.is_running and child.started_at is not None
     return {
         "key": spec.key,
@@ -118,5 +148,7 @@ def _child_row(spec: ChildSpec, child: Child, now: float) -> dict[str, Any]:
         "restarts": child.restarts,
         "exit_code": child.exit_code,
         "reason": child.reason,
+        "usage": usage.to_plain(),
+        "strain": usage.strain,
         "log": str(spec.log_path),
     }

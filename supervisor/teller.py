@@ -31,9 +31,13 @@ class Teller:
         row: Mapping[str, Any],
         bodies: Mapping[str, Mapping[str, Any]],
         disk_low: str,
-        rules: HookRules,
+        rules: Sequence[HookRules],
     ) -> None:
-        """Tell what has changed about one instance since the last look."""
+        """Tell what has changed about one instance or service since the last look.
+
+        Args:
+            rules: Whose hooks hear of it; equal ones once.
+        """
         name = str(row["name"])
         before = self._known.get(name, Facts())
         after = events.facts_of(row, bodies, disk_low)
@@ -41,12 +45,14 @@ class Teller:
         for what, reason in events.between(before, after):
             self.tell(name, what, reason, rules)
 
-    def tell(self, instance: str, name: str, reason: str, rules: HookRules) -> None:
+    def tell(self, instance: str, name: str, reason: str, rules: Sequence[HookRules]) -> None:
         self._seq += 1
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         event = Event(self._seq, at, instance, name, reason)
         self._kept.append(event)
-        self._hooks.tell(rules, event)
+        for number, one in enumerate(rules):
+            if one not in rules[:number]:
+                self._hooks.tell(one, event)
         self._more.set()
 
     def forget(self, name: str) -> None:

@@ -136,7 +136,7 @@ def test_a_watcher_waits_for_what_comes_next() -> None:
         teller = Teller(Hooks())
         waiting = asyncio.create_task(teller.after(0, 20))
         await asyncio.sleep(0)
-        teller.tell("dhan", "ready", "", HookRules())
+        teller.tell("dhan", "ready", "", [HookRules()])
         seen = [event.seq for event in await waiting]
         assert await teller.after(1, 0.0) == ()
         return seen
