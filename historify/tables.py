@@ -55,6 +55,16 @@ TABLES = (
         changed INTEGER NOT NULL, epoch INTEGER NOT NULL, at INTEGER NOT NULL)""",
     "CREATE INDEX ingest_series ON ingest(symbol, exchange, interval)",
     *jobs.DDL,
+    # split: face value old:new; bonus: shares new:held. See historify.reader.actions
+    """CREATE TABLE corporate_action(
+        exchange TEXT NOT NULL, symbol TEXT NOT NULL, ex_date TEXT NOT NULL, kind TEXT NOT NULL,
+        a INTEGER NOT NULL CHECK (a > 0), b INTEGER NOT NULL CHECK (b > 0), note TEXT NOT NULL DEFAULT '',
+        imported_at INTEGER NOT NULL, PRIMARY KEY (exchange, symbol, ex_date, kind)) WITHOUT ROWID""",
+    # the last day of a series again, good as long as path is its newest segment. See historify.tail
+    """CREATE TABLE tail(
+        symbol TEXT NOT NULL, exchange TEXT NOT NULL, interval TEXT NOT NULL,
+        path TEXT NOT NULL, rows INTEGER NOT NULL, data BLOB NOT NULL,
+        PRIMARY KEY (symbol, exchange, interval))""",
     """CREATE TABLE instrument(
         exchange TEXT NOT NULL, symbol TEXT NOT NULL, kind TEXT NOT NULL DEFAULT '',
         name TEXT NOT NULL DEFAULT '', root TEXT NOT NULL DEFAULT '', expiry TEXT, strike REAL,
