@@ -80,6 +80,9 @@ class Capabilities:
         tag_length: Characters of an order's tag the broker keeps.
         book_levels: Books deeper than five levels the feed serves (``DeepFeed``): levels -> exchanges.
         native_gtt: The broker keeps and triggers GTT orders itself (``Broker.gtt`` works).
+        history_days: Interval -> most calendar days of one history call; what is not named is not pulled.
+        history_years: Interval -> how far back its history reaches; not named: to the beginning.
+        history_oi: History carries open interest.
     """
 
     exchanges: frozenset[str]
@@ -92,6 +95,9 @@ class Capabilities:
     margin_batch: int = 1
     native_gtt: bool = False
     book_levels: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    history_days: Mapping[str, int] = field(default_factory=dict)
+    history_years: Mapping[str, int] = field(default_factory=dict)
+    history_oi: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +304,24 @@ class Rest(Protocol):
 
     def candles(self, instrument: Instrument, interval: str, start: date, end: date) -> list[Candle]:
         """Ascending, both dates inclusive (IST trading dates); chunked inside by the broker's limits."""
+        ...
+
+
+@runtime_checkable
+class RawHistory(Protocol):
+    """REST that passes a history answer on unread. Who wants candles of it has the broker's pure
+    ``mapping.history``; the market-data store is filled this way."""
+
+    def raw_candles(self, instrument: Instrument, interval: str, start: date, end: date) -> bytes:
+        """One broker call, sent once: the body as it came, also the one that says there is no data.
+
+        Args:
+            start, end: IST trading dates, both inclusive, at most ``history_days`` apart.
+
+        Raises:
+            NotSupported: An interval or exchange without history.
+            BrokerError: As any read of ``Rest``; a 429 is not waited for.
+        """
         ...
 
 

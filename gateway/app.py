@@ -17,6 +17,7 @@ from gateway.api import (
     older,
     openapi,
     panic,
+    pulling,
     webhooks,
 )
 from gateway.api.parts import Parts
@@ -56,6 +57,7 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
     app.register_blueprint(health.blueprint(parts))
     app.register_blueprint(metrics.blueprint(parts))
     app.register_blueprint(internal.blueprint(parts))
+    app.register_blueprint(pulling.blueprint(parts))
     app.register_blueprint(pages.blueprint(web))
     dispatch.error_handlers(app, parts, error_page)
     app.after_request(_security_headers)

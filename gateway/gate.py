@@ -25,7 +25,14 @@ LIVE_PATH = "/socket.io"
 LONG_PART = re.compile(r"[^/]{32,}")
 """In a path: a key put there by mistake, or the secret of a webhook. Neither belongs into a log."""
 HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?\Z")
-QUIET = ("/health/", "/static/", "/internal/order-update", "/internal/positions-and-orders", LIVE_PATH)
+QUIET = (
+    "/health/",
+    "/static/",
+    "/internal/order-update",
+    "/internal/positions-and-orders",
+    "/internal/history",
+    LIVE_PATH,
+)
 """No line for these: asked all the time, and what the feed pushes is in the journal."""
 
 

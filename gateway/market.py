@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from brokers.clock import Clock
-from brokers.contract import Capabilities, Rest
+from brokers.contract import Capabilities, RawHistory, Rest
 from brokers.errors import AlgoError, InvalidRequest, LoginRequired, NotReady, NotSupported, RateLimited
 from brokers.model import Candle, Depth, Instrument, InstrumentKey, Quote
 from gateway.batches import QuoteBatches, Quotes
@@ -187,6 +187,37 @@ class Market:
                 raise
         raise AssertionError("unreachable")
 
+    def raw_candles(
+        self, key: InstrumentKey, interval: str, start: date, end: date
+    ) -> tuple[Instrument, bytes]:
+        """One broker call, its answer unread: how the market-data store is filled.
+
+        Waits for its turn behind other history calls and for a slot of the data lane; a refusal of the
+        broker is passed on at once, the puller decides what to do.
+
+        Raises:
+            NotSupported: Not offered by this broker, or more days than one call holds.
+            RateLimited: The broker's, or no slot in time.
+        """
+        instrument = self.instrument(key)
+        rest, offered = self._parts.rest, self._parts.capabilities
+        if not isinstance(rest, RawHistory) or interval not in offered.history_days:
+            raise NotSupported(f"history of interval {interval} is not pulled from this broker")
+        if key.exchange not in offered.history_exchanges:
+            raise NotSupported(f"this broker has no history for {key.exchange}")
+        if (end - start).days >= offered.history_days[interval]:
+            raise NotSupported(f"one call holds {offered.history_days[interval]} days of {interval}")
+        self._history_turn()
+        try:
+            with self._parts.limiter.acquire(Lane.DATA, self._rules.history_deadline_s):
+                return instrument, rest.raw_candles(instrument, interval, start, end)
+        except RateLimited as exc:
+            self._history_pause(exc.retry_after_s)
+            raise
+        except LoginRequired:
+            self._parts.on_login_required()
+            raise
+
     def last_price(self, key: InstrumentKey) -> float | None:
         """The newest known price, None when none is recent. Never blocks, never asks the broker."""
         self._parts.ticks.want([key])
@@ -248,3 +279,9 @@ class Market:
             self._history_next = turn + self._rules.history_gap_s
         if turn > now:
             self._parts.sleep(turn - now)
+
+    def _history_pause(self, seconds: float) -> None:
+        """The broker wants no history call for a while; nobody's next turn is before that."""
+        with self._history_lock:
+            until = self._parts.clock.monotonic() + min(seconds, self._rules.history_deadline_s)
+            self._history_next = max(self._history_next, until)

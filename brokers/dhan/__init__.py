@@ -50,6 +50,10 @@ SPEC = BrokerSpec(
         modifications_per_order=25,
         margin_batch=50,
         native_gtt=True,
+        # a daily call takes any range; minutes reach back five years, 90 days at a time
+        history_days={"1m": 90, "D": 36_500},
+        history_years={"1m": 5},
+        history_oi=True,
         book_levels={20: frozenset({"NSE", "NFO"}), 200: frozenset({"NSE", "NFO"})},
     ),
     order_windows=(

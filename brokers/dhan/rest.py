@@ -15,6 +15,7 @@ from urllib.parse import quote as url_quote
 
 from brokers.contract import BrokerContext, Margin, MarginLeg, SessionSource
 from brokers.dhan import SPEC, auth, mapping, margin, market, refusals
+from brokers.dhan.mapping import history
 from brokers.errors import NotFound, NotSupported, WireError
 from brokers.model import (
     Candle,
@@ -180,10 +181,7 @@ class DhanRest:
         return found
 
     def candles(self, instrument: Instrument, interval: str, start: date, end: date) -> list[Candle]:
-        word = SPEC.capabilities.intervals.get(interval)
-        if word is None:
-            known = ", ".join(SPEC.capabilities.intervals)
-            raise NotSupported(f"Dhan has no {interval} candles; it has {known}")
+        word = _interval_word(interval)
         name = market.instrument_word(instrument, self._instruments)
         daily = word == "D"
         found: list[Candle] = []
@@ -200,6 +198,16 @@ class DhanRest:
                 raise WireError("candle answer is not an object", reply.body[:500])
             found += market.candles(data, daily, first, last)
         return found
+
+    def raw_candles(self, instrument: Instrument, interval: str, start: date, end: date) -> bytes:
+        """See ``contract.RawHistory``."""
+        word = _interval_word(interval)
+        name = market.instrument_word(instrument, self._instruments)
+        path, body = market.history_body(instrument, name, word, start, end)
+        reply = self._ask(path, body)
+        if not history.says_empty(reply.status, reply.body):
+            self._json(reply)
+        return reply.body
 
     def _get(self, path: str) -> Reply:
         return self._transport.fetch("GET", self._base + path, headers=auth.headers(self._session()))
@@ -239,3 +247,12 @@ class DhanRest:
             # a refusal that came with a success status
             raise refusals.error(400, reply.body, write=False)
         return data
+
+
+def _interval_word(interval: str) -> str:
+    """Dhan's word for one of our intervals. Raises ``NotSupported``."""
+    word = SPEC.capabilities.intervals.get(interval)
+    if word is None:
+        known = ", ".join(SPEC.capabilities.intervals)
+        raise NotSupported(f"Dhan has no {interval} candles; it has {known}")
+    return word

@@ -50,6 +50,8 @@ SPEC = BrokerSpec(
             "W": "W",
         },
         history_exchanges=frozenset({"NSE", "BSE", "NFO", "BFO", "NSE_INDEX", "BSE_INDEX"}),
+        history_days={"1m": 30, "D": 180},
+        history_years={"1m": 5, "D": 5},
         feed_instruments=3000,
         quote_batch=40,
         tag_length=20,

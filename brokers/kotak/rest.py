@@ -19,7 +19,7 @@ from brokers.contract import BrokerContext, BrokerSession, Margin, MarginLeg, Se
 from brokers.errors import BrokerError, InvalidRequest, NotSupported, OutcomeUnknown, RateLimited, WireError
 from brokers.kotak import SPEC
 from brokers.kotak.auth import FIN_KEY, authorization, family_of
-from brokers.kotak.mapping import books, errors, margin, market, orders, words
+from brokers.kotak.mapping import books, errors, history, margin, market, orders, words
 from brokers.model import (
     Candle,
     Funds,
@@ -309,9 +309,7 @@ class KotakRest:
         Raises:
             NotSupported: An interval or exchange without history.
         """
-        word = SPEC.capabilities.intervals.get(interval)
-        if word is None or instrument.key.exchange not in SPEC.capabilities.history_exchanges:
-            raise NotSupported(f"Kotak has no {interval} history of {instrument.key.exchange}")
+        word = _interval_word(instrument, interval)
         found: dict[int, Candle] = {}
         today = self._clock.now().astimezone(IST).date()
         for first, last in market.chunks(start, end, word, today):
@@ -320,14 +318,7 @@ class KotakRest:
         return [found[at] for at in sorted(found)]
 
     def _candles(self, instrument: Instrument, word: str, first: date, last: date) -> list[Candle]:
-        query = urlencode(
-            {
-                "neosymbol": market.wire_key(instrument),
-                "interval": word,
-                "fromdate": first.isoformat(),
-                "todate": last.isoformat(),
-            }
-        )
+        query = _candle_query(instrument, word, first, last)
         for attempt in range(CANDLE_TRIES):
             try:
                 return self._candle_call(query, word)
@@ -337,13 +328,27 @@ class KotakRest:
                 self._sleep(max(1.0, exc.retry_after_s) * (attempt + 1))
         raise AssertionError("unreachable")
 
-    def _candle_call(self, query: str, word: str) -> list[Candle]:
+    def raw_candles(self, instrument: Instrument, interval: str, start: date, end: date) -> bytes:
+        """See ``contract.RawHistory``."""
+        reply = self._candle_reply(
+            _candle_query(instrument, _interval_word(instrument, interval), start, end)
+        )
+        if history.says_empty(reply.status, reply.body):
+            return reply.body
+        if error := errors.error_of_read(reply.status, parse(reply), reply.retry_after_s):
+            raise error
+        return reply.body
+
+    def _candle_reply(self, query: str) -> Reply:
         session, call = self._session(), CALLS["candles"]
-        reply = self._transport.fetch(
+        return self._transport.fetch(
             call.method,
             url_of(call, session, self._family, query=query),
             headers=headers_of(call, session, self._family),
         )
+
+    def _candle_call(self, query: str, word: str) -> list[Candle]:
+        reply = self._candle_reply(query)
         body = parse(reply)
         error = errors.error_of_read(reply.status, body, reply.retry_after_s)
         if error is None:
@@ -355,3 +360,22 @@ class KotakRest:
 
 def _not_candles() -> list[Candle]:
     raise WireError("history answer is not an object")
+
+
+def _interval_word(instrument: Instrument, interval: str) -> str:
+    """Kotak's word for one of our intervals. Raises ``NotSupported``."""
+    word = SPEC.capabilities.intervals.get(interval)
+    if word is None or instrument.key.exchange not in SPEC.capabilities.history_exchanges:
+        raise NotSupported(f"Kotak has no {interval} history of {instrument.key.exchange}")
+    return word
+
+
+def _candle_query(instrument: Instrument, word: str, first: date, last: date) -> str:
+    return urlencode(
+        {
+            "neosymbol": market.wire_key(instrument),
+            "interval": word,
+            "fromdate": first.isoformat(),
+            "todate": last.isoformat(),
+        }
+    )

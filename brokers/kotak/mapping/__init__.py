@@ -1,7 +1,7 @@
 """Kotak's words <-> ours. Pure: no socket, clock, file or logger.
 
 ``words`` tables and number forms, ``orders`` what is sent and what order rows say, ``books`` positions,
-holdings and limits, ``market`` quotes and candles, ``errors`` refusals.
+holdings and limits, ``market`` quotes and candles, ``history`` candle answers as bytes, ``errors`` refusals.
 """
 
 from brokers.kotak.mapping import books, errors, market, orders, words

@@ -1,0 +1,58 @@
+"""A history answer of Kotak, as it came over the wire -> candles. Pure: the store decodes with it.
+
+Source: kotak-wire.md section 7.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+
+from brokers.errors import WireError
+from brokers.kotak.mapping import errors, market
+from brokers.model import Candle
+
+IST_OFFSET_S = 19_800
+_DAY_S = 86_400
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+def candles(body: bytes, interval: str, start: date, end: date) -> list[Candle]:
+    """Ascending, one for each time, within [start, end] (IST dates, inclusive).
+
+    Args:
+        body: A 2xx answer, or the fault that says "no data" (``says_empty``).
+        interval: Ours, ``1m`` or ``D``.
+
+    Raises:
+        WireError: Not a candle answer.
+    """
+    try:
+        data = json.loads(body, parse_float=Decimal)
+    except (ValueError, RecursionError) as exc:
+        raise WireError("Kotak's candle answer is not JSON", body[:500]) from exc
+    if not isinstance(data, dict):
+        raise WireError("history answer is not an object", body[:500])
+    if market.means_no_data(errors.complaint_of(data).message):
+        return []
+    daily = interval == "D"
+    shift = 0 if daily else IST_OFFSET_S
+    first, last = start.toordinal() - _EPOCH, end.toordinal() - _EPOCH
+    found = {
+        candle.opened_at_s: candle
+        for candle in market.candles(data, interval)
+        if first <= (candle.opened_at_s + shift) // _DAY_S <= last
+    }
+    return [found[at] for at in sorted(found)]
+
+
+def says_empty(status: int, body: bytes) -> bool:
+    """Whether a fault means that there are no candles. All faults have one code: the text decides."""
+    if status != 400:
+        return False
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return market.means_no_data(errors.complaint_of(data).message)
