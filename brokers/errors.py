@@ -172,6 +172,42 @@ class RiskLimit(AlgoError):
             self.code = code
 
 
+class LeaseRefused(AlgoError):
+    """Another copy of the strategy holds its lease, or this one's counts no more; nothing was sent.
+
+    Args:
+        code: ``LEASE_HELD``, ``LEASE_LOST``, ``LEASE_EXPIRED``, ``LEASE_REQUIRED`` or ``LEASE_UNAVAILABLE``.
+        holder, instance: Who has it and where it was taken; empty when nobody has.
+        epoch: Of the lease there is; a takeover names it.
+        retry_after_s: When it ends unless it is renewed.
+    """
+
+    code = "LEASE_HELD"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        holder: str = "",
+        instance: str = "",
+        epoch: int = 0,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.holder = holder
+        self.instance = instance
+        self.epoch = epoch
+        self.retry_after_s = retry_after_s
+
+
+class RoleMissing(AlgoError):
+    """The operator gave this instance other roles (``ROLES``); nothing was sent."""
+
+    code = "ROLE_MISSING"
+
+
 class StoreError(AlgoError):
     """An instance's database cannot be used now: locked by another process, not made yet, disk full."""
 

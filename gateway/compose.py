@@ -32,6 +32,8 @@ from gateway.store.preferences import Preferences
 from gateway.store.queued import QueuedOrders
 from gateway.store.strategies import Strategies
 from gateway.store.users import Users
+from gateway.strategies import leasefile
+from gateway.strategies.leasefile import Gatekeeper, LeaseFile
 from gateway.strategies.queue import Queue
 from gateway.sync import InstrumentKeeper
 from gateway.ticks import TickCache
@@ -90,7 +92,8 @@ def _wire(
     session = _session(settings, redactor, clock, database, broker, context)
     ticks = TickCache(settings.zmq_host, settings.zmq_port, clock)
     rest = broker.rest(context, session.current)
-    market, desk = _trading(settings, context, instruments, database, rest, session, ticks)
+    leases = LeaseFile(settings.run_dir / leasefile.NAME, clock)
+    market, desk = _trading(settings, context, instruments, database, rest, session, ticks, leases)
     keeper = InstrumentKeeper(
         broker.instruments(context, session.current),
         instruments,
@@ -130,6 +133,7 @@ def _wire(
         queue=queue,
         hide=redactor.add,
         sandbox=sandbox,
+        leases=leases,
         gtt=build.gtts(settings, broker, context, session.current, database, instruments, market, desk),
         paper_gtt=build.paper(settings, context, instruments, sandbox),
     )
@@ -184,6 +188,7 @@ def _trading(
     rest: Rest,
     session: SessionManager,
     ticks: TickCache,
+    leases: LeaseFile,
 ) -> tuple[Market, OrderDesk]:
     """Market data and orders over one limiter: they share the broker's account."""
     limiter = Limiter(settings.spec, context.clock)
@@ -212,6 +217,10 @@ def _trading(
             on_login_required=session.renew_soon,
             instance=settings.name,
             panic_file=settings.run_dir / panicfile.NAME,
+            objection=Gatekeeper(
+                leases, context.clock, settings.name, may_lease="control" in settings.roles
+            ).objection,
+            executes="execute" in settings.roles,
             risk=settings.risk,
             price_now=market.price_now,
         )

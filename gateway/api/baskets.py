@@ -46,6 +46,7 @@ class Sending:
                 strategy=call.data["strategy"],
                 client_order_id=None if self.client_id is None else f"{self.client_id}#{number}",
                 received_ns=call.received_ns,
+                lease=call.data.get("strategy_lease", ""),
             )
         except Exception as exc:  # noqa: BLE001 (top of one order; of_exception logs what is not ours)
             return errors.of_exception(exc).body(parts.settings.name)

@@ -16,6 +16,7 @@ from brokers.errors import (
     AlgoError,
     BrokerError,
     InvalidRequest,
+    LeaseRefused,
     OrderRejected,
     RateLimited,
     RiskLimit,
@@ -35,6 +36,8 @@ STATUS: Mapping[str, int] = {
     "IP_NOT_ALLOWED": 403,
     "ENTRIES_BLOCKED": 403,
     "RISK_LIMIT": 403,
+    "ROLE_MISSING": 403,
+    "LEASE_REQUIRED": 403,
     "HOST_NOT_ALLOWED": 403,
     "SEMI_AUTO": 403,
     "NOT_FOUND": 404,
@@ -64,6 +67,9 @@ STATUS: Mapping[str, int] = {
     "DECIDED": 400,
     "METHOD_NOT_ALLOWED": 405,
     "REQUEST_TIMEOUT": 408,
+    "LEASE_HELD": 409,
+    "LEASE_LOST": 409,
+    "LEASE_EXPIRED": 409,
     "TOO_LARGE": 413,
     "HEAD_TOO_LARGE": 431,
     "RATE_LIMITED": 429,
@@ -76,6 +82,7 @@ STATUS: Mapping[str, int] = {
     "MARGIN_UNKNOWN": 503,
     "NOT_READY": 503,
     "STORE": 503,
+    "LEASE_UNAVAILABLE": 503,
     "TOO_MANY_CONNECTIONS": 503,
     "OUTCOME_UNKNOWN": 504,
 }
@@ -86,6 +93,12 @@ NEXT_STEP: Mapping[str, str] = {
     "IP_NOT_ALLOWED": "Register this machine's public address with the broker; orders need a static IP.",
     "ENTRIES_BLOCKED": "Allow entries again with: algo panic --resume",
     "RISK_LIMIT": "The limit is set in instances/{instance}.env; orders that only reduce a position pass it.",
+    "ROLE_MISSING": "Use an instance that has the role, or change ROLES in instances/{instance}.env.",
+    "LEASE_HELD": "Nothing was executed; exits and cancels pass. Who has it: algo strategy leases {instance}",
+    "LEASE_LOST": "Nothing was executed; exits and cancels pass. Another copy trades: end this one.",
+    "LEASE_EXPIRED": "Nothing was executed. Renew it: POST /api/v1/strategy/lease with action renew.",
+    "LEASE_REQUIRED": "Nothing was executed. Take it: POST /api/v1/strategy/lease with action acquire.",
+    "LEASE_UNAVAILABLE": "Nothing was executed; exits and cancels pass. See: algo doctor {instance}",
     "INSUFFICIENT_MARGIN": "Nothing was executed. Add funds, close something, or order less.",
     "MARGIN_UNKNOWN": "Nothing was executed. Try again, or set RISK_MARGIN_UNKNOWN=allow.",
     "MARKET_CLOSED": "Nothing was executed. Trading hours: POST /api/v1/market/timings.",
@@ -175,6 +188,10 @@ def of_exception(exc: Exception) -> Problem:
     if isinstance(exc, RiskLimit):
         limit = {"limit": exc.limit, "present": exc.present, "allowed": exc.allowed}
         return Problem(STATUS.get(exc.code, 403), exc.code, str(exc), limit, exc.retry_after_s)
+    if isinstance(exc, LeaseRefused):
+        held = {"holder": exc.holder, "instance": exc.instance, "epoch": exc.epoch}
+        shown = held if exc.holder else {}
+        return Problem(STATUS.get(exc.code, 409), exc.code, str(exc), shown, exc.retry_after_s)
     if isinstance(exc, AlgoError):
         return Problem(STATUS.get(exc.code, 500), exc.code, str(exc))
     error_id = secrets.token_hex(6)

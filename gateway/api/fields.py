@@ -101,6 +101,11 @@ def positive_quantity() -> Number:
     )
 
 
+def lease_text() -> fields.String:
+    """The lease of its strategy that an entry carries (``strategy/lease``); most carry none."""
+    return fields.String(load_default="", validate=validate.Length(max=128))
+
+
 def api_key() -> fields.String:
     return fields.String(required=True, validate=validate.Length(min=1, max=256))
 

@@ -26,6 +26,7 @@ QUOTED = 20
 
 def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
     """Keep an order that is sent when the price is reached."""
+    parts.desk.guards.vet(call.data["strategy"], call.data["strategy_lease"])
     answer = _gtts(parts).place(
         request_of(call.data),
         strategy=call.data["strategy"],

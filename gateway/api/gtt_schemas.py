@@ -19,6 +19,7 @@ from gateway.api.fields import (
     Number,
     TextOrNumber,
     at_least_zero,
+    lease_text,
     named,
     one_of,
     positive_quantity,
@@ -41,6 +42,7 @@ class GttTerms(KeyOnly):
         unknown = EXCLUDE
 
     strategy = text()
+    strategy_lease = lease_text()
     trigger_type = one_of(["SINGLE", "OCO"])
     exchange = one_of(EXCHANGES)
     symbol = named()

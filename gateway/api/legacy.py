@@ -24,6 +24,7 @@ from gateway.api.fields import (
     PRODUCTS,
     Number,
     at_least_zero,
+    lease_text,
     named,
     one_of,
     positive_quantity,
@@ -64,6 +65,7 @@ class Place(KeyOnly):
     """``limit_buffer`` may stand instead of ``price`` in a stop-limit order."""
 
     strategy = text()
+    strategy_lease = lease_text()
     symbol = named()
     exchange = one_of(EXCHANGES)
     action = one_of(ACTIONS)
@@ -139,6 +141,7 @@ def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
         strategy=data["strategy"],
         client_order_id=ordering.client_order_id(call),
         received_ns=call.received_ns,
+        lease=data.get("strategy_lease", ""),
     )
     if not answer.ok:
         return problem(errors.of_answer(answer), parts.settings.name)

@@ -20,6 +20,7 @@ from gateway.api.fields import (
     Number,
     Whole,
     at_least_zero,
+    lease_text,
     named,
     one_of,
     text,
@@ -138,6 +139,7 @@ class MultiOptionGreeks(KeyOnly):
 
 class OptionsOrder(KeyOnly, OptionTerms):
     strategy = text()
+    strategy_lease = lease_text()
     underlying = named()
     exchange = one_of(EXCHANGES)
     offset = _offset()
@@ -155,6 +157,7 @@ class Leg(OptionTerms):
 
 class OptionsMultiOrder(KeyOnly):
     strategy = text()
+    strategy_lease = lease_text()
     underlying = named()
     exchange = one_of(EXCHANGES)
     expiry_date = _expiry()

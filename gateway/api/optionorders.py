@@ -55,6 +55,7 @@ def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
         strategy=data["strategy"],
         client_order_id=orders.client_order_id(call),
         received_ns=call.received_ns,
+        lease=data.get("strategy_lease", ""),
     )
     if not answer.ok:
         return reply.problem(errors.of_answer(answer), parts.settings.name)

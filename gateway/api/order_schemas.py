@@ -17,6 +17,7 @@ from gateway.api.fields import (
     Number,
     Whole,
     at_least_zero,
+    lease_text,
     named,
     one_of,
     positive_quantity,
@@ -49,6 +50,7 @@ class Smart(KeyOnly, OrderItem):
     """``position_size`` is the signed target; a decimal is truncated (TradingView sends them)."""
 
     strategy = text()
+    strategy_lease = lease_text()
     quantity = at_least_zero("Quantity", required=True)
     position_size = Number(required=True)
     client_order_id = fields.String(validate=validate.Length(min=1, max=64))
@@ -56,11 +58,13 @@ class Smart(KeyOnly, OrderItem):
 
 class Basket(KeyOnly):
     strategy = text()
+    strategy_lease = lease_text()
     orders = fields.List(fields.Nested(OrderItem), required=True)
 
 
 class Split(KeyOnly, OrderItem):
     strategy = text()
+    strategy_lease = lease_text()
     splitsize = Whole(
         required=True, validate=validate.Range(min=1, error="Split size must be a positive integer.")
     )

@@ -34,6 +34,7 @@ def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
         strategy=call.data["strategy"],
         client_order_id=client_order_id(call),
         received_ns=call.received_ns,
+        lease=call.data.get("strategy_lease", ""),
     )
     if not answer.ok:
         return reply.problem(errors.of_answer(answer), parts.settings.name)

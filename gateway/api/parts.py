@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.store.instruments import InstrumentStore, SyncReport
 from gateway.store.preferences import Preferences
 from gateway.store.users import Users
+from gateway.strategies.leasefile import LeaseFile
 from gateway.strategies.queue import Queue
 from gateway.trading.desk import OrderDesk
 from gateway.trading.riskdesk import DataMeter
@@ -56,6 +57,7 @@ class Parts:
         hide: Keeps a secret out of every log from now on.
         gtt, paper_gtt: GTT orders of the account and of the sandbox; None answers 501.
         data_meter: The operator's limit on market-data requests; None without one.
+        leases: Who may trade under which strategy id; None where nobody is asked.
         sandbox: Paper trading; None where there is none.
         now: These parts in the instance's mode of this moment, which they keep: desk, market, ``analyzing``.
             None: they have one mode only. See ``modes``.
@@ -83,6 +85,7 @@ class Parts:
     paper_gtt: Gtts | None = None
     sandbox: Sandbox | None = None
     data_meter: DataMeter | None = None
+    leases: LeaseFile | None = None
     now: Callable[[], Parts] | None = None
 
 

@@ -20,6 +20,7 @@ from gateway.api.fields import (
     Whole,
     api_key,
     at_least_zero,
+    lease_text,
     named,
     one_of,
     positive_quantity,
@@ -50,6 +51,7 @@ class Strategy(KeyOnly):
 
 class PlaceOrder(KeyOnly):
     strategy = text()
+    strategy_lease = lease_text()
     exchange = one_of(EXCHANGES)
     symbol = named()
     action = one_of(ACTIONS)

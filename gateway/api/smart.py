@@ -97,6 +97,7 @@ def _towards(parts: Parts, call: Call, held: int, client_id: str | None) -> dict
         strategy=data["strategy"],
         client_order_id=client_id,
         received_ns=call.received_ns,
+        lease=data.get("strategy_lease", ""),
         # a resting exit would make "close all" believe that the position is being closed
         is_exit=request.price_type is PriceType.MARKET and only_reduces(target, held),
     )

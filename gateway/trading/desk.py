@@ -118,6 +118,7 @@ class OrderDesk:
         client_order_id: str | None = None,
         received_ns: int,
         is_exit: bool = False,
+        lease: str | None = "",
     ) -> OrderAnswer:
         """Send one order, once.
 
@@ -127,11 +128,12 @@ class OrderDesk:
                 limits, not ready) leave no trace and may be repeated.
             received_ns: Wall nanoseconds at which the request arrived.
             is_exit: The order only reduces a position: it may use the reserved slots and passes a block.
+            lease: Of its strategy, as the caller sent it; None: it was checked when the order was taken in.
         """
         deadline_s = self._parts.rules.order_deadline_s
 
         def work() -> OrderAnswer:
-            return self._place(request, strategy, client_order_id, received_ns, is_exit, deadline_s)
+            return self._place(request, strategy, client_order_id, received_ns, is_exit, deadline_s, lease)
 
         if client_order_id is None:
             return work()
@@ -334,7 +336,7 @@ class OrderDesk:
 
     def place_exit(self, request: OrderRequest, strategy: str, deadline_s: float) -> OrderAnswer:
         """An exit of ``close_all``, with a deadline of its own."""
-        return self._place(request, strategy, None, self.now_ns(), True, deadline_s)
+        return self._place(request, strategy, None, self.now_ns(), True, deadline_s, None)
 
     def working_exits(self) -> dict[reconcile.Holder, int]:
         """Signed quantity that exits sent earlier may still trade, by (instrument, product)."""
@@ -357,8 +359,11 @@ class OrderDesk:
         received_ns: int,
         is_exit: bool,
         deadline_s: float,
+        lease: str | None,
     ) -> OrderAnswer:
         begun = self._clock.monotonic()
+        if not is_exit:
+            self.guards.refuse_role()
         self._await_ready()
         if not is_exit:
             self.guards.refuse_blocked()
@@ -370,15 +375,24 @@ class OrderDesk:
         )
         ends = begun + deadline_s
         wait_s = ends - self._clock.monotonic()
+        objection = None if is_exit else self.guards.objection(strategy, lease)
         with self.guards.admit(
-            request, instrument, strategy=strategy, ltp=ltp, is_exit=is_exit, wait_s=wait_s
+            request,
+            instrument,
+            strategy=strategy,
+            ltp=ltp,
+            is_exit=is_exit,
+            wait_s=wait_s,
+            objection=objection,
         ) as ticket:
             left_s = max(0.0, ends - self._clock.monotonic())
             grant = self._parts.limiter.acquire(Lane.EXIT if is_exit else Lane.ENTRY, left_s)
             try:
                 if not is_exit:
-                    # the block may have fallen while this one waited for its slot
+                    # the block may have fallen while this one waited for its slot, or the lease changed hands
                     self.guards.refuse_blocked()
+                    if objection is None and (lost := self.guards.objection(strategy, lease)) is not None:
+                        raise lost
                 times = Times(received_ns=received_ns, checked_ns=checked_ns)
                 journal_id = ticket.journal(lambda: self._journal.add(intent, times))
             except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from brokers.errors import EntriesBlocked
+from brokers.errors import AlgoError, EntriesBlocked, RoleMissing
 from brokers.model import Instrument, OrderChange, OrderRequest
 from gateway.panicfile import Panic
 from gateway.store.journal import JournalRow
@@ -71,9 +71,28 @@ class Guards:
         if reason := self._switch.reason():
             raise EntriesBlocked(f"new entries are blocked: {reason}")
 
+    def refuse_role(self) -> None:
+        """Raises ``RoleMissing`` where orders do not leave; exits are not asked."""
+        if not self._parts.executes:
+            raise RoleMissing(
+                "this instance has not the role execute: it sends nothing but exits and cancels; "
+                "see ROLES in its env file"
+            )
+
+    def vet(self, strategy: str, lease: str) -> None:
+        """Raises ``RoleMissing`` or ``LeaseRefused`` for an entry that is left to the broker to send."""
+        self.refuse_role()
+        if (objection := self.objection(strategy, lease)) is not None:
+            raise objection
+
+    def objection(self, strategy: str, lease: str | None) -> AlgoError | None:
+        """Why an entry of this strategy may not leave now. ``lease`` None: it was asked for earlier."""
+        return None if lease is None else self._parts.objection(strategy, lease)
+
     def check_change(self, row: JournalRow, change: OrderChange) -> None:
         """Raises ``EntriesBlocked`` or ``RiskLimit``."""
         if not row.is_exit:
+            self.refuse_role()
             self.refuse_blocked()
             self._risk.check_change(row, change, self._parts.last_price(row.key))
 
@@ -86,8 +105,15 @@ class Guards:
         ltp: float | None,
         is_exit: bool,
         wait_s: float,
+        objection: AlgoError | None = None,
     ) -> AbstractContextManager[Ticket]:
         """As ``Risk.admit``."""
         return self._risk.admit(
-            request, instrument, strategy=strategy, ltp=ltp, is_exit=is_exit, wait_s=wait_s
+            request,
+            instrument,
+            strategy=strategy,
+            ltp=ltp,
+            is_exit=is_exit,
+            wait_s=wait_s,
+            objection=objection,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from brokers.calendar import Calendar
 from brokers.clock import Clock
 from brokers.contract import Capabilities, Rest
+from brokers.errors import AlgoError
 from brokers.model import InstrumentKey
 from gateway.risksettings import NO_RULES, RiskRules
 from gateway.settings import TradingRules
@@ -36,6 +37,9 @@ class DeskParts:
         instance: Whose desk this is, in what it writes for others to read.
         risk: The operator's limits.
         price_now: As ``last_price``, but may ask the broker; only for limits that need a price.
+        objection: Why an entry of a strategy that carries this lease (empty: none) may not leave; None when
+            it may. Looks at the disk at most, never at the network.
+        executes: The operator lets orders leave here; without it only exits do.
         panic_file: The kill switch of this home and venue; None: this desk has one of its own alone.
     """
 
@@ -55,6 +59,8 @@ class DeskParts:
     new_tag: Callable[[], str] = new_tag
     instance: str = ""
     panic_file: Path | None = None
+    objection: Callable[[str, str], AlgoError | None] = lambda strategy, lease: None  # noqa: ARG005
+    executes: bool = True
     risk: RiskRules = NO_RULES
     price_now: Callable[[InstrumentKey], float | None] = lambda key: None  # noqa: ARG005
 

@@ -115,20 +115,22 @@ class Risk:
         ltp: float | None,
         is_exit: bool,
         wait_s: float,
+        objection: AlgoError | None = None,
     ) -> Iterator[Ticket]:
         """Let one order pass, and count it until it is journaled or the block is left.
 
         Args:
             wait_s: How long the broker may be asked about price and margin.
+            objection: Stands against it already; an exit passes that too.
 
         Raises:
-            RiskLimit: Which limit stands against it.
+            RiskLimit: Which limit stands against it; or the ``objection``.
             LoginRequired: The margin is to be checked and there is no session.
         """
-        if is_exit or self._off:
+        if is_exit or (self._off and objection is None):
             yield FREE
             return
-        ticket = self._ticket(request, instrument, strategy, ltp, wait_s)
+        ticket = self._ticket(request, instrument, strategy, ltp, wait_s, objection)
         try:
             yield ticket
         finally:
@@ -161,9 +163,15 @@ class Risk:
             return journal_id
 
     def _ticket(
-        self, request: OrderRequest, instrument: Instrument, strategy: str, ltp: float | None, wait_s: float
+        self,
+        request: OrderRequest,
+        instrument: Instrument,
+        strategy: str,
+        ltp: float | None,
+        wait_s: float,
+        objection: AlgoError | None,
     ) -> Ticket:
-        objection = risk.of_shape(request, self._rules) or self._standing(request)
+        objection = objection or risk.of_shape(request, self._rules) or self._standing(request)
         if objection is None and self._rules.max_order_value is not None:
             objection = risk.of_value(request, self._price(request, ltp), self._rules)
         if objection is None and self._rules.check_margin:

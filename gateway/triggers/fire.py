@@ -96,6 +96,7 @@ def send(store: GttStore, desk: Desk, clock: Clock, row: GttRow, *, last_try: bo
             strategy=row.strategy,
             client_order_id=name,
             received_ns=clock.time_ns(),
+            lease=None,
         )
     except AlgoError as exc:
         answer = exc

@@ -19,7 +19,13 @@ class Desk(Protocol):
     """Where a fired order goes: the order desk, or the sandbox's."""
 
     def place(
-        self, request: OrderRequest, *, strategy: str, client_order_id: str | None, received_ns: int
+        self,
+        request: OrderRequest,
+        *,
+        strategy: str,
+        client_order_id: str | None,
+        received_ns: int,
+        lease: str | None,
     ) -> OrderAnswer: ...
 
 
