@@ -57,3 +57,21 @@ class UnsafeFolder(StoreError):
     """The store lies on a network drive or in a synced folder, where locks and WAL do not hold."""
 
     code = "STORE_UNSAFE_FOLDER"
+
+
+class BadBars(StoreError):
+    """A batch breaks what every stored bar keeps; the message names series and time. Nothing was published."""
+
+    code = "BAD_BARS"
+
+
+class QueryLimit(StoreError):
+    """A question needs more time or memory than a reader may use; ask for less, or pack the store."""
+
+    code = "STORE_LIMIT"
+
+
+class BadBatch(StoreError):
+    """Bars no store takes: off the grid, out of order, not numbers. Nothing of the batch was stored."""
+
+    code = "BAD_BATCH"
