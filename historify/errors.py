@@ -60,7 +60,7 @@ class UnsafeFolder(StoreError):
 
 
 class BadBars(StoreError):
-    """A batch breaks what every stored bar keeps; the message names series and time. Nothing was published."""
+    """A batch breaks what every stored bar keeps; the message names series and time. Nothing was stored."""
 
     code = "BAD_BARS"
 
@@ -69,9 +69,3 @@ class QueryLimit(StoreError):
     """A question needs more time or memory than a reader may use; ask for less, or pack the store."""
 
     code = "STORE_LIMIT"
-
-
-class BadBatch(StoreError):
-    """Bars no store takes: off the grid, out of order, not numbers. Nothing of the batch was stored."""
-
-    code = "BAD_BATCH"
