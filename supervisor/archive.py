@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sqlite3
 import tarfile
 import tempfile
@@ -32,9 +33,11 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MAGIC = b"algo-backup-1\n"
 CHUNK = 1 << 20
+CONTROL = "control.db"
 SCRYPT = {"length": 32, "n": 2**15, "r": 8, "p": 1}
 KEPT = ("instances/*.env", "db/*.db", "db/sim/*.db", "db/run/panic.json", "db/sim/run/panic.json")
-"""Under the home. Market data is not among them: it can be pulled again and has its own `pack`."""
+"""Under the home; the market-data stores' files are found through their manifests."""
+TRIES = 3
 
 
 class ArchiveError(AlgoError):
@@ -52,11 +55,18 @@ class Entry:
     sha256: str
 
 
-def write(home: Path, extra: Sequence[Path], target: Path, passphrase: Secret | None) -> list[Entry]:
+def write(
+    home: Path,
+    extra: Sequence[Path],
+    target: Path,
+    passphrase: Secret | None,
+    stores: Sequence[Path] = (),
+) -> list[Entry]:
     """Write a backup while everything may be running.
 
     Args:
         extra: Databases that lie elsewhere (an imported env may name any path).
+        stores: Folders of market-data stores (``…/historify.d``); those that do not exist are left out.
 
     Raises:
         SettingsError: The target exists, or there is nothing to back up.
@@ -65,7 +75,8 @@ def write(home: Path, extra: Sequence[Path], target: Path, passphrase: Secret | 
     if target.exists():
         raise SettingsError(f"{target} exists; choose another name")
     found = sorted({p for pattern in KEPT for p in home.glob(pattern)} | {p for p in extra if p.exists()})
-    if not found:
+    stores = [folder for folder in stores if (folder / CONTROL).exists()]
+    if not found and not stores:
         raise SettingsError(f"nothing to back up under {home}")
     # beside the target: the disk that will hold the backup is the one that needs room
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".algo-backup-") as scratch:
@@ -77,6 +88,11 @@ def write(home: Path, extra: Sequence[Path], target: Path, passphrase: Secret | 
                 entries.append(Entry(name, copy.stat().st_size, _digest(copy)))
                 tar.add(copy, name, filter=_owner_only)
                 copy.unlink()
+            for folder in stores:
+                for name, path in _store(home, folder, Path(scratch)):
+                    entries.append(Entry(name, path.stat().st_size, _digest(path)))
+                    tar.add(path, name, filter=_owner_only)
+                    path.unlink()
             _add_manifest(tar, home, entries)
         plain.chmod(0o600)
         if passphrase is not None:
@@ -85,6 +101,44 @@ def write(home: Path, extra: Sequence[Path], target: Path, passphrase: Secret | 
             plain = sealed
         os.replace(plain, target)
     return entries
+
+
+def _store(home: Path, folder: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
+    """One market-data store, whole: its manifest, and exactly the segments the copy of it lists.
+
+    Segments never change once they are written; one that is superseded is deleted a minute later at the
+    earliest. So they are taken by hard link at once, before the slow part, and when one is gone all the same
+    the manifest is read again.
+    """
+    for left in range(TRIES, 0, -1):
+        manifest = _copy(folder / CONTROL, scratch)
+        with closing(sqlite3.connect(manifest)) as connection:
+            names = [str(row[0]) for row in connection.execute("SELECT path FROM segment ORDER BY path")]
+        kept = scratch / "segments"
+        kept.mkdir(exist_ok=True)
+        try:
+            for number, name in enumerate(names):
+                _take(folder / name, kept / str(number))
+        except FileNotFoundError as exc:
+            if left > 1:
+                for path in kept.iterdir():
+                    path.unlink()
+                continue
+            raise ArchiveError(f"{exc.filename} is missing; see: algo history verify") from exc
+        yield _name(home, folder / CONTROL), manifest
+        for number, name in enumerate(names):
+            yield _name(home, folder / name), kept / str(number)
+        return
+
+
+def _take(path: Path, goal: Path) -> None:
+    """The same bytes under another name: a hard link where the disk is the same, else a copy."""
+    try:
+        os.link(path, goal)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(path, goal)
 
 
 def _copy(path: Path, scratch: Path) -> Path:
@@ -146,7 +200,7 @@ def restore(source: Path, home: Path, passphrase: Secret | None) -> tuple[list[s
         for entry in entries:
             _check(unpacked / entry.name, entry)
         aside = home / f"before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        moved = False
+        moved = _put_stores_aside(home, [entry.name for entry in entries], aside)
         for entry in entries:
             goal = _goal(home, entry.name)
             for old in (goal, Path(f"{goal}-wal"), Path(f"{goal}-shm")):
@@ -159,6 +213,22 @@ def restore(source: Path, home: Path, passphrase: Secret | None) -> tuple[list[s
             os.replace(unpacked / entry.name, goal)
             goal.chmod(0o600)
     return [entry.name for entry in entries], aside if moved else None
+
+
+def _put_stores_aside(home: Path, names: Sequence[str], aside: Path) -> bool:
+    """A store is put back whole: what is there now goes aside with its face, which names files of its own."""
+    moved = False
+    for name in names:
+        goal = _goal(home, name)
+        if goal.name != CONTROL:
+            continue
+        for old in (goal.parent, goal.parent.with_suffix(".duckdb")):
+            if old.exists():
+                kept = aside / _name(home, old)
+                kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                os.replace(old, kept)
+                moved = True
+    return moved
 
 
 def _unpack(source: Path, folder: Path, passphrase: Secret | None) -> list[Entry]:
@@ -183,7 +253,7 @@ def _unpack(source: Path, folder: Path, passphrase: Secret | None) -> list[Entry
 
 def _refuse_odd(member: tarfile.TarInfo) -> None:
     path = PurePosixPath(member.name)
-    outside = path.parts[:1] == ("elsewhere",) and path.suffix != ".db"
+    outside = path.parts[:1] == ("elsewhere",) and path.suffix not in (".db", ".parquet")
     if not member.isfile() or path.is_absolute() or ".." in path.parts or outside:
         raise ArchiveError(f"refused: {member.name!r} is not a file a backup holds")
 

@@ -10,10 +10,12 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from brokers.calendar import FileCalendar
 from brokers.errors import SettingsError
@@ -21,7 +23,8 @@ from brokers.venue import Venue
 from gateway import panicfile
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
-from supervisor import plan, preflight
+from historify.paths import StorePaths, is_server
+from supervisor import plan, preflight, puller, services
 from supervisor.state import RunFolder
 
 NO_DISK_MB = 50
@@ -112,6 +115,42 @@ def settings_of(home: Path, names: Sequence[str], venue: Venue) -> tuple[list[Se
     return loaded, findings
 
 
+def store(loaded: Sequence[Settings]) -> Iterator[Finding]:
+    """What keeps the market-data store from being filled or read."""
+    if not loaded:
+        return
+    try:
+        chosen = puller.candidates(loaded)
+        services.children(loaded, plan.UpOptions())
+        url = services.store_of(loaded)
+    except SettingsError as exc:
+        yield Finding(str(exc), "edit the lines named, then: algo up", severe=True)
+        return
+    if not chosen:
+        yield Finding("no instance may or can pull market data", "HISTORIFY_PULLER=NAME in an env file")
+    if is_server(url):
+        return
+    manifest = StorePaths(Path(url)).control
+    if manifest.exists() and (problem := _broken(manifest)):
+        mend = f"algo down, then move {manifest} and its -wal away together; keep both; algo restore"
+        yield Finding(f"{manifest} (the market-data store): {problem}", mend, severe=True)
+
+
+def services_now(rows: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """What the running services say of themselves (rows of `algo status`)."""
+    for row in rows:
+        for text in row["waiting_for"]:
+            yield Finding(str(text), f"algo logs {row['name']}; algo login (a puller needs a broker session)")
+
+
+def _services(loaded: Sequence[Settings]) -> list[plan.ChildSpec]:
+    """Without those that cannot be told: ``store`` says why."""
+    try:
+        return services.children(loaded, plan.UpOptions())
+    except SettingsError:
+        return []
+
+
 def run(folder: RunFolder, loaded: Sequence[Settings]) -> Iterator[Finding]:
     """Processes, ports and locks of one venue."""
     children = folder.live_children()
@@ -120,7 +159,7 @@ def run(folder: RunFolder, loaded: Sequence[Settings]) -> Iterator[Finding]:
         pids = ", ".join(f"{row.key} {process.pid}" for row, process in children)
         yield Finding(f"running without a supervisor: {pids}", "algo up (adopts them)")
     live = {row.key for row, _ in children}
-    for spec in plan.children(list(loaded), plan.UpOptions()):
+    for spec in (*plan.children(list(loaded), plan.UpOptions()), *_services(loaded)):
         if spec.key in live:
             continue
         for text in preflight.taken_ports([spec]):
@@ -142,6 +181,17 @@ def databases(one: Settings) -> Iterator[Finding]:
                 f"algo down {one.name}, then move the file and its -wal away together; keep both",
                 severe=True,
             )
+
+
+def _broken(path: Path) -> str:
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)) as connection:
+            said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.OperationalError as exc:
+        return str(exc)
+    except sqlite3.DatabaseError as exc:
+        return f"damaged: {exc}"
+    return "" if said == "ok" else f"damaged: {said}"
 
 
 def _damage(path: Path, venue: Venue) -> str:
@@ -175,6 +225,7 @@ def everything(home: Path, names: Sequence[str], venue: Venue, today: date) -> l
         findings.append(Finding(f"no instance in {home}/instances", "algo init dhan, or: algo up dhan --sim"))
     findings += machine(home)
     findings += run(RunFolder(home, venue), loaded)
+    findings += store(loaded)
     for one in loaded:
         findings += databases(one)
     findings += calendar(today)

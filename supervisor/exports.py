@@ -13,6 +13,9 @@ from pathlib import Path
 
 from brokers.errors import SettingsError
 from gateway.settings import Settings
+from historify.paths import is_server
+from supervisor import services
+from supervisor.plan import UpOptions
 
 ROLES = ("api", "feed")
 IMAGE = "algo-gateways:latest"
@@ -29,7 +32,7 @@ StartLimitBurst=8
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart={program} --home {home} run {name} {role}
+ExecStart={program} --home {home} run {words}
 WorkingDirectory={folder}
 User={user}
 Restart=on-failure
@@ -47,7 +50,7 @@ PrivateTmp=true
 PrivateDevices=true
 ProtectSystem=strict
 ProtectHome=read-only
-ReadWritePaths={home}
+ReadWritePaths={writable}
 ProtectKernelTunables=true
 ProtectKernelModules=true
 ProtectKernelLogs=true
@@ -85,28 +88,52 @@ ENTRYPOINT ["algo"]
 """
 
 
+TITLES = {
+    "api": "orders, REST and pages",
+    "feed": "market data",
+    "historify": "the market-data store's puller",
+    "console": "the page of all instances",
+}
+
+
 def systemd(instances: Sequence[Settings], program: Path, user: str) -> dict[str, str]:
     """A unit per process: file name -> text.
 
-    The feed starts after its api and is not stopped with it; each is restarted alone.
+    The feed starts after its api and is not stopped with it; each is restarted alone, and so are the services
+    all instances share.
     """
     units = {}
     for one in instances:
         for role in ROLES:
             needs = f" algo-{one.name}-api.service" if role == "feed" else ""
-            units[f"algo-{one.name}-{role}.service"] = UNIT.format(
-                env=one.env_path,
-                title={"api": "orders, REST and pages", "feed": "market data"}[role],
-                name=one.name,
-                role=role,
-                program=_systemd_word(program),
-                home=_systemd_word(one.home),
-                folder=str(one.home).replace("%", "%%"),
-                user=user,
-                after=needs,
-                wants=needs,
-            )
+            what = (role, one.name, f"{one.name} {role}", str(one.env_path))
+            units[f"algo-{one.name}-{role}.service"] = _unit(instances, program, user, what, needs)
+    for spec in services.children(instances, UpOptions()):
+        what = (spec.role, spec.key, spec.key, f"the env files of {instances[0].env_path.parent}")
+        units[f"algo-{spec.key}.service"] = _unit(instances, program, user, what, "")
     return units
+
+
+def _unit(
+    instances: Sequence[Settings], program: Path, user: str, what: tuple[str, str, str, str], needs: str
+) -> str:
+    role, name, words, settings = what
+    home = instances[0].home
+    store = services.store_of(instances)
+    beside = [] if is_server(store) or Path(store).is_relative_to(home) else [Path(store).parent]
+    return UNIT.format(
+        env=settings,
+        title=TITLES.get(role, role),
+        name=name,
+        words=words,
+        program=_systemd_word(program),
+        home=_systemd_word(home),
+        writable=" ".join(_systemd_word(path) for path in (home, *beside)),
+        folder=str(home).replace("%", "%%"),
+        user=user,
+        after=needs,
+        wants=needs,
+    )
 
 
 def _systemd_word(path: Path) -> str:
@@ -120,25 +147,32 @@ def compose(instances: Sequence[Settings], home: Path) -> dict[str, str]:
 
     Each instance has its own network and so its own way out: give it the address its broker knows. Its feed
     shares the api's network, because they talk over loopback. On the host only loopback is published; a
-    strategy container in the instance's network reaches the API as ``http://<instance>:<port>``.
+    strategy container in the instance's network reaches the API as ``http://<instance>:<port>``. What all
+    share (the market-data store's puller) stands in every network and reaches each instance the same way.
     """
-    services: dict[str, object] = {}
+    found: dict[str, object] = {}
     for one in instances:
         host = f"{one.name}-api"
         ports = (one.port, one.ws_port, one.zmq_port)
-        services[host] = {
+        found[host] = {
             **_service(one, "api", home),
             "networks": {one.name: {"aliases": [one.name]}},
             "ports": [f"127.0.0.1:{port}:{port}" for port in ports],
             "healthcheck": _health(one.port),
         }
-        services[f"{one.name}-feed"] = {
+        found[f"{one.name}-feed"] = {
             **_service(one, "feed", home),
             "network_mode": f"service:{host}",
             "depends_on": {host: {"condition": "service_healthy"}},
             "healthcheck": _health(one.ws_port),
         }
-    plain = {"name": "algo", "services": services, "networks": {one.name: {} for one in instances}}
+    for spec in services.children(instances, UpOptions()):
+        found[spec.key] = {
+            **_common(["run", spec.key, "--by-name"], home),
+            "networks": {one.name: {} for one in instances},
+            "healthcheck": _health(spec.ports[0].port),
+        }
+    plain = {"name": "algo", "services": found, "networks": {one.name: {} for one in instances}}
     return {
         "compose.yaml": "# Written by `algo export compose`\n" + json.dumps(plain, indent=2) + "\n",
         "Containerfile": CONTAINERFILE.format(image=IMAGE, home=HOME_INSIDE),
@@ -147,10 +181,14 @@ def compose(instances: Sequence[Settings], home: Path) -> dict[str, str]:
 
 def _service(one: Settings, role: str, home: Path) -> dict[str, object]:
     names = [word for name in (one.name, f"{one.name}-api") for word in ("--allow-host", name)]
+    return _common(["run", one.name, role, "--bind", "0.0.0.0", *names], home)
+
+
+def _common(command: list[str], home: Path) -> dict[str, object]:
     return {
         "image": IMAGE,
         "build": {"context": ".", "dockerfile": "Containerfile"},
-        "command": ["run", one.name, role, "--bind", "0.0.0.0", *names],
+        "command": command,
         "volumes": [f"{home}:{HOME_INSIDE}"],
         "restart": "on-failure",
         "stop_grace_period": "15s",

@@ -51,7 +51,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "replay": ("algo replay db/record/dhan.rec --speed 10",),
     "backup": ("algo backup", "algo backup friday.tar.gz.enc --encrypt"),
     "restore": ("algo restore friday.tar.gz.enc",),
-    "run": ("algo run dhan api", "algo run kotak feed --bind 0.0.0.0 --allow-host kotak-feed"),
+    "run": (
+        "algo run dhan api",
+        "algo run kotak feed --bind 0.0.0.0 --allow-host kotak-feed",
+        "algo run historify",
+    ),
     "export systemd": ("algo export systemd", "algo export systemd --to units --user trader"),
     "export compose": ("algo export compose kotak dhan --to deploy",),
     "panic": ("algo panic", "algo panic --resume"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from brokers.errors import SettingsError
 from brokers.secret import Secret
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
+from historify.paths import StorePaths
 from supervisor import archive
 from supervisor.running import CommandFailed
 from supervisor.state import running_venue
@@ -19,21 +21,36 @@ from supervisor.state import running_venue
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--encrypt", is_flag=True, help="Ask for a passphrase and encrypt with it.")
+@click.option("--no-history", is_flag=True, help="Without the market-data store, which can be large.")
 @click.pass_obj
-def backup(home: Path, file: Path | None, encrypt: bool) -> None:
-    """Copy env files and databases into one file, consistently, also while instances run.
+def backup(home: Path, file: Path | None, encrypt: bool, no_history: bool) -> None:
+    """Copy env files, databases and market data into one file, consistently, also while instances run.
 
-    The file holds broker credentials. Market data is not in it; see `algo history`.
+    The file holds broker credentials. Bars kept on a PostgreSQL server are not in it.
     """
     stamp, ending = f"{datetime.now(UTC):%Y%m%d-%H%M%S}", ".tar.gz.enc" if encrypt else ".tar.gz"
     target = file or Path(f"algo-backup-{stamp}{ending}")
     passphrase = None
     if encrypt:
         passphrase = Secret(click.prompt("passphrase", hide_input=True, confirmation_prompt=True))
-    entries = archive.write(home, _elsewhere(home), target.absolute(), passphrase)
+    stores = [] if no_history else _stores(home)
+    entries = archive.write(home, _elsewhere(home), target.absolute(), passphrase, stores)
+    bars = [entry for entry in entries if entry.name.endswith(".parquet")]
     for entry in entries:
-        click.echo(f"  {entry.size:>12,}  {entry.name}")
+        if entry not in bars:
+            click.echo(f"  {entry.size:>12,}  {entry.name}")
+    if bars:
+        click.echo(f"  {sum(entry.size for entry in bars):>12,}  {len(bars)} files of bars")
     click.echo(f"{target}: {len(entries)} files, {target.stat().st_size:,} bytes, readable by you only")
+
+
+def _stores(home: Path) -> list[Path]:
+    """Folders of the market-data stores of both venues, wherever the env files put them."""
+    faces = {home / "db" / "historify.duckdb", home / "db" / "sim" / "historify.duckdb"}
+    for name in gateway_settings.instance_names(home):
+        with contextlib.suppress(SettingsError):  # `_elsewhere` says it
+            faces.add(gateway_settings.load(home, name, Venue.LIVE).databases.historify)
+    return sorted(StorePaths(face).root for face in faces)
 
 
 def _elsewhere(home: Path) -> list[Path]:
@@ -68,5 +85,6 @@ def restore(home: Path, file: Path, yes: bool) -> None:
         click.confirm(f"restore {file} into {home}?", abort=True)
     names, aside = archive.restore(file, home, passphrase)
     for name in names:
-        click.echo(f"  {name}")
+        if not name.endswith(".parquet"):
+            click.echo(f"  {name}")
     click.echo(f"restored {len(names)} files" + (f"; what was there before: {aside}" if aside else ""))

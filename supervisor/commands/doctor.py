@@ -16,7 +16,7 @@ from gateway.settings import Settings
 from supervisor import checkup
 from supervisor.checkup import Finding
 from supervisor.client import ask_running, message_of
-from supervisor.running import CommandFailed
+from supervisor.running import CommandFailed, ask
 from supervisor.state import RunFolder, running_venue
 
 BROKER_S = 60.0
@@ -53,7 +53,7 @@ def doctor(
         _show_steps(steps, as_json)
         return
     today = datetime.now(IST).date()
-    findings = checkup.everything(home, wanted, venue, today)
+    findings = checkup.everything(home, wanted, venue, today) + _of_services(RunFolder(home, venue))
     if fix:
         mended = [one for one in findings if one.fix is not None]
         for one in mended:
@@ -79,6 +79,12 @@ def _show(findings: list[Finding], venue: Venue, as_json: bool) -> None:
         click.echo(f"    {one.mend}" + ("   (or: algo doctor --fix)" if one.fix else ""))
     if not findings:
         click.echo("nothing found")
+
+
+def _of_services(folder: RunFolder) -> list[Finding]:
+    if folder.read_control() is None:
+        return []
+    return list(checkup.services_now(ask(folder, "status")["services"]))
 
 
 Step = tuple[str, bool, str]

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from brokers.errors import SettingsError
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.home import ServiceManager, service_manager
-from supervisor import checkup, child, plan, preflight, probe
+from supervisor import checkup, child, plan, preflight, probe, services
 from supervisor.running import CommandFailed
 from supervisor.state import running_venue
 
@@ -26,13 +27,24 @@ PROBE_S = 2.0
 
 @click.command()
 @click.argument("name")
-@click.argument("role", type=click.Choice(ROLES))
+@click.argument("role", type=click.Choice(ROLES), required=False)
 @click.option("--sim", is_flag=True, help="On simulated brokers.")
 @click.option("--bind", default="", help="Listen on this address instead of the env file's (containers).")
 @click.option("--allow-host", multiple=True, help="A further name clients may use for it.")
+@click.option("--by-name", is_flag=True, help="Services: reach instances by their names (containers).")
 @click.pass_obj
-def run(home: Path, name: str, role: str, sim: bool, bind: str, allow_host: tuple[str, ...]) -> None:
-    """One process of an instance in the foreground: what a service manager starts. See `algo export`.
+def run(
+    home: Path,
+    name: str,
+    role: str | None,
+    sim: bool,
+    bind: str,
+    allow_host: tuple[str, ...],
+    by_name: bool,
+) -> None:
+    """One process of an instance, or a service of all of them (historify), in the foreground.
+
+    It is what a service manager starts. See `algo export`.
 
     Tells systemd when it is ready and, as long as its health page answers, that it lives. Ends with the
     process's exit code: 2 wrong settings and 3 port taken are never worth a restart.
@@ -40,20 +52,35 @@ def run(home: Path, name: str, role: str, sim: bool, bind: str, allow_host: tupl
     venue = Venue.SIM if sim else Venue.LIVE
     if running_venue(home) is not None:
         raise SettingsError("`algo up` runs instances of this home; the two do not mix: algo down first")
-    one = gateway_settings.load(home, name, venue)
+    specs = _of_instance(home, name, venue) if role else _of_home(home, venue, by_name)
     for found in checkup.machine(home):
         click.echo(f"note: {found.what}; {found.mend}", err=True)
-    key = f"sim.{one.broker}" if role == "sim" else f"{name}.{role}"
-    spec = next((s for s in plan.children([one], plan.UpOptions()) if s.key == key), None)
-    if spec is None:
+    spec = next((s for s in specs if (s.role if role else s.key) == (role or name)), None)
+    if spec is None and role:
         raise SettingsError(f"{name} has no {role} process without --sim")
-    spec = plan.reachable_from_outside(spec, bind, allow_host)
+    if spec is None:
+        known = ", ".join(s.key for s in specs) or "none"
+        raise SettingsError(f"{name}: say which process, {' | '.join(ROLES)}, or name a service ({known})")
+    if role:
+        spec = plan.reachable_from_outside(spec, bind, allow_host)
     preflight.check_ports([spec])
     try:
         handle = child.spawn(spec, own_log=False)
     except OSError as exc:
         raise CommandFailed(str(exc)) from exc
     raise click.exceptions.Exit(_watch(spec, handle))
+
+
+def _of_instance(home: Path, name: str, venue: Venue) -> list[plan.ChildSpec]:
+    return plan.children([gateway_settings.load(home, name, venue)], plan.UpOptions())
+
+
+def _of_home(home: Path, venue: Venue, by_name: bool) -> list[plan.ChildSpec]:
+    """The services of every instance that has an env file."""
+    everyone = [gateway_settings.load(home, n, venue) for n in gateway_settings.instance_names(home)]
+    if by_name:
+        everyone = [replace(one, host=one.name) for one in everyone]
+    return services.children(everyone, plan.UpOptions())
 
 
 def _watch(spec: plan.ChildSpec, handle: child.Handle) -> int:

@@ -64,7 +64,7 @@ def _status(folder: RunFolder, names: tuple[str, ...]) -> dict[str, Any]:
             rows.append(
                 {"name": one.name, "broker": one.broker, "venue": one.venue.value, "state": "stopped"}
             )
-    return {**found, "instances": rows}
+    return {**found, "instances": rows, "services": []}
 
 
 def _without_supervisor(folder: RunFolder) -> dict[str, Any]:
@@ -89,4 +89,5 @@ def _without_supervisor(folder: RunFolder) -> dict[str, Any]:
         "home": str(folder.home),
         "supervisor": None,
         "instances": list(rows.values()),
+        "services": [],
     }

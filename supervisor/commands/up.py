@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ from brokers import registry
 from brokers.errors import AlgoError, SettingsError
 from brokers.model import Venue
 from gateway import settings as gateway_settings
-from supervisor import checkup, envfile, failure, plan, preflight
+from gateway.settings import Settings
+from supervisor import checkup, envfile, failure, plan, preflight, services
 from supervisor.client import ask_api, chosen
 from supervisor.commands.down import settle_open, stop
 from supervisor.render import status_table
@@ -35,6 +37,9 @@ WRONG_SETTINGS = 2
 @click.option("--sim-universe", type=click.Choice(["small", "full"]), help="full: about 200,000 instruments.")
 @click.option("--sim-hours", type=click.Choice(["always", "nse"]), help="When the simulated exchange trades.")
 @click.option("--sim-seed", type=int, help="Seed of the simulated prices.")
+@click.option(
+    "--puller", metavar="NAME", help="Whose broker fills the market-data store; else HISTORIFY_PULLER."
+)
 @click.option("--timeout", default=READY_DEADLINE_S, show_default=True, help="Seconds to wait for readiness.")
 @click.pass_obj
 def up(
@@ -47,6 +52,7 @@ def up(
     sim_universe: str | None,
     sim_hours: str | None,
     sim_seed: int | None,
+    puller: str | None,
     timeout: float,
 ) -> None:
     """Start instances (all that have an env file when none is named).
@@ -58,6 +64,7 @@ def up(
     Examples:
       algo up kotak dhan --sim
       algo up dhan -d --symbols SBIN,RELIANCE,NSE_INDEX:NIFTY
+      algo up --puller dhan
     """
     if not sim and (sim_universe or sim_hours or sim_seed is not None):
         raise click.UsageError("--sim-… options need --sim")
@@ -71,6 +78,7 @@ def up(
         sim_universe=sim_universe or "",
         sim_hours=sim_hours or "",
         sim_seed=sim_seed,
+        puller=puller or "",
     )
     _check_before_anything(folder, wanted, options)
     ran = {row.instance for row, _ in folder.live_children()}
@@ -133,7 +141,17 @@ def _check_before_anything(folder: RunFolder, names: list[str], options: plan.Up
         raise SettingsError("not started: see above; `algo doctor` says more")
     live = {row.key for row, _ in folder.live_children()}
     fresh = [one for one in loaded if one.name not in running]
-    preflight.check_ports([s for s in plan.children(fresh, options) if s.key not in live])
+    shared = services.children([*_running_beside(folder, running, names), *loaded], options)
+    preflight.check_ports([s for s in (*plan.children(fresh, options), *shared) if s.key not in live])
+
+
+def _running_beside(folder: RunFolder, running: set[str], names: list[str]) -> list[Settings]:
+    """The instances that run and are not asked for; one whose file is broken meanwhile is not judged here."""
+    found = []
+    for name in sorted(running - {"", *names}):
+        with contextlib.suppress(SettingsError):
+            found.append(gateway_settings.load(folder.home, name, folder.venue))
+    return found
 
 
 def _symbols(text: str | None, file: Path | None) -> tuple[str, ...]:
@@ -155,12 +173,18 @@ def _wait(
         rows = [row for row in status["instances"] if row["name"] in names]
         if any(c["state"] == "failed" for row in rows for c in row["children"]):
             raise _give_up(folder, rows)
-        if rows and all(row["state"] == "ready" for row in rows):
+        shared = [row for row in status["services"] if _just_begun(row)]
+        if rows and all(row["state"] == "ready" for row in rows) and not shared:
             return
         if time.monotonic() > deadline:
-            waits = "; ".join(w for row in rows for w in row["waiting_for"])
+            waits = "; ".join(w for row in (*rows, *shared) for w in row["waiting_for"])
             raise CommandFailed(f"not ready after {timeout_s:.0f} s: {waits}")
         time.sleep(0.1)
+
+
+def _just_begun(row: dict[str, Any]) -> bool:
+    """A service on its first start. One in trouble is shown, not waited for: trading needs none of them."""
+    return row["state"] in ("planned", "starting") and not row["restarts"]
 
 
 def _give_up(folder: RunFolder, rows: list[dict[str, Any]]) -> AlgoError:
@@ -178,7 +202,8 @@ def _nothing(status: dict[str, Any]) -> None:  # noqa: ARG001 - a view that show
 
 
 def _say_ready(home: Path, folder: RunFolder, names: list[str]) -> None:
-    rows = {row["name"]: row for row in ask(folder, "status")["instances"]}
+    found = ask(folder, "status")
+    rows = {row["name"]: row for row in found["instances"]}
     for name in names:
         row = rows[name]
         ports = row["ports"]
@@ -190,6 +215,10 @@ def _say_ready(home: Path, folder: RunFolder, names: list[str]) -> None:
         status, answer = ask_api(one, "GET", "/internal/status", timeout_s=5.0)
         if status == 200 and isinstance(answer, dict) and answer.get("owner_code"):
             click.echo(f"  first sign-in: open {row['url']} with the one-time code {answer['owner_code']}")
+    for row in found["services"]:
+        said = [f"  {failure.told(child)}" for child in row["children"] if child["state"] == "failed"]
+        for text in said or row["waiting_for"]:
+            click.echo(f"note: {text}", err=True)
     click.echo(f"API key for a strategy: algo key create {names[0]}")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from brokers.secret import Secret
+from historify.control import Control
 from supervisor import archive
 from supervisor.archive import ArchiveError
 
@@ -147,3 +148,77 @@ def test_a_changed_file_restores_nothing(home: Path, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="torn or was changed"):
         archive.restore(tmp_path / "c", tmp_path / "fresh", None)
     assert not (tmp_path / "fresh" / "instances").exists()
+
+
+def publish(control: Control, number: int) -> None:
+    """A new segment takes the place of the old one, whose file goes at once: harsher than the store is."""
+    folder = control.path.parent
+    path = f"bars/{number}.parquet"
+    (folder / path).parent.mkdir(exist_ok=True)
+    (folder / path).write_text(f"bars of {path}")
+    row = ("SBIN", "NSE", "1m", 0, 9, "2026-11", path, 1, 1, 0, 1, number, 0)
+    with control.transaction() as tx:
+        gone = [str(found[0]) for found in tx.execute("SELECT path FROM segment")]
+        tx.execute(f"INSERT OR REPLACE INTO segment VALUES ({','.join('?' * len(row))})", row)
+    for old in gone:
+        (folder / old).unlink(missing_ok=True)
+
+
+def listed(folder: Path) -> list[str]:
+    with closing(sqlite3.connect(folder / "control.db")) as connection:
+        return [str(row[0]) for row in connection.execute("SELECT path FROM segment")]
+
+
+def test_the_market_data_store_is_whole_while_it_is_filled(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "TRIES", 50)
+    root = home / "db" / "historify.d"
+    control, stop = Control(root / "control.db"), threading.Event()
+    publish(control, 0)
+
+    def fill() -> None:
+        number = 0
+        while not stop.wait(0.002):
+            number += 1
+            publish(control, number)
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        entries = archive.write(home, [], tmp_path / "b", None, [root, home / "db" / "sim" / "historify.d"])
+    finally:
+        stop.set()
+        thread.join()
+    assert sum(e.name.endswith(".parquet") for e in entries) == 1
+    fresh = tmp_path / "fresh"
+    archive.restore(tmp_path / "b", fresh, None)
+    [path] = listed(fresh / "db" / "historify.d")
+    assert (fresh / "db" / "historify.d" / path).read_text() == f"bars of {path}"
+
+
+def test_a_store_is_put_back_whole_and_the_present_one_kept(home: Path, tmp_path: Path) -> None:
+    root, face = home / "db" / "historify.d", home / "db" / "historify.duckdb"
+    control = Control(root / "control.db")
+    publish(control, 1)
+    archive.write(home, [], tmp_path / "b", None, [root])
+    publish(control, 2)
+    face.write_text("names 2.parquet")
+    control.close()
+    _, aside = archive.restore(tmp_path / "b", home, None)
+    assert aside is not None
+    assert [p.name for p in (root / "bars").iterdir()] == ["1.parquet"]
+    assert listed(root) == ["bars/1.parquet"]
+    assert not face.exists(), "it would show files that are not there"
+    assert listed(aside / "db" / "historify.d") == ["bars/2.parquet"]
+    assert (aside / "db" / "historify.duckdb").exists()
+
+
+def test_a_segment_that_is_missing_is_said(home: Path, tmp_path: Path) -> None:
+    root = home / "db" / "historify.d"
+    publish(control := Control(root / "control.db"), 1)
+    (root / "bars" / "1.parquet").unlink()
+    control.close()
+    with pytest.raises(ArchiveError, match=r"1\.parquet is missing; see: algo history verify"):
+        archive.write(home, [], tmp_path / "b", None, [root])
+    assert not (tmp_path / "b").exists()

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from brokers.errors import SettingsError
 from brokers.venue import Venue
 from gateway.settings import Settings, load
-from supervisor import envfile, exports, plan
+from supervisor import envfile, exports, plan, services
 
 SCHEMA = Path(__file__).with_name("data") / "compose-spec.json"
 """From compose-spec/compose-spec, commit 170098b (Apache-2.0)."""
@@ -102,6 +103,39 @@ def test_a_container_runs_the_process_the_supervisor_would(two: list[Settings]) 
     files = exports.compose(two, two[0].home)
     command = json.loads(files["compose.yaml"].partition("\n")[2])["services"]["dhan-api"]["command"]
     assert command == ["run", "dhan", "api", *extra]
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "SERVICES", (services.historify,))
+
+
+@pytest.mark.usefixtures("shared")
+def test_what_all_share_has_a_unit_systemd_accepts(two: list[Settings], tmp_path: Path) -> None:
+    program = tmp_path / "algo"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    text = exports.systemd(two, program, "root")["algo-historify.service"]
+    assert "run historify\n" in text
+    (tmp_path / "algo-historify.service").write_text(text)
+    argv = [tool("systemd-analyze"), "verify", "--man=no", str(tmp_path / "algo-historify.service")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert [line for line in done.stderr.splitlines() if "algo-" in line] == []
+
+
+@pytest.mark.usefixtures("shared")
+def test_what_all_share_reaches_each_container_by_its_name(two: list[Settings]) -> None:
+    files = exports.compose(two, two[0].home)
+    plain = json.loads(files["compose.yaml"].partition("\n")[2])
+    jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).validate(plain)
+    one = plain["services"]["historify"]
+    assert set(one["networks"]) == {"kotak", "dhan"}
+    assert "ports" not in one
+    assert one["command"] == ["run", "historify", "--by-name"]
+    named = [replace(each, host=each.name) for each in two]
+    [spec] = services.children(named, plan.UpOptions())
+    assert spec.config is not None
+    assert [c["api"] for c in json.loads(spec.config.text)["candidates"]] == ["http://dhan:5001"]
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
