@@ -18,6 +18,8 @@ from supervisor import envfile
 from tests.ports import free_ports
 
 PORT_SETTINGS = ("FLASK_PORT", "WEBSOCKET_PORT", "ZMQ_PORT", "SIM_PORT")
+SHARED_PORTS = ("HISTORIFY_PORT", "CONSOLE_PORT")
+"""One for all instances of a home, the same in every file."""
 
 
 @dataclass
@@ -26,15 +28,17 @@ class Fleet:
 
     home: Path
     ports: dict[str, dict[str, int]] = field(default_factory=dict)
+    shared: dict[str, int] = field(default_factory=dict)
 
     def init(self, *names: str) -> None:
         """Write env files as ``algo init`` does, then give them free ports."""
+        self.shared = self.shared or dict(zip(SHARED_PORTS, free_ports(len(SHARED_PORTS)), strict=True))
         for name in names:
             path = envfile.create(self.home, name, None)
             numbers = dict(zip(PORT_SETTINGS, free_ports(len(PORT_SETTINGS)), strict=True))
             self.ports[name] = numbers
             text = path.read_text()
-            for setting, port in numbers.items():
+            for setting, port in (numbers | self.shared).items():
                 line = f"{setting}={port}"
                 text, count = re.subn(rf"(?m)^{setting}=.*$", line, text)
                 text = text if count else f"{text}{line}\n"
