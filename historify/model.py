@@ -7,7 +7,7 @@ convention, as ``brokers.model.Candle``). Prices are rupees as the exchange prin
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -118,6 +118,20 @@ class Provenance:
     at_s: int
     job: int | None = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one answer brought for one series.
+
+    Attributes:
+        covered: Days the answer was asked for, also those that had no bars.
+    """
+
+    series: Series
+    bars: Bars
+    provenance: Provenance
+    covered: Mapping[date, DayState] | None = None
 
 
 @dataclass(frozen=True, slots=True)

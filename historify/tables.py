@@ -6,6 +6,7 @@ A new column of a table that holds data raises ``VERSION`` and needs a step in `
 from __future__ import annotations
 
 from historify.jobs import tables as jobs
+from historify.portable import tables as portable
 
 SCHEMA = "historify"
 VERSION = 1
@@ -55,6 +56,7 @@ TABLES = (
         changed INTEGER NOT NULL, epoch INTEGER NOT NULL, at INTEGER NOT NULL)""",
     "CREATE INDEX ingest_series ON ingest(symbol, exchange, interval)",
     *jobs.DDL,
+    *portable.DDL,
     # split: face value old:new; bonus: shares new:held. See historify.reader.actions
     """CREATE TABLE corporate_action(
         exchange TEXT NOT NULL, symbol TEXT NOT NULL, ex_date TEXT NOT NULL, kind TEXT NOT NULL,
