@@ -59,6 +59,10 @@ class LoginRequired(BrokerError):
     code = "AUTH_EXPIRED"
 
 
+class CodeNeeded(LoginRequired):
+    """A person must type a one-time code; the broker was not asked."""
+
+
 class IpNotAllowed(BrokerError):
     """The broker refuses this machine's address for orders. Nothing was executed."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Flask
 
 from brokers import registry
 from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
 from brokers.clock import Clock
-from brokers.contract import Broker, BrokerContext, BrokerSession, Rest
+from brokers.contract import Auth, Broker, BrokerContext, BrokerSession, Rest
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from brokers.redact import Redactor
@@ -168,6 +168,7 @@ def _session(
         for secret in session.secrets.values():
             redactor.add(secret)
 
+    alone, hint = _unattended(settings, broker, context)
     return SessionManager(
         broker.auth(context),
         database,
@@ -177,7 +178,20 @@ def _session(
         broker=settings.broker,
         lead_s=_lead_s(settings),
         on_session=hide,
+        unattended=alone,
+        hint=hint,
     )
+
+
+def _unattended(settings: Settings, broker: Broker, context: BrokerContext) -> tuple[Auth | None, str]:
+    """What logs in when nobody asked, and what to say where that cannot: the TOTP seed is used only with
+    leave, while a token or its renewal needs none."""
+    seeds = [name for name in context.credentials if name.endswith("_TOTP_SECRET")]
+    if settings.day.auto_login or not seeds:
+        return None, ""
+    kept = {name: secret for name, secret in context.credentials.items() if name not in seeds}
+    hint = f" ({seeds[0]} is stored; AUTO_LOGIN=yes lets it be used without you)"
+    return broker.auth(replace(context, credentials=kept)), hint
 
 
 def _trading(
@@ -236,6 +250,6 @@ def _lead_s(settings: Settings) -> float:
         minutes = float(text)
     except ValueError:
         minutes = -1.0
-    if not 0 < minutes <= 600:
-        raise SettingsError(f"{settings.where(name)}: {name} is {text}, expected minutes above 0 to 600")
+    if not 0 <= minutes <= 600:
+        raise SettingsError(f"{settings.where(name)}: {name} is {text}, expected 0 to 600 minutes")
     return minutes * 60

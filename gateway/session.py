@@ -12,12 +12,14 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from brokers.clock import Clock
 from brokers.contract import Auth, BrokerSession
-from brokers.errors import AlgoError, BrokerDown, LoginRequired, RateLimited, SettingsError
+from brokers.errors import AlgoError, BrokerDown, CodeNeeded, LoginRequired, RateLimited, SettingsError
 from brokers.secret import Secret
+from gateway.brokerday import rollover
+from gateway.brokerday.rollover import Held, Step
 from gateway.store.engine import Database
 from gateway.store.tokens import InvalidToken, SealedSessions
 
@@ -44,13 +46,16 @@ class SessionStatus:
     expires_at: datetime | None
     generation: int
     message: str
+    issued_at: datetime | None = None
 
 
 class SessionManager:
     """Owns the broker login of one instance (api process). Thread-safe.
 
     Args:
-        lead_s: How long before its end a session is renewed.
+        lead_s: How long before its end a session is renewed; 0: its end is fixed, renewing gains nothing.
+        unattended: What logs in when nobody asked; None: the same. It may lack the TOTP seed.
+        hint: Said beside a login that needs a person's code.
         on_session: Called with every new session (after it is stored), e.g. to tell the redactor.
     """
 
@@ -64,13 +69,17 @@ class SessionManager:
         *,
         broker: str,
         lead_s: float = 600.0,
+        unattended: Auth | None = None,
+        hint: str = "",
         on_session: Callable[[BrokerSession], None] = lambda session: None,  # noqa: ARG005
     ) -> None:
         self._auth = auth
+        self._unattended = unattended or auth
+        self._hint = hint
         self._sealed = SealedSessions(database, pepper, salt, clock)
         self._clock = clock
         self._broker = broker
-        self._lead = timedelta(seconds=lead_s)
+        self._lead_s = lead_s
         self._on_session = on_session
         self._session: BrokerSession | None = None
         self._refused = 0  # the generation the broker no longer takes
@@ -135,10 +144,12 @@ class SessionManager:
             session = self._session
             if session is not None and session.generation > failed_generation:
                 return session
+            if session is not None and rollover.is_settling(session.expires_at, self._clock.now()):
+                raise LoginRequired("the session has just reached its end; the next one is made in a moment")
             if session is not None and session.generation == failed_generation:
                 self._refused = failed_generation
             # the broker no longer takes the old token, so it cannot be asked to lengthen it
-            return self._unasked(lambda: self._auth.login())
+            return self._unasked(lambda: self._unattended.login())
 
     def renew_soon(self) -> None:
         """The broker refused the session this thread's last call went out with: let the background thread log
@@ -167,25 +178,25 @@ class SessionManager:
             state = "refused"
         else:
             state, message = "valid", ""
-        return SessionStatus(state, session.account, session.expires_at, session.generation, message)
+        return SessionStatus(
+            state, session.account, session.expires_at, session.generation, message, session.issued_at
+        )
 
     def tick(self) -> None:
         """Log in or renew if that is due; never raises what can be tried again later."""
-        now = self._clock.now()
         session = self._session
-        dead = session is None or session.expires_at <= now or self._refused == session.generation
-        if not dead and session is not None and now < session.expires_at - self._lead:
-            return
-        if self._clock.monotonic() < self._retry_at:
+        held = None if session is None else Held(session.expires_at, self._refused == session.generation)
+        due = rollover.step(held, self._clock.now(), self._lead_s)
+        if due in (Step.KEEP, Step.WAIT) or self._clock.monotonic() < self._retry_at:
             return
         try:
             with self._one_login:
                 if self._session is not session:
                     return
-                if dead or session is None:
-                    self._unasked(lambda: self._auth.login())
+                if due is Step.LOGIN or session is None:
+                    self._unasked(lambda: self._unattended.login())
                 else:
-                    self._unasked(lambda: self._auth.renew(session))
+                    self._unasked(lambda: self._unattended.renew(session))
         except AlgoError as exc:
             wait_s = self._retry_s * random.uniform(0.8, 1.2)
             if isinstance(exc, RateLimited):
@@ -228,6 +239,9 @@ class SessionManager:
             raise LoginRequired(self._message)
         try:
             return self._attempt(make)
+        except CodeNeeded as exc:
+            self._message = f"{exc}{self._hint}"
+            raise LoginRequired(self._message) from exc
         except SettingsError as exc:
             # no way to log in without a person: for the caller that is a login required
             raise LoginRequired(str(exc)) from exc
@@ -255,6 +269,7 @@ class SessionManager:
 _OUTCOMES: dict[type[AlgoError], str] = {
     BrokerDown: "down",
     SettingsError: "impossible",
+    CodeNeeded: "impossible",
     LoginRequired: "refused",
 }
 _FREE = ("down", "impossible")

@@ -68,6 +68,7 @@ SPEC = BrokerSpec(
     options={
         "KOTAK_FEED": "auto",  # auto | sfeed | hsm
         "KOTAK_PATHS": "current",  # current | apim (the 2.0.0 client's REST paths)
-        "KOTAK_LOGIN_LEAD_MINUTES": "10",
+        # a login before 00:00 IST makes a session that ends at 00:00 IST too: it gains nothing
+        "KOTAK_LOGIN_LEAD_MINUTES": "0",
     },
 )

@@ -20,7 +20,14 @@ import msgspec
 
 from brokers.clock import IST
 from brokers.contract import BrokerContext, BrokerSession
-from brokers.errors import BrokerDown, BrokerError, LoginRequired, OutcomeUnknown, SettingsError
+from brokers.errors import (
+    BrokerDown,
+    BrokerError,
+    CodeNeeded,
+    LoginRequired,
+    OutcomeUnknown,
+    SettingsError,
+)
 from brokers.kotak.mapping import errors
 from brokers.secret import Secret
 from brokers.totp import code
@@ -150,7 +157,7 @@ class KotakAuth:
     def _code_from_seed(self) -> str:
         seed = self._context.credentials.get("KOTAK_TOTP_SECRET")
         if not seed:
-            raise LoginRequired(
+            raise CodeNeeded(
                 "Kotak asks for a TOTP code at every login: algo login, or set KOTAK_TOTP_SECRET"
             )
         try:

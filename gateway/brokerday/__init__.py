@@ -1,0 +1,1 @@
+"""What an instance does by the calendar: rollover, instruments, the open, its address."""
