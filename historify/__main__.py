@@ -1,0 +1,14 @@
+"""``python -m historify --config FILE``: the process that fills the store, until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from historify.puller.app import main
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m historify", description=__doc__)
+    parser.add_argument("--config", required=True, type=Path, help="written by the supervisor")
+    sys.exit(main(parser.parse_args().config))

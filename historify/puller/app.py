@@ -1,0 +1,166 @@
+"""Composition root of the process: builds everything, runs until SIGTERM, answers with an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
+from brokers.clock import Clock, SystemClock
+from brokers.errors import AlgoError, SettingsError
+from brokers.jsonlog import JsonLines
+from brokers.logrotate import OwnLog, OwnLogHandler
+from brokers.redact import Redactor
+from historify.control import Control
+from historify.errors import BadBars
+from historify.lease import Lease, PullerLock
+from historify.puller.config import Config, read
+from historify.puller.health import Health
+from historify.puller.publisher import FacePublisher
+from historify.puller.puller import Parts, Puller
+from historify.puller.roster import Roster
+from historify.puller.source import Source
+from historify.secretfile import home_secret
+from historify.segments.collect import collect
+from historify.segments.inbox import Inbox
+from historify.store import SegmentStore, open_store
+
+log = logging.getLogger("historify")
+
+EXIT_OK = 0
+EXIT_CRASH = 1
+EXIT_SETTINGS = 2
+EXIT_PORT_TAKEN = 3
+STOP_WITHIN_S = 2.0
+
+
+class Process:
+    """One puller, built and not started. Raises as ``build``."""
+
+    def __init__(self, config: Config, clock: Clock, *, port: int | None = None) -> None:
+        secret = home_secret(config.secret_file)
+        self.stop = threading.Event()
+        calendar: Calendar = AlwaysOpen() if config.hours == "always" else FileCalendar()
+        self._store = open_store(config.store, calendar=calendar, clock=clock)
+        self._segments = self._store if isinstance(self._store, SegmentStore) else None
+        self._control = self._segments.control if self._segments else Control(config.paths.control)
+        self._clock = clock
+        self._inbox = Inbox(config.paths.inbox)
+        self._inbox_folder = config.paths.inbox
+        self._roster = Roster([Source(each, secret) for each in config.candidates], clock)
+        self._publisher = FacePublisher(self._publish, config.publish_s, clock)
+        self.puller = Puller(
+            Parts(
+                control=self._control,
+                lock=PullerLock(config.paths.lock),
+                store=self._store,
+                roster=self._roster,
+                calendar=calendar,
+                clock=clock,
+                publisher=self._publisher,
+                stop=self.stop,
+                drain=self._drain,
+                inbox_waits=self._inbox_waits,
+                tidy=self._tidy,
+            )
+        )
+        self.health = Health(config.port if port is None else port, self.puller.report)
+        self._threads = [
+            threading.Thread(target=self.puller.run, name="puller", daemon=True),
+            threading.Thread(target=self.puller.renewing, name="lease", daemon=True),
+        ]
+
+    def start(self) -> None:
+        self.health.start()
+        if self._segments is not None:
+            self._publisher.start()
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Orderly, within ``STOP_WITHIN_S``: what is under way is either published or not begun."""
+        self.stop.set()
+        self._roster.close()
+        for thread in self._threads:
+            thread.join(STOP_WITHIN_S)
+        if self._segments is not None:
+            self._publisher.stop(0.5)
+        self.health.stop()
+        if not any(thread.is_alive() for thread in self._threads):
+            self._store.close()
+
+    def _drain(self, lease: Lease) -> int:
+        """Publish what other processes left in the inbox."""
+        letters = self._inbox.waiting()
+        for letter in letters:
+            try:
+                self._store.put(
+                    letter.series,
+                    letter.bars,
+                    fence=lease,
+                    provenance=letter.provenance,
+                    covered=letter.covered,
+                )
+            except BadBars as exc:
+                self._inbox.reject(letter.path, str(exc))
+            else:
+                self._inbox.done(letter)
+        return len(letters)
+
+    def _inbox_waits(self) -> bool:
+        with contextlib.suppress(OSError), os.scandir(self._inbox_folder) as found:
+            return any(each.name.endswith(".bars") for each in found)
+        return False
+
+    def _tidy(self, lease: Lease, orphans: bool) -> None:
+        """Delete what nobody lists any more."""
+        if self._segments is not None:
+            now = self._clock.time_ns() / 1e9
+            collect(self._control, self._segments.paths, lease.epoch, now, orphans=orphans)
+
+    def _publish(self) -> bool:
+        """Make the face anew when the store has something newer."""
+        return True
+
+
+def setup_log(config: Config, redactor: Redactor) -> None:
+    """JSON lines on stderr, which the supervisor leads into a file; that is kept short here."""
+    handler = OwnLogHandler(OwnLog(config.log_file))
+    handler.setFormatter(JsonLines({"process": "historify", "venue": config.venue.value}, redactor))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+
+
+def main(path: Path) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code (0, 1, 2 or 3)."""
+    stop = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    logging.basicConfig(stream=sys.stderr)
+    try:
+        config = read(path)
+        setup_log(config, Redactor([home_secret(config.secret_file)]))
+        process = Process(config, SystemClock())
+    except SettingsError as exc:
+        log.error("%s", exc)
+        return EXIT_SETTINGS
+    except AlgoError as exc:
+        log.error("%s (%s)", exc, exc.code)
+        return EXIT_CRASH
+    except OSError as exc:
+        log.error("port %d of HISTORIFY_PORT cannot be bound: %s", config.port, exc.strerror or exc)
+        return EXIT_PORT_TAKEN
+    process.start()
+    log.info("historify on http://127.0.0.1:%d, %d candidates", process.health.port, len(config.candidates))
+    stop.wait()
+    log.info("stopping")
+    process.end()
+    with contextlib.suppress(Exception):
+        logging.shutdown()
+    return EXIT_OK

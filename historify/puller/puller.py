@@ -1,0 +1,358 @@
+"""The loop: takes lock and lease, pulls job after job through the first instance that can, and gives way.
+
+The lock says that this process alone writes; the lease says through which instance it does, under an epoch. A
+failover is the same process taking a new epoch for another instance: whatever the old one still had under
+way cannot be published any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from brokers.calendar import Calendar
+from brokers.clock import Clock
+from brokers.errors import AlgoError
+from historify import lease as leases
+from historify.contract import BarStore
+from historify.control import Control
+from historify.errors import LeaseLost, PullerBusy
+from historify.jobs.queue import Queue
+from historify.jobs.schedule import Schedules
+from historify.jobs.work import Work, note_waiting, waits
+from historify.lease import Lease, PullerLock
+from historify.puller.roster import GRACE_S, Roster
+from historify.puller.runner import Bench, Incapable, Runner, Stopped
+from historify.puller.source import Capability, Source
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+"""How often the loop looks whether ``control.db`` has changed."""
+SCHEDULES_S = 5.0
+SESSION_S = 10.0
+"""How often the idle puller looks whether its instance could still pull."""
+WAITING_S = 2.0
+RENEW_S = 5.0
+TIDY_S = 60.0
+ERROR_S = 5.0
+
+
+class State(StrEnum):
+    STARTING = "starting"
+    IDLE = "idle"
+    PULLING = "pulling"
+    WAITING = "waiting for capability"
+    STALLED = "stalled"
+    READER = "reader"
+
+
+class Publisher(Protocol):
+    """Whoever shows people what is new; see ``historify.puller.publisher``."""
+
+    def dirty(self) -> None:
+        """Something was published into the store."""
+        ...
+
+    def flush(self) -> None:
+        """A job ended: show it soon."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loop is built from.
+
+    Attributes:
+        drain: Publishes what other processes left in the inbox, under a lease; returns how many batches.
+        tidy: Deletes files nobody lists; told whether to look for those no manifest ever listed.
+        ttl_s: Of the lease.
+    """
+
+    control: Control
+    lock: PullerLock
+    store: BarStore
+    roster: Roster
+    calendar: Calendar
+    clock: Clock
+    publisher: Publisher
+    stop: threading.Event
+    drain: Callable[[Lease], int] | None = None
+    inbox_waits: Callable[[], bool] = lambda: False
+    tidy: Callable[[Lease, bool], None] = lambda lease, orphans: None  # noqa: ARG005
+    ttl_s: float = leases.TTL_S
+
+
+class Puller:
+    """Run ``run`` in one thread and ``renewing`` in another; ``report`` may be asked from anywhere."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._schedules = Schedules(parts.control, parts.clock, parts.calendar)
+        self._queue = Queue(parts.control, parts.clock)
+        self._state = State.STARTING
+        self._waiting: tuple[str, ...] = ()
+        self._lease: Lease | None = None
+        self._source: Source | None = None
+        self._capability: Capability | None = None
+        self._work: Work | None = None
+        self._guard = threading.Lock()
+        self._renewed_at = parts.clock.monotonic()
+        self._seen = -1
+        self._next_tidy = parts.clock.monotonic() + TIDY_S
+        self._chance: tuple[Source | None, float] = (None, float("-inf"))
+        self._next_schedules = self._next_session = float("-inf")
+
+    def run(self) -> None:
+        """Until ``stop``; what goes wrong on the way is logged and tried again."""
+        parts = self._parts
+        while not parts.stop.is_set():
+            wait_s = 0.0
+            try:
+                wait_s = self._turn()
+            except Stopped:
+                break
+            except PullerBusy as exc:
+                self._say(State.READER, (str(exc),))
+                wait_s = WAITING_S
+            except LeaseLost as exc:
+                log.error("%s; stopped writing", exc)
+                self._forget()
+                parts.lock.release()
+                wait_s = WAITING_S
+            except AlgoError as exc:
+                log.error("%s (%s); next try in %.0f s", exc, exc.code, ERROR_S)
+                self._waiting = (str(exc),)
+                wait_s = ERROR_S
+            except Exception:
+                # top of the thread: a broken turn must not end the next one
+                log.exception("puller")
+                wait_s = ERROR_S
+            if wait_s and parts.stop.wait(wait_s):
+                break
+        self._release()
+        parts.lock.release()
+
+    def renewing(self) -> None:
+        """Keep the lease alive while the loop waits for a broker or a disk."""
+        parts = self._parts
+        while not parts.stop.wait(RENEW_S):
+            lease = self._lease
+            if lease is None:
+                self._renewed_at = parts.clock.monotonic()
+                continue
+            try:
+                lease.renew()
+                self._renewed_at = parts.clock.monotonic()
+            except LeaseLost as exc:
+                if self._lease is lease:
+                    log.error("%s", exc)
+            except AlgoError as exc:
+                log.warning("the lease could not be renewed: %s", exc)
+            except Exception:
+                log.exception("renewing the lease")  # top of the thread
+
+    def report(self) -> dict[str, Any]:
+        """What ``/health/ready`` answers."""
+        state, lease, source = self._state, self._lease, self._source
+        stale_s = self._parts.clock.monotonic() - self._renewed_at
+        if lease is not None and stale_s > self._parts.ttl_s:
+            state = State.STALLED
+        with contextlib.suppress(AlgoError):
+            jobs = self._queue.counts()
+            return {
+                "ready": self._parts.lock.held,
+                "pid": os.getpid(),
+                "state": str(state),
+                "puller": source.candidate.instance if lease is not None and source is not None else None,
+                "epoch": lease.epoch if lease is not None else 0,
+                "waiting_for": list(self._waiting),
+                "jobs": jobs,
+            }
+        return {
+            "ready": False,
+            "pid": os.getpid(),
+            "state": str(State.STALLED),
+            "waiting_for": ["control.db"],
+        }
+
+    # --- one turn of the loop; returns how long to wait before the next one
+
+    def _turn(self) -> float:
+        parts = self._parts
+        if not parts.lock.held:
+            parts.lock.acquire()
+            log.info("this process fills the store")
+        self._tick_schedules()
+        self._drain()
+        if waits(parts.control):
+            return self._pull()
+        self._look_at_session()
+        if self._state is not State.WAITING:
+            self._say(State.IDLE)
+        self._await_change()
+        return 0.0
+
+    def _pull(self) -> float:
+        """One job, or the reason why none can be pulled."""
+        if not self._stand():
+            self._say(State.WAITING, self._parts.roster.reasons)
+            note_waiting(self._parts.control, self._parts.clock, f"waiting for capability: {self._why()}")
+            return WAITING_S
+        assert self._work is not None
+        assert self._source is not None
+        job = self._work.claim()
+        if job is None:
+            return 0.0
+        self._say(State.PULLING)
+        source = self._source
+        try:
+            Runner(self._bench()).run(job)
+        except Incapable as exc:
+            self._give_way(source, str(exc))
+        finally:
+            self._parts.publisher.flush()
+        return 0.0
+
+    def _bench(self) -> Bench:
+        parts = self._parts
+        assert self._work is not None
+        assert self._source is not None
+        assert self._lease is not None
+        assert self._capability is not None
+        return Bench(
+            store=parts.store,
+            work=self._work,
+            source=self._source,
+            limits=self._capability.limits,
+            fence=self._lease,
+            calendar=parts.calendar,
+            clock=parts.clock,
+            stop=parts.stop,
+            on_publish=parts.publisher.dirty,
+        )
+
+    def _stand(self) -> bool:
+        """Hold the lease for the first instance that can pull; False when nobody can."""
+        found = self._parts.roster.choose()
+        if found is None:
+            self._release()
+            return False
+        source, self._capability = found
+        self._hold(source)
+        return True
+
+    def _hold(self, source: Source) -> None:
+        name = source.candidate.instance
+        if self._lease is not None and self._lease.holder == name:
+            return
+        parts = self._parts
+        self._release()
+        lease = leases.acquire(
+            parts.control, parts.lock, name, parts.clock, instance_url=source.candidate.api, ttl_s=parts.ttl_s
+        )
+        self._renewed_at = parts.clock.monotonic()
+        self._lease, self._source = lease, source
+        self._work = Work(parts.control, parts.clock, lease.epoch)
+        taken = self._work.take_over()
+        parts.tidy(lease, True)
+        log.info("pulling through %s, epoch %d, %d jobs taken over", name, lease.epoch, taken)
+
+    def _give_way(self, source: Source, reason: str) -> None:
+        """An instance that said it can pull could not. Its api may be logging in just now; when it does not
+        come back soon, the next one has its turn."""
+        parts = self._parts
+        log.warning("%s: %s", source.candidate.instance, reason)
+        until = parts.clock.monotonic() + GRACE_S
+        while parts.clock.monotonic() < until:
+            if parts.stop.wait(LOOK_S):
+                raise Stopped("the puller was stopped")
+            found = parts.roster.ask(source)
+            if isinstance(found, Capability) and not self._again(source):
+                return
+        parts.roster.sick(source, reason)
+        self._release()
+
+    def _again(self, source: Source) -> bool:
+        """Whether it already had its second chance of late."""
+        now = self._parts.clock.monotonic()
+        last, self._chance = self._chance, (source, now)
+        return last[0] is source and now - last[1] < 2 * GRACE_S
+
+    def _look_at_session(self) -> None:
+        """Idle: let go of the lease when its instance cannot pull any more, take it when one can."""
+        now = self._parts.clock.monotonic()
+        if now < self._next_session:
+            return
+        self._next_session = now + SESSION_S
+        if not self._stand():
+            self._say(State.WAITING, self._parts.roster.reasons)
+            return
+        self._say(State.IDLE)
+        if now >= self._next_tidy and self._lease is not None:
+            self._next_tidy = now + TIDY_S
+            self._parts.tidy(self._lease, False)
+
+    def _why(self) -> str:
+        return "; ".join(self._parts.roster.reasons) or "nobody"
+
+    def _tick_schedules(self) -> None:
+        now = self._parts.clock.monotonic()
+        if now < self._next_schedules:
+            return
+        self._next_schedules = now + SCHEDULES_S
+        for run in self._schedules.tick():
+            what = f"job {run.job}" if run.job is not None else f"nothing queued: {run.error}"
+            log.info("schedule %s is due: %s", run.schedule, what)
+
+    def _drain(self) -> None:
+        """What other instances' brokers answered and left for the puller."""
+        parts = self._parts
+        if parts.drain is None or not parts.inbox_waits():
+            return
+        borrowed = self._lease is None
+        lease = self._lease or leases.acquire(parts.control, parts.lock, "inbox", parts.clock)
+        try:
+            if parts.drain(lease):
+                parts.publisher.dirty()
+        finally:
+            if borrowed:
+                lease.release()
+
+    def _await_change(self) -> None:
+        """Until somebody writes to ``control.db``, or something is due by time."""
+        parts = self._parts
+        until = min(self._next_schedules, self._next_session)
+        while not parts.stop.is_set():
+            with parts.control.read() as connection:
+                seen = int(connection.execute("PRAGMA data_version").fetchone()[0])
+            if seen != self._seen:
+                self._seen = seen
+                return
+            if parts.clock.monotonic() >= until or parts.inbox_waits():
+                return
+            parts.stop.wait(LOOK_S)
+
+    def _say(self, state: State, waiting: tuple[str, ...] = ()) -> None:
+        if state is not self._state:
+            log.info("%s%s", state, f": {'; '.join(waiting)}" if waiting else "")
+        self._state, self._waiting = state, waiting
+
+    def _release(self) -> None:
+        lease = self._lease
+        self._forget()
+        if lease is not None:
+            try:
+                lease.release()
+                log.info("let go of the lease of %s, epoch %d", lease.holder, lease.epoch)
+            except AlgoError as exc:
+                log.warning("the lease could not be released: %s", exc)
+
+    def _forget(self) -> None:
+        self._lease = self._source = self._capability = self._work = None

@@ -1,0 +1,68 @@
+"""Whom to pull through. The designated instance first, its named standbys after it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from brokers.clock import Clock
+from brokers.errors import AlgoError
+from historify.puller.source import Capability, Source
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 5.0
+"""The api of a broker that refused its session logs in anew by itself; that long a standby waits."""
+SICK_S = 20.0
+"""An instance that could not do what it said it can is left alone for so long."""
+
+
+class Roster:
+    """Who can pull now, and why the others cannot. One thread's."""
+
+    def __init__(self, sources: Sequence[Source], clock: Clock) -> None:
+        # without named standbys there is no failover
+        self._sources = [*sources[:1], *(one for one in sources[1:] if one.candidate.standby)]
+        self._clock = clock
+        self._sick: dict[str, tuple[float, str]] = {}
+        self.reasons: tuple[str, ...] = ()
+
+    def choose(self, preferred: str | None = None) -> tuple[Source, Capability] | None:
+        """The first one that can pull; ``reasons`` says why each one before it, or all, cannot.
+
+        Args:
+            preferred: Somebody asked for this one: it is looked at first.
+        """
+        reasons: list[str] = []
+        for source in sorted(self._sources, key=lambda one: one.candidate.instance != preferred):
+            found = self.ask(source)
+            if isinstance(found, Capability):
+                self.reasons = tuple(reasons)
+                return source, found
+            reasons.append(found)
+        if not self._sources:
+            reasons.append("no instance of this home may pull history")
+        self.reasons = tuple(reasons)
+        return None
+
+    def ask(self, source: Source) -> Capability | str:
+        """What an instance can do now, or why it cannot pull."""
+        name = source.candidate.instance
+        until, why = self._sick.get(name, (float("-inf"), ""))
+        if self._clock.monotonic() < until:
+            return why
+        try:
+            found = source.capability()
+        except AlgoError as exc:
+            return str(exc)
+        return found if found.ready else found.reason
+
+    def sick(self, source: Source, reason: str) -> None:
+        """It said that it can pull, and could not."""
+        name = source.candidate.instance
+        log.warning("%s cannot pull: %s", name, reason)
+        self._sick[name] = (self._clock.monotonic() + SICK_S, f"{name}: {reason}")
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close()
