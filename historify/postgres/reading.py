@@ -1,0 +1,127 @@
+"""Questions to the PostgreSQL store, as SQL; what belongs to which bar is the other reader's arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
+
+from psycopg import sql
+
+from brokers.calendar import Calendar
+from brokers.errors import InvalidRequest
+from historify.model import DAY, MINUTE, BarRequest, Bars, CatalogRow, DayState, Series
+from historify.postgres.packed import packing, unpacked
+from historify.postgres.pool import Connection
+from historify.reader import intervals
+from historify.segments.periods import DAY_S, IST_S
+
+TABLES = {MINUTE: sql.Identifier("bars_1m"), DAY: sql.Identifier("bars_d")}
+ROW_BYTES = 116
+"""Of one bar with its index entry, uncompressed; the server does not count by series."""
+_STORED = sql.SQL(
+    "SELECT ts, open, high, low, close, volume, oi FROM {table}"
+    " WHERE series_id = {series} AND ts >= {lo} AND ts < {hi} ORDER BY ts"
+)
+# first and last by arrays that start with ts: no sort, and exact below 2**53
+_COMPUTED = sql.SQL(
+    "SELECT {bucket} AS ts, (min(ARRAY[ts, open]))[2] AS open, max(high) AS high, min(low) AS low,"
+    " (max(ARRAY[ts, close]))[2] AS close, sum(volume)::bigint AS volume, (max(ARRAY[ts, oi]))[2] AS oi"
+    " FROM {table} WHERE series_id = {series} AND ts >= {lo} AND ts < {hi} GROUP BY 1 ORDER BY 1"
+)
+_CALENDAR_UNITS = {"M": "month", "Q": "quarter", "Y": "year"}
+
+
+def bars(connection: Connection, request: BarRequest, calendar: Calendar) -> Bars:
+    """Raises: WrongInterval, InvalidRequest."""
+    stored = intervals.stored(request.interval)
+    if request.end < request.start:
+        raise InvalidRequest(f"the range ends ({request.end}) before it starts ({request.start})")
+    number = series_id(connection, Series(request.exchange, request.symbol, stored))
+    if number is None:
+        return Bars()
+    lo, hi = intervals.span(request.interval, request.start, request.end)
+    bucket = _bucket(request, calendar)
+    query = (_STORED if bucket is None else _COMPUTED).format(
+        table=TABLES[stored],
+        series=sql.Literal(number),
+        lo=sql.Literal(lo),
+        hi=sql.Literal(hi),
+        bucket=bucket or sql.SQL("ts"),
+    )
+    row = connection.execute(packing(query), binary=True).fetchone()
+    assert row is not None
+    return unpacked(row)
+
+
+def _bucket(request: BarRequest, calendar: Calendar) -> sql.Composable | None:
+    """Start of the bar a stored one belongs to; None where the stored bars are the answer."""
+    if unit := _CALENDAR_UNITS.get(request.interval):
+        return sql.SQL("extract(epoch FROM date_trunc({}, to_timestamp(ts), 'UTC'))::bigint").format(
+            sql.Literal(unit)
+        )
+    ours = intervals.bucket(request.interval, calendar, request.exchange, request.start, request.end)
+    # DuckDB divides integers with //, PostgreSQL with /; the rest is the same SQL over whole numbers
+    return None if ours is None else sql.SQL(ours.replace("//", "/"))
+
+
+def latest(
+    connection: Connection, keys: Sequence[tuple[str, str]], interval: str
+) -> Mapping[tuple[str, str], Bars]:
+    """The last day of each key; keys without bars are left out."""
+    wanted = connection.execute(
+        "SELECT s.id, s.exchange, s.symbol, s.last_ts FROM series s"
+        " JOIN unnest(%s::text[], %s::text[]) AS k(exchange, symbol) USING (exchange, symbol)"
+        " WHERE s.interval = %s AND s.rows > 0",
+        ([key[0] for key in keys], [key[1] for key in keys], interval),
+    ).fetchall()
+    if not wanted:
+        return {}
+    shift = IST_S if interval == MINUTE else 0
+    froms = {number: last - (last + shift) % DAY_S for number, _, _, last in wanted}
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT b.series_id, b.ts, open, high, low, close, volume, oi"
+            " FROM unnest(%s::integer[], %s::bigint[]) AS k(series_id, lo)"
+            " JOIN {} AS b ON b.series_id = k.series_id AND b.ts >= k.lo"
+            " WHERE b.ts >= {} ORDER BY 1, 2"  # a constant as well: other months are not looked into
+        ).format(TABLES[interval], sql.Literal(min(froms.values()))),
+        (list(froms), list(froms.values())),
+        binary=True,
+    ).fetchall()
+    names = {number: (exchange, symbol) for number, exchange, symbol, _ in wanted}
+    return {
+        names[number]: Bars.of([row[1:] for row in group]) for number, group in groupby(rows, itemgetter(0))
+    }
+
+
+def catalog(connection: Connection, exchange: str | None, symbol: str | None) -> list[CatalogRow]:
+    rows = connection.execute(
+        "SELECT exchange, symbol, interval, first_ts, last_ts, rows, updated_at, source FROM series"
+        " WHERE rows > 0 AND (%(exchange)s::text IS NULL OR exchange = %(exchange)s)"
+        " AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s) ORDER BY exchange, symbol, interval",
+        {"exchange": exchange, "symbol": symbol},
+    ).fetchall()
+    return [
+        CatalogRow(Series(exchange, symbol, interval), first, last, count, count * ROW_BYTES, updated, source)
+        for exchange, symbol, interval, first, last, count, updated, source in rows
+    ]
+
+
+def coverage(connection: Connection, series: Series, start: date, end: date) -> Mapping[date, DayState]:
+    number = series_id(connection, series)
+    rows: Iterable[tuple[date, str]] = connection.execute(
+        "SELECT day, state FROM coverage WHERE series_id = %s AND day BETWEEN %s AND %s ORDER BY day",
+        (number, start, end),
+    ).fetchall()
+    return {day: DayState(state) for day, state in rows}
+
+
+def series_id(connection: Connection, series: Series, *, lock: bool = False) -> int | None:
+    row = connection.execute(
+        "SELECT id FROM series WHERE exchange = %s AND symbol = %s AND interval = %s"
+        + (" FOR UPDATE" if lock else ""),
+        (series.exchange, series.symbol, series.interval),
+    ).fetchone()
+    return None if row is None else int(row[0])
