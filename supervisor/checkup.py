@@ -19,6 +19,7 @@ from typing import Any
 
 from brokers.calendar import FileCalendar
 from brokers.errors import SettingsError
+from brokers.folders import synced_by
 from brokers.venue import Venue
 from gateway import panicfile
 from gateway import settings as gateway_settings
@@ -32,7 +33,6 @@ FEW_DESCRIPTORS = 1024
 CLOCK_SLACK_S = 60.0
 EARLIEST = date(2026, 1, 1)
 """No clock of a machine that runs this can be before it."""
-SYNCED = ("dropbox", "onedrive", "google drive", "googledrive", "icloud", "mobile documents", "nextcloud")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,7 @@ def machine(home: Path) -> Iterator[Finding]:
     if limit is not None and limit < FEW_DESCRIPTORS:
         text = f"a process may open {limit} files; a busy feed needs {FEW_DESCRIPTORS}"
         yield Finding(text, f"ulimit -n {4 * FEW_DESCRIPTORS}, or LimitNOFILE= in the service")
-    synced = next((word for word in SYNCED if any(word in part.lower() for part in home.parts)), None)
-    if synced:
+    if synced := synced_by(home):
         yield Finding(
             f"{home} lies in a synced folder ({synced}): a sync tool copies databases while they are written",
             "move it and set ALGO_HOME, e.g. ALGO_HOME=~/algo",

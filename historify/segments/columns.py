@@ -78,7 +78,7 @@ def checked(series: Series, bars: Bars) -> pa.Table:
         ("a time outside 1980 to 2100", pc.and_(pc.greater_equal(ts, EARLIEST), pc.less(ts, LATEST))),
         (f"a time that is no multiple of {step} s", pc.equal(ts, grid)),
         ("a price that is no finite number", finite),
-        ("a high below another price", pc.greater_equal(high, pc.max_element_wise(opens, low, close))),
+        ("a high below another price", pc.greater_equal(high, pc.max_element_wise(opens, close))),
         ("a low above another price", pc.less_equal(low, pc.min_element_wise(opens, high, close))),
         ("a negative volume", pc.greater_equal(table.column("volume"), 0)),
         ("a negative open interest", pc.greater_equal(table.column("oi"), 0)),
