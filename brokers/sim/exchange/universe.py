@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from hashlib import blake2b
@@ -29,6 +30,7 @@ _STRIKES_EACH_SIDE = {"index": 20, "stock": 10}
 _FULL_INDEX = (8, 60)
 """Expiries and strikes each side of an index in the full universe."""
 _FULL_STOCK = (3, 96)
+_OPTIONS = ((Kind.CALL, Kind.CALL.value), (Kind.PUT, Kind.PUT.value))
 
 
 def years_left(expiry: date, at: datetime) -> float:
@@ -72,7 +74,14 @@ class Universe:
     @cached_property
     def listings(self) -> tuple[Listing, ...]:
         """Indices and shares first, then contracts by exchange and root."""
-        return (*self._cash(), *self._contracts())
+        # 200,000 that all stay: looking through them again and again for garbage takes a third of the time
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return (*self._cash(), *self._contracts())
+        finally:
+            if collecting:
+                gc.enable()
 
     @cached_property
     def _by_key(self) -> dict[tuple[str, str], Listing]:
@@ -161,13 +170,17 @@ class Universe:
         for expiry in expiries.monthlies(self.today, count, exchange, self._calendar):
             years = years_left(expiry, opening)
             price = derive(Kind.FUTURE, spot, 0, years, root.volatility, root.tick_paise)
-            yield self._contract(root, Kind.FUTURE, expiry, 0, price, used)
+            make = self._maker(root, expiry, root.tick_paise, used)
+            yield make(symbol_of(root.symbol, Kind.FUTURE, expiry), Kind.FUTURE, price, 0)
+        options = self._strikes(root, spot) if root.strike_step_paise else []
+        strikes = [(strike, _rupees(strike)) for strike in options]
         for expiry in self._option_expiries(root):
             years = years_left(expiry, opening)
-            for strike in self._strikes(root, spot):
-                for kind in (Kind.CALL, Kind.PUT):
+            stem, make = f"{root.symbol}{_day(expiry)}", self._maker(root, expiry, _DERIVATIVE_TICK, used)
+            for strike, rupees in strikes:
+                for kind, suffix in _OPTIONS:
                     price = derive(kind, spot, strike, years, root.volatility, _DERIVATIVE_TICK)
-                    yield self._contract(root, kind, expiry, strike, price, used)
+                    yield make(f"{stem}{rupees}{suffix}", kind, price, strike)
 
     def _option_expiries(self, root: Root) -> list[date]:
         """Two in the small universe: the nearest, and the monthly (or the one after it)."""
@@ -193,28 +206,34 @@ class Universe:
         middle = round(spot / step)
         return [n * step for n in range(max(middle - each_side, 1), middle + each_side + 1)]
 
-    def _contract(
-        self, root: Root, kind: Kind, expiry: date, strike: int, price: int, used: set[int]
-    ) -> Listing:
-        exchange = root.derivatives_exchange
-        tick = root.tick_paise if kind is Kind.FUTURE else _DERIVATIVE_TICK
-        symbol = symbol_of(root.symbol, kind, expiry, strike)
-        return Listing(
-            exchange,
-            symbol,
-            _token(exchange, symbol, used),
-            kind,
-            root.symbol,
-            root.symbol,
-            "",
-            root.lot,
-            tick,
-            root.freeze or root.lot * 40,
-            price,
-            expiry,
-            strike,
-            not expiries.is_monthly(expiry, exchange, self._calendar) if root.weekly else False,
-        )
+    def _maker(
+        self, root: Root, expiry: date, tick: int, used: set[int]
+    ) -> Callable[[str, Kind, int, int], Listing]:
+        """Makes the contracts of one root and expiry; all they share is looked up once."""
+        exchange, symbol = root.derivatives_exchange, root.symbol
+        lot, freeze = root.lot, root.freeze or root.lot * 40
+        weekly = not expiries.is_monthly(expiry, exchange, self._calendar) if root.weekly else False
+
+        def make(name: str, kind: Kind, price: int, strike: int) -> Listing:
+            token = _token(exchange, name, used)
+            return Listing(
+                exchange,
+                name,
+                token,
+                kind,
+                symbol,
+                symbol,
+                "",
+                lot,
+                tick,
+                freeze,
+                price,
+                expiry,
+                strike,
+                weekly,
+            )
+
+        return make
 
 
 def _token(exchange: str, symbol: str, used: set[int]) -> int:
@@ -235,9 +254,15 @@ def symbol_of(root: str, kind: Kind, expiry: date, strike_paise: int = 0) -> str
 
     Source: openalgo-api.md, "Symbol grammar".
     """
-    day = f"{expiry.day:02d}{_MONTHS[expiry.month - 1]}{expiry.year % 100:02d}"
-    if kind is Kind.FUTURE:
-        return f"{root}{day}FUT"
+    stem = f"{root}{_day(expiry)}"
+    return f"{stem}FUT" if kind is Kind.FUTURE else f"{stem}{_rupees(strike_paise)}{kind.value}"
+
+
+def _day(expiry: date) -> str:
+    return f"{expiry.day:02d}{_MONTHS[expiry.month - 1]}{expiry.year % 100:02d}"
+
+
+def _rupees(strike_paise: int) -> str:
     rupees, paise = divmod(strike_paise, 100)
     decimals = f".{paise:02d}".rstrip("0") if paise else ""
-    return f"{root}{day}{rupees}{decimals}{kind.value}"
+    return f"{rupees}{decimals}"
