@@ -1,0 +1,1 @@
+"""Reading: the manifest's file list through one in-memory DuckDB per process, made at the first question."""
