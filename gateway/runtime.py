@@ -16,6 +16,7 @@ from brokers.errors import SettingsError, StoreError
 from brokers.model import OrderUpdate
 from brokers.redact import Redactor
 from gateway import log as logs
+from gateway import together
 from gateway.api.carrier import Carrier
 from gateway.compose import Composed, compose
 from gateway.server import Server
@@ -43,9 +44,15 @@ class Process:
     made: Composed
     server: Server
 
-    def start(self) -> None:
-        """Start every thread; returns while login, instruments and reconciliation still run."""
+    def start(self, given_up: Callable[[float], bool] = lambda _: False) -> None:
+        """Start every thread; returns while login, instruments and reconciliation still run.
+
+        Args:
+            given_up: Sleeps so many seconds and says whether the process is to end, while its simulated broker
+                is still starting.
+        """
         threading.Thread(target=self.server.serve_forever, name="accept", daemon=True).start()
+        together.wait_for_broker(self.settings, given_up)
         self.made.ticks.start()
         self.made.ticks.want(pin(text) for text in self.settings.symbols)
         self.made.session.start()
@@ -134,7 +141,7 @@ def main(settings: Settings) -> int:
             exc.strerror or exc,
         )
         return EXIT_PORT_TAKEN
-    process.start()
+    process.start(stop.wait)
     # what is loaded now stays: a full collection over it would only be a pause for some order
     gc.collect()
     gc.freeze()
