@@ -17,10 +17,11 @@ from brokers import registry
 from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
 from brokers.clock import SystemClock
 from brokers.contract import BrokerContext, BrokerSession, Feed, FeedSink
-from brokers.errors import SettingsError
+from brokers.errors import LoginRequired, SettingsError
 from brokers.model import OrderUpdate, Venue
 from brokers.redact import Redactor
 from gateway import log as process_log
+from gateway import together
 from gateway.settings import Settings
 from gateway.stream import protocol, recording
 from gateway.stream.apilink import ApiLink
@@ -181,7 +182,8 @@ class FeedProcess:
         except OSError as exc:
             sock.close()
             raise _binding(settings, "ZMQ_PORT", settings.zmq_host, settings.zmq_port, exc) from exc
-        self.records.open()
+        if together.api_listens(settings):
+            self.records.open()
         await self.server.start(sock)
         self.relay.missed("the feed process has started")
         self._begin(self.relay.run())
@@ -245,8 +247,10 @@ class FeedProcess:
 
     async def _feed(self) -> None:
         """Wait for the database, then run the broker feed and the subscriptions that need no client."""
+        await self._others()
         while not self.records.open():
             await asyncio.sleep(0.25)
+        await self._login()
         followers = (
             follow_table(self.records.synced_at, self.fanout, self._standings.values()),
             self._account.run(),
@@ -256,6 +260,29 @@ class FeedProcess:
         async with asyncio.TaskGroup() as group:
             for follower in followers:
                 group.create_task(follower)
+
+    async def _others(self) -> None:
+        """Started beside the api and a simulated broker: wait, not for ever, until both are there."""
+        for listens, patience_s in (
+            (together.api_listens, together.API_PATIENCE_S),
+            (together.broker_listens, together.BROKER_PATIENCE_S),
+        ):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    while not await asyncio.to_thread(listens, self.settings):
+                        await asyncio.sleep(together.LOOK_S)
+
+    async def _login(self) -> None:
+        """The api logs in at its start; a feed that asks before that is told to wait two seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(together.API_PATIENCE_S):
+                while True:
+                    try:
+                        await asyncio.to_thread(self.records.session)
+                    except LoginRequired:
+                        await asyncio.sleep(together.LOOK_S)
+                    else:
+                        return
 
     def _make_feed(self, sink: FeedSink) -> Feed:
         settings = self.settings
