@@ -48,8 +48,8 @@ class Process:
         """Start every thread; returns while login, instruments and reconciliation still run.
 
         Args:
-            given_up: Sleeps so many seconds and says whether the process is to end, while its simulated broker
-                is still starting.
+            given_up: Sleeps so many seconds and says whether the process is to end, while its simulated
+                broker is still starting.
         """
         threading.Thread(target=self.server.serve_forever, name="accept", daemon=True).start()
         together.wait_for_broker(self.settings, given_up)
