@@ -1,8 +1,8 @@
 """All processes of an instance start at once; each waits here for what it needs of the others.
 
-A simulated broker takes a second to list 200,000 instruments, an api process as long to load. Knocking in vain
-would cost retries with growing pauses, so whoever starts beside them waits until they listen. Every wait has
-an end: after it things go their usual way, calls fail, say so and are tried again.
+A simulated broker takes a second to list 200,000 instruments, an api process as long to load. Knocking in
+vain would cost retries with growing pauses, so whoever starts beside them waits until they listen. Every wait
+has an end: after it things go their usual way, calls fail, say so and are tried again.
 """
 
 from __future__ import annotations
