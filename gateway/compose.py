@@ -19,6 +19,9 @@ from gateway import panicfile
 from gateway.api import carrier, modes
 from gateway.api.limits import Limits
 from gateway.api.parts import Parts
+from gateway.brokerday import hours
+from gateway.brokerday.egress import EgressWatch
+from gateway.history import History
 from gateway.keys import Keys
 from gateway.market import Market, MarketParts
 from gateway.sandbox import compose as paper
@@ -137,6 +140,7 @@ def _wire(
         gtt=build.gtts(settings, broker, context, session.current, database, instruments, market, desk),
         paper_gtt=build.paper(settings, context, instruments, sandbox),
     )
+        history=History(settings, context.calendar, clock),
     parts = modes.two_moded(parts)
     app = web_app.create(parts, code, sessions, live)
     return Composed(database, session, keeper, ticks, desk, sandbox, live, queue, code, parts, app)

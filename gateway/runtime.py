@@ -92,6 +92,7 @@ class Process:
             self.made.ticks.stop,
             self.made.database.close,
         )
+            *((self.made.parts.history.close,) if self.made.parts.history is not None else ()),
         for step in steps:
             try:
                 step()

@@ -84,7 +84,7 @@ class Dispatcher:
             data = {}
         if endpoint.handler is None:
             return self._problem(not_yet(f"{PREFIX}/{endpoint.path}"))
-        if endpoint.auth == "session":
+        if endpoint.auth == "session" and not endpoint.brokerless(data):
             parts.session.check()
         call = Call(data, received_ns, asked.headers)
         answer: dict[str, Any] | Response | None = semiauto.held_back(parts, endpoint, given, call)

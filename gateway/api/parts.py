@@ -16,6 +16,8 @@ from brokers.model import OrderUpdate
 from brokers.secret import Secret
 from gateway.api.limits import Limits
 from gateway.api.schemas import AnyBody
+from gateway.brokerday.egress import Egress
+from gateway.history import History
 from gateway.keys import Keys
 from gateway.market import Market
 from gateway.sandbox.compose import Sandbox
@@ -60,6 +62,7 @@ class Parts:
         leases: Who may trade under which strategy id; None where nobody is asked.
         sandbox: Paper trading; None where there is none.
         now: These parts in the instance's mode of this moment, which they keep: desk, market, ``analyzing``.
+        history: The market-data store; None answers 501.
             None: they have one mode only. See ``modes``.
     """
 
@@ -88,6 +91,9 @@ class Parts:
     leases: LeaseFile | None = None
     now: Callable[[], Parts] | None = None
 
+    hours: Calendar = field(default_factory=AlwaysOpen)
+    egress: Callable[[], Egress] = Egress
+    history: History | None = None
 
 class OwnerCode(Protocol):
     """The one-time code that lets the first person make the owner account."""
@@ -123,6 +129,7 @@ class Endpoint:
         bare_only: There is no form with a trailing slash (``/ticker/<symbol>``).
     """
 
+        brokerless: Whether a valid request needs no broker session after all.
     method: str
     path: str
     limit: str
@@ -134,3 +141,4 @@ class Endpoint:
     bad_key_message: str = ""
     key_header: bool = False
     bare_only: bool = False
+    brokerless: Callable[[Mapping[str, Any]], bool] = lambda data: False  # noqa: ARG005

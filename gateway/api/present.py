@@ -28,6 +28,7 @@ from brokers.model import (
     Trade,
 )
 from brokers.reasons import code_of
+from historify.model import Row
 
 DEPTH_LEVELS = 5
 INSTRUMENT_COLUMNS = (
@@ -246,6 +247,22 @@ def candle_row(candle: Candle, places: int) -> dict[str, Any]:
         "volume": candle.volume,
         "oi": candle.oi,
     }
+
+
+def bar_rows(rows: Iterable[Row], places: int) -> list[dict[str, Any]]:
+    """As ``candle_row``, of bars of the market-data store."""
+    return [
+        {
+            "timestamp": ts,
+            "open": round(opened, places),
+            "high": round(high, places),
+            "low": round(low, places),
+            "close": round(close, places),
+            "volume": volume,
+            "oi": oi,
+        }
+        for ts, opened, high, low, close, volume, oi in rows
+    ]
 
 
 def instrument_row(instrument: Instrument) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class History(OneSymbol):
     interval = one_of(INTERVALS)
     start_date = fields.Date(required=True, format="%Y-%m-%d")
     end_date = fields.Date(required=True, format="%Y-%m-%d")
-    source = one_of(["api", "db"], "api")
+    source = one_of(["api", "db", "auto"], "api")
 
     @validates_schema
     def _in_order(self, data: dict[str, Any], **_: Any) -> None:

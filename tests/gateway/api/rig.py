@@ -44,6 +44,7 @@ from gateway.api import carrier
 from gateway.api.carrier import Carrier
 from gateway.api.limits import Limits
 from gateway.api.parts import Parts
+from gateway.history import History
 from gateway.keys import Keys
 from gateway.market import Market, MarketParts
 from gateway.session import SessionManager
@@ -464,6 +465,7 @@ def running(
         on_update=live.on_update,
         queue=queue,
         gtt=gtts,
+        history=History(settings, AlwaysOpen(), clock),
     )
     app = web_app.create(parts, code, sessions, live)
     if logged_in:
@@ -485,4 +487,6 @@ def running(
         live.stop()
         desk.stop()
         session.stop()
+        if parts.history is not None:
+            parts.history.close()
         database.close()

@@ -103,19 +103,6 @@ def test_history_is_in_epoch_seconds_and_rounded(rig):
     }
 
 
-def test_history_from_the_store_is_not_there_yet(rig):
-    answer = rig.post(
-        "history",
-        symbol="SBIN",
-        exchange="NSE",
-        interval="D",
-        start_date="2026-11-01",
-        end_date="2026-11-20",
-        source="db",
-    )
-    assert (answer.status_code, answer.json["code"]) == (501, "NOT_SUPPORTED")
-
-
 def test_intervals_are_grouped_and_only_those_history_takes(rig):
     data = rig.post("intervals").json["data"]
     assert data["minutes"] == ["1m", "5m", "15m"]
