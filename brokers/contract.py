@@ -325,6 +325,15 @@ class RawHistory(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsAddresses(Protocol):
+    """A broker that tells which addresses it takes orders from."""
+
+    def registered_ips(self) -> tuple[str, ...]:
+        """In the usual spelling; empty when none is registered. Raises as any read."""
+        ...
+
+
 class GttRest(Protocol):
     """GTT orders the broker keeps and triggers. Thread-safe; raises as ``Rest``, writes are sent once.
 

@@ -180,13 +180,13 @@ class LeaseRefused(AlgoError):
     """Another copy of the strategy holds its lease, or this one's counts no more; nothing was sent.
 
     Args:
-        code: ``LEASE_HELD``, ``LEASE_LOST``, ``LEASE_EXPIRED``, ``LEASE_REQUIRED`` or ``LEASE_UNAVAILABLE``.
+        code: ``STRATEGY_LEASE_`` and ``HELD``, ``LOST``, ``EXPIRED``, ``REQUIRED`` or ``UNAVAILABLE``.
         holder, instance: Who has it and where it was taken; empty when nobody has.
         epoch: Of the lease there is; a takeover names it.
         retry_after_s: When it ends unless it is renewed.
     """
 
-    code = "LEASE_HELD"
+    code = "STRATEGY_LEASE_HELD"
 
     def __init__(
         self,

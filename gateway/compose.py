@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from flask import Flask
 
 from brokers import registry
-from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
 from brokers.clock import Clock
-from brokers.contract import Auth, Broker, BrokerContext, BrokerSession, Rest
+from brokers.contract import Auth, Broker, BrokerContext, BrokerSession, KnowsAddresses, Rest
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from brokers.redact import Redactor
 from brokers.secret import Secret
+from brokers.transport import Transport
 from gateway import app as web_app
 from gateway import panicfile
 from gateway.api import carrier, modes
@@ -21,7 +21,6 @@ from gateway.api.limits import Limits
 from gateway.api.parts import Parts
 from gateway.brokerday import hours
 from gateway.brokerday.egress import EgressWatch
-from gateway.history import History
 from gateway.keys import Keys
 from gateway.market import Market, MarketParts
 from gateway.sandbox import compose as paper
@@ -63,6 +62,7 @@ class Composed:
     code: OneTimeCode
     parts: Parts
     app: Flask
+    egress: EgressWatch
 
 
 def compose(settings: Settings, redactor: Redactor, clock: Clock) -> Composed:
@@ -96,12 +96,15 @@ def _wire(
     ticks = TickCache(settings.zmq_host, settings.zmq_port, clock)
     rest = broker.rest(context, session.current)
     leases = LeaseFile(settings.run_dir / leasefile.NAME, clock)
-    market, desk = _trading(settings, context, instruments, database, rest, session, ticks, leases)
+    egress = _egress(settings, rest, clock)
+    market, desk = _trading(settings, context, instruments, database, rest, session, ticks, leases, egress)
     keeper = InstrumentKeeper(
         broker.instruments(context, session.current),
         instruments,
         clock,
         logged_in=lambda: session.status().state == "valid",
+        calendar=context.calendar,
+        exchanges=settings.spec.capabilities.exchanges,
     )
     users = Users(database, clock)
     code = OneTimeCode(needed=not users.exists())
@@ -137,18 +140,29 @@ def _wire(
         hide=redactor.add,
         sandbox=sandbox,
         leases=leases,
+        hours=context.calendar,
+        egress=lambda: egress.last,
         gtt=build.gtts(settings, broker, context, session.current, database, instruments, market, desk),
         paper_gtt=build.paper(settings, context, instruments, sandbox),
     )
-        history=History(settings, context.calendar, clock),
     parts = modes.two_moded(parts)
     app = web_app.create(parts, code, sessions, live)
-    return Composed(database, session, keeper, ticks, desk, sandbox, live, queue, code, parts, app)
+    return Composed(database, session, keeper, ticks, desk, sandbox, live, queue, code, parts, app, egress)
+
+
+def _egress(settings: Settings, rest: Rest, clock: Clock) -> EgressWatch:
+    def registered() -> tuple[str, ...]:
+        if settings.day.registered_ips or not isinstance(rest, KnowsAddresses):
+            return settings.day.registered_ips
+        return rest.registered_ips()
+
+    # it must leave the way orders do, so it is made as they are
+    return EgressWatch(settings.day.egress_url, registered, clock, Transport(read_timeout_s=5.0))
 
 
 def _context(settings: Settings, clock: Clock, instruments: InstrumentStore) -> BrokerContext:
     always = settings.venue is Venue.SIM and settings.sim_hours == "always"
-    calendar: Calendar = AlwaysOpen() if always else FileCalendar()
+    calendar = hours.trading_calendar(always=always)
     return BrokerContext(
         credentials=settings.credentials,
         endpoints=settings.endpoints,
@@ -207,6 +221,7 @@ def _trading(
     session: SessionManager,
     ticks: TickCache,
     leases: LeaseFile,
+    egress: EgressWatch,
 ) -> tuple[Market, OrderDesk]:
     """Market data and orders over one limiter: they share the broker's account."""
     limiter = Limiter(settings.spec, context.clock)
@@ -239,6 +254,7 @@ def _trading(
                 leases, context.clock, settings.name, may_lease="control" in settings.roles
             ).objection,
             executes="execute" in settings.roles,
+            egress=lambda: egress.last.reason if egress.last.state == "mismatch" else "",
             risk=settings.risk,
             price_now=market.price_now,
         )

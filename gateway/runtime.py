@@ -63,6 +63,7 @@ class Process:
             gtts.start()
         self.made.queue.start(Carrier(self.made.parts), self.made.parts.analyzing)
         self.made.live.start()
+        self.made.egress.start()
         if self.made.code.current() is not None:
             # the code itself stays out of the log: whoever reads it could take the instance over
             name, url = self.settings.name, self.settings.url
@@ -82,6 +83,7 @@ class Process:
         """No new requests first, the journal last."""
         steps: tuple[Callable[[], None], ...] = (
             self.made.live.stop,
+            self.made.egress.stop,
             lambda: self.server.stop(STOP_WITHIN_S),
             self.made.keeper.stop,
             self.made.queue.stop,
@@ -92,7 +94,6 @@ class Process:
             self.made.ticks.stop,
             self.made.database.close,
         )
-            *((self.made.parts.history.close,) if self.made.parts.history is not None else ()),
         for step in steps:
             try:
                 step()

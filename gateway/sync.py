@@ -1,31 +1,23 @@
-"""Keeps the instrument table fresh: at start when it is missing or stale, then after each day's cut-off."""
+"""Keeps the instrument table fresh: at start when it is missing or stale, then before each open."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from datetime import datetime, time, timedelta
+from collections.abc import Callable, Collection, Mapping
 
+from brokers.calendar import AlwaysOpen, Calendar
 from brokers.clock import IST, Clock
 from brokers.contract import InstrumentSource
 from brokers.errors import AlgoError
+from gateway.brokerday import refresh
 from gateway.store.instruments import InstrumentStore, SyncReport
 
 log = logging.getLogger(__name__)
 
-CUT_OFF = time(8, 0)
-"""IST time after which yesterday's table is stale (OpenAlgo's MASTER_CONTRACT_CUTOFF_TIME)."""
 LOOK_EVERY_S = 60.0
 FIRST_RETRY_S = 2.0
 LONGEST_RETRY_S = 300.0
-
-
-def last_cut_off(now: datetime) -> datetime:
-    """The newest cut-off that has passed."""
-    local = now.astimezone(IST)
-    today = datetime.combine(local.date(), CUT_OFF, IST)
-    return today if local >= today else today - timedelta(days=1)
 
 
 class InstrumentKeeper:
@@ -33,6 +25,7 @@ class InstrumentKeeper:
 
     Args:
         logged_in: Whether the broker session is valid; some brokers hand out the file only then.
+        calendar, exchanges: Days on which one of them trades need a fresh table; the others do not.
     """
 
     def __init__(
@@ -41,11 +34,16 @@ class InstrumentKeeper:
         store: InstrumentStore,
         clock: Clock,
         logged_in: Callable[[], bool],
+        *,
+        calendar: Calendar | None = None,
+        exchanges: Collection[str] = ("NSE",),
     ) -> None:
         self._source = source
         self._store = store
         self._clock = clock
         self._logged_in = logged_in
+        self._calendar = calendar or AlwaysOpen()
+        self._exchanges = exchanges
         self._one = threading.Lock()
         self._finished = 0
         self._waiting = 0
@@ -78,10 +76,9 @@ class InstrumentKeeper:
         return self._error
 
     def is_stale(self) -> bool:
-        synced_at = self._store.synced_at()
-        if synced_at is None or self._store.count() == 0:
-            return True
-        return datetime.fromisoformat(synced_at) < last_cut_off(self._clock.now())
+        return refresh.is_stale(
+            self._store.synced_at(), self._store.count(), self._calendar, self._exchanges, self._clock.now()
+        )
 
     def sync(self, files: Mapping[str, bytes] | None = None) -> tuple[SyncReport, Mapping[str, int]]:
         """Now, in this thread. Whoever waited for a running download gets its report.

@@ -5,6 +5,7 @@ Source: Dhan API v2, "Orders", "Portfolio", "Funds", "Market Quote", "Historical
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -157,6 +158,14 @@ class DhanRest:
         if not isinstance(data, dict):
             raise WireError("fund limit is not an object")
         return mapping.funds(data, self.positions())
+
+    def registered_ips(self) -> tuple[str, ...]:
+        """The primary and the secondary one. Source: dhan-wire 1.4 (``GET /v2/ip/getIP``)."""
+        data = self._json(self._get("/ip/getIP"))
+        if not isinstance(data, dict):
+            return ()  # a list with a message: none is set
+        found = (str(data.get(name) or "").strip() for name in ("primaryIP", "secondaryIP"))
+        return tuple(str(ipaddress.ip_address(one)) for one in found if one)
 
     def margin(self, legs: Sequence[MarginLeg]) -> Margin:
         """One call for all of them, so that hedges count."""

@@ -10,14 +10,13 @@ from flask import Response
 from marshmallow import Schema
 from werkzeug.datastructures import Headers
 
-from brokers.calendar import FileCalendar
+from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
 from brokers.clock import Clock
 from brokers.model import OrderUpdate
 from brokers.secret import Secret
 from gateway.api.limits import Limits
 from gateway.api.schemas import AnyBody
 from gateway.brokerday.egress import Egress
-from gateway.history import History
 from gateway.keys import Keys
 from gateway.market import Market
 from gateway.sandbox.compose import Sandbox
@@ -59,10 +58,11 @@ class Parts:
         hide: Keeps a secret out of every log from now on.
         gtt, paper_gtt: GTT orders of the account and of the sandbox; None answers 501.
         data_meter: The operator's limit on market-data requests; None without one.
+        hours: When this venue trades; the simulated one may never close.
+        egress: The address this machine sends from, as last seen.
         leases: Who may trade under which strategy id; None where nobody is asked.
         sandbox: Paper trading; None where there is none.
         now: These parts in the instance's mode of this moment, which they keep: desk, market, ``analyzing``.
-        history: The market-data store; None answers 501.
             None: they have one mode only. See ``modes``.
     """
 
@@ -89,11 +89,10 @@ class Parts:
     sandbox: Sandbox | None = None
     data_meter: DataMeter | None = None
     leases: LeaseFile | None = None
-    now: Callable[[], Parts] | None = None
-
     hours: Calendar = field(default_factory=AlwaysOpen)
     egress: Callable[[], Egress] = Egress
-    history: History | None = None
+    now: Callable[[], Parts] | None = None
+
 
 class OwnerCode(Protocol):
     """The one-time code that lets the first person make the owner account."""
@@ -129,7 +128,6 @@ class Endpoint:
         bare_only: There is no form with a trailing slash (``/ticker/<symbol>``).
     """
 
-        brokerless: Whether a valid request needs no broker session after all.
     method: str
     path: str
     limit: str
@@ -141,4 +139,3 @@ class Endpoint:
     bad_key_message: str = ""
     key_header: bool = False
     bare_only: bool = False
-    brokerless: Callable[[Mapping[str, Any]], bool] = lambda data: False  # noqa: ARG005

@@ -5,15 +5,22 @@ Light: the supervisor plans by it too.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 
-from brokers.calendar import Calendar
+from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
 from brokers.clock import IST
 
 LOOK_AHEAD = 15
 """Days; no exchange is closed for longer."""
 DAY = timedelta(days=1)
+
+
+@functools.cache
+def trading_calendar(*, always: bool) -> Calendar:
+    """The exchanges' hours; ``always`` for simulated ones that never close."""
+    return AlwaysOpen() if always else FileCalendar()
 
 
 def first_open(calendar: Calendar, exchanges: Iterable[str], on: date) -> datetime | None:

@@ -41,7 +41,7 @@ class Held:
 
 
 def step(held: Held | None, now: datetime, lead_s: float) -> Step:
-    """``lead_s``: how long before its end it is lengthened; 0: it cannot be (a fixed end, as Kotak's 00:00)."""
+    """``lead_s``: how long before its end it is lengthened; 0: it cannot be (a fixed end)."""
     if held is None:
         return Step.LOGIN
     if now >= held.expires_at:

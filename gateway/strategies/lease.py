@@ -3,19 +3,20 @@
 ====================== ============================ ============================= ==========================
 what happens           nobody holds it              held, by the one who asks     held, by another
 ====================== ============================ ============================= ==========================
-``Acquire``            granted, next epoch          refused: a holder is a name,  refused; granted when its
+``Acquire``            granted, next epoch          *held*: a holder is a name,   *held*; granted when its
                                                     the lease proves it           ``takeover`` is the epoch
-``Renew``              as long as nobody came in    longer                        ``LEASE_LOST``
-                       between: granted, same epoch
-``Release``            nothing                      free                          ``LEASE_LOST``
+``Renew``              granted, same epoch, unless  longer                        *lost*
+                       somebody came in between
+``Release``            nothing                      free                          *lost*
 ``Free`` (operator)    nothing                      free, the lease is worthless  free, the lease is worthless
-an order with a lease  ``LEASE_EXPIRED``            passes                        ``LEASE_LOST``
-an order without one   passes; marked ``instance``: passes where the instance     ``LEASE_HELD``
+an order with a lease  *expired*                    passes                        *lost*
+an order without one   passes; marked ``instance``: passes where the instance     *held*
                        the instance holds it until  holds it itself
                        midnight IST; marked
-                       ``lease``: refused
+                       ``lease``: *required*
 ====================== ============================ ============================= ==========================
 
+The words in stars are the ends of the codes ``STRATEGY_LEASE_…``.
 Every grant to a new holder raises the epoch, which never falls: a lease of an earlier epoch is worthless
 however late it is shown. Times are wall nanoseconds; a clock that is set ends leases early, whichever way,
 and the epoch makes that harmless: the holder renews, unless somebody came in between.
@@ -158,7 +159,7 @@ def objection(row: Lease, token: str, instance: str, now_ns: int) -> LeaseRefuse
     if row.exclusive is Exclusive.LEASE:
         return LeaseRefused(
             f"entries of strategy '{row.strategy}' need a lease: it is marked exclusive",
-            code="LEASE_REQUIRED",
+            code="STRATEGY_LEASE_REQUIRED",
         )
     return None
 
@@ -219,7 +220,7 @@ def _of_token(row: Lease, token: str, now_ns: int) -> LeaseRefused | None:
         return None
     return LeaseRefused(
         f"the lease of strategy '{row.strategy}' has ended and nobody has taken it since: renew it",
-        code="LEASE_EXPIRED",
+        code="STRATEGY_LEASE_EXPIRED",
         epoch=row.epoch,
     )
 
@@ -228,7 +229,7 @@ def _lost(row: Lease) -> LeaseRefused:
     whose = f"; {row.holder} holds it now" if row.holder else ""
     return LeaseRefused(
         f"this lease of strategy '{row.strategy}' counts no more{whose}: stop this copy",
-        code="LEASE_LOST",
+        code="STRATEGY_LEASE_LOST",
         holder=row.holder,
         instance=row.instance,
         epoch=row.epoch,
@@ -240,7 +241,7 @@ def _held(row: Lease, now_ns: int) -> LeaseRefused:
     return LeaseRefused(
         f"{row.holder} (instance {row.instance}) holds strategy '{row.strategy}' for another {left_s:.0f} s "
         "unless it renews; a second copy may not trade",
-        code="LEASE_HELD",
+        code="STRATEGY_LEASE_HELD",
         holder=row.holder,
         instance=row.instance,
         epoch=row.epoch,

@@ -158,14 +158,14 @@ class Gatekeeper:
             return exc
         except StoreError as exc:
             # whether another copy trades cannot be told, so this one may not begin
-            return LeaseRefused(str(exc), code="LEASE_UNAVAILABLE")
+            return LeaseRefused(str(exc), code="STRATEGY_LEASE_UNAVAILABLE")
         return refused
 
     def _used(self, strategy: str) -> LeaseRefused | None:
         if not self._may_lease:
             return LeaseRefused(
                 f"strategy '{strategy}' is marked exclusive and this instance has not the role control",
-                code="LEASE_REQUIRED",
+                code="STRATEGY_LEASE_REQUIRED",
             )
         taken = self._file.apply(strategy, lease.Use(self._instance))
         log.info("strategy %s is this instance's until midnight IST (epoch %d)", strategy, taken.epoch)

@@ -15,6 +15,7 @@ from brokers.contract import Margin, MarginLeg
 from brokers.errors import (
     EntriesBlocked,
     InvalidRequest,
+    IpNotAllowed,
     LoginRequired,
     NotReady,
     StoreError,
@@ -426,6 +427,8 @@ class OrderDesk:
                 change = Change(journal_id, "acknowledged", event, times)
                 return self._conclude(change, lambda row: replies.success(row, placement.sent))
             case Failed(error, sent):
+                if isinstance(error, IpNotAllowed) and (why := self._parts.egress()):
+                    error = IpNotAllowed(f"{error}; {why}", broker_code=error.broker_code)
                 event = machine.Refused(str(error)) if sent else machine.NeverSent(str(error))
                 kind = "refused" if sent else "never sent"
                 times = times if sent else replace(times, sent_ns=None)

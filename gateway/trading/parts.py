@@ -40,6 +40,7 @@ class DeskParts:
         objection: Why an entry of a strategy that carries this lease (empty: none) may not leave; None when
             it may. Looks at the disk at most, never at the network.
         executes: The operator lets orders leave here; without it only exits do.
+        egress: Why the address this machine sends from will be refused; empty when nobody knows a reason.
         panic_file: The kill switch of this home and venue; None: this desk has one of its own alone.
     """
 
@@ -61,6 +62,7 @@ class DeskParts:
     panic_file: Path | None = None
     objection: Callable[[str, str], AlgoError | None] = lambda strategy, lease: None  # noqa: ARG005
     executes: bool = True
+    egress: Callable[[], str] = lambda: ""
     risk: RiskRules = NO_RULES
     price_now: Callable[[InstrumentKey], float | None] = lambda key: None  # noqa: ARG005
 

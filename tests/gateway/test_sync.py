@@ -16,7 +16,7 @@ from brokers.errors import BrokerDown
 from brokers.model import Venue
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
-from gateway.sync import InstrumentKeeper, last_cut_off
+from gateway.sync import InstrumentKeeper
 from tests.gateway.api.rig import ScriptedSource, table
 
 MORNING = datetime(2026, 11, 20, 3, tzinfo=UTC)  # 08:30 IST
@@ -47,18 +47,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end, "not in time"
         time.sleep(0.005)
-
-
-@pytest.mark.parametrize(
-    ("now", "cut"),
-    [
-        (datetime(2026, 11, 20, 2, 29, tzinfo=UTC), datetime(2026, 11, 19, 2, 30, tzinfo=UTC)),
-        (datetime(2026, 11, 20, 2, 30, tzinfo=UTC), datetime(2026, 11, 20, 2, 30, tzinfo=UTC)),
-        (datetime(2026, 11, 20, 20, 0, tzinfo=UTC), datetime(2026, 11, 20, 2, 30, tzinfo=UTC)),
-    ],
-)
-def test_the_cut_off_is_eight_in_the_morning_ist(now, cut):
-    assert last_cut_off(now) == cut
 
 
 def test_a_table_is_stale_when_empty_and_again_after_the_next_cut_off(kept):

@@ -73,7 +73,7 @@ def test_after_a_takeover_the_old_holder_s_entries_stay_here(bench):
     new = take(bench, "second", takeover=1)
     with pytest.raises(LeaseRefused, match="second") as caught:
         bench.send(old)
-    assert caught.value.code == "LEASE_LOST"
+    assert caught.value.code == "STRATEGY_LEASE_LOST"
     assert bench.send(new).ok
 
 
