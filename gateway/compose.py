@@ -21,6 +21,7 @@ from gateway.api.limits import Limits
 from gateway.api.parts import Parts
 from gateway.brokerday import hours
 from gateway.brokerday.egress import EgressWatch
+from gateway.history import History
 from gateway.keys import Keys
 from gateway.market import Market, MarketParts
 from gateway.sandbox import compose as paper
@@ -139,6 +140,7 @@ def _wire(
         queue=queue,
         hide=redactor.add,
         sandbox=sandbox,
+        history=History(settings, context.calendar, clock),
         leases=leases,
         hours=context.calendar,
         egress=lambda: egress.last,

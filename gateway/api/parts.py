@@ -17,6 +17,7 @@ from brokers.secret import Secret
 from gateway.api.limits import Limits
 from gateway.api.schemas import AnyBody
 from gateway.brokerday.egress import Egress
+from gateway.history import History
 from gateway.keys import Keys
 from gateway.market import Market
 from gateway.sandbox.compose import Sandbox
@@ -61,6 +62,7 @@ class Parts:
         hours: When this venue trades; the simulated one may never close.
         egress: The address this machine sends from, as last seen.
         leases: Who may trade under which strategy id; None where nobody is asked.
+        history: The market-data store; None answers 501.
         sandbox: Paper trading; None where there is none.
         now: These parts in the instance's mode of this moment, which they keep: desk, market, ``analyzing``.
             None: they have one mode only. See ``modes``.
@@ -91,6 +93,7 @@ class Parts:
     leases: LeaseFile | None = None
     hours: Calendar = field(default_factory=AlwaysOpen)
     egress: Callable[[], Egress] = Egress
+    history: History | None = None
     now: Callable[[], Parts] | None = None
 
 
@@ -126,6 +129,7 @@ class Endpoint:
         bad_key_status, bad_key_message: Where OpenAlgo differs from its 403.
         key_header: The key may also come as ``X-API-KEY``.
         bare_only: There is no form with a trailing slash (``/ticker/<symbol>``).
+        brokerless: Whether a valid request needs no broker session after all.
     """
 
     method: str
@@ -139,3 +143,4 @@ class Endpoint:
     bad_key_message: str = ""
     key_header: bool = False
     bare_only: bool = False
+    brokerless: Callable[[Mapping[str, Any]], bool] = lambda data: False  # noqa: ARG005
