@@ -27,7 +27,5 @@ def open_postgres(url: str, *, calendar: Calendar, writer: str = "") -> BarStore
     except ModuleNotFoundError as exc:
         if exc.name is None or not exc.name.startswith("psycopg"):
             raise
-        raise StoreError(
-            "a PostgreSQL store needs its driver: pip install 'psycopg[binary]'"
-        ) from exc
+        raise StoreError("a PostgreSQL store needs its driver: pip install 'psycopg[binary]'") from exc
     return cast(BarStore, module.PostgresStore(url, calendar=calendar, writer=writer))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -19,6 +19,7 @@ from brokers.errors import SettingsError
 SCHEMA = "historify"
 COMPRESS_AFTER_DAYS = 90
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
+_PORTS = re.compile(r"[0-9,]*")
 _HIDDEN = "***"
 
 
@@ -65,9 +66,13 @@ def parse(url: str) -> Address:
         )
     compress_after_days = _days(query, "compress_after_days", COMPRESS_AFTER_DAYS)
     retain_days = _days(query, "retain_days", None)
-    conninfo = urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
+    asked = urlencode(query, quote_via=quote)
+    conninfo = url.partition("?")[0] + (f"?{asked}" if asked else "")
     try:
         known = conninfo_to_dict(conninfo)
+        # a bare / or @ in a password ends up as a port or in the database's name
+        if "@" in str(known.get("dbname") or "") or not _PORTS.fullmatch(str(known.get("port") or "")):
+            raise ProgrammingError
     except ProgrammingError:
         # from None: libpq's words repeat the URL
         raise SettingsError(

@@ -33,7 +33,7 @@ T = TypeVar("T")
 class Pool:
     """Hands out connections in autocommit mode. Thread-safe; made in the process that uses it."""
 
-    def __init__(self, address: Address, *, size: int = SIZE, statement_s: int = STATEMENT_S) -> None:
+    def __init__(self, address: Address, *, size: int = SIZE, statement_s: float = STATEMENT_S) -> None:
         self.address = address
         self._statement_s = statement_s
         self._idle: list[Connection] = []
@@ -114,7 +114,7 @@ class Pool:
                 "SET max_parallel_workers_per_gather TO 0"
             ).format(
                 sql.Identifier(self.address.schema),
-                sql.Literal(self._statement_s * 1000),
+                sql.Literal(int(self._statement_s * 1000)),
                 sql.Literal(LOCK_S * 1000),
                 sql.Literal(STALLED_S * 1000),
             )

@@ -44,16 +44,16 @@ class PostgresStore:
     """
 
     def __init__(self, url: str, *, calendar: Calendar, writer: str = "") -> None:
-        self._address = parse(url)
+        self.address = parse(url)
         self._calendar = calendar
         self._writer = writer
-        self._pool = Pool(self._address)
+        self.pool = Pool(self.address)
         self._months: frozenset[date] = frozenset()
         self._guard = threading.Lock()
         try:
-            self._layout = self._pool.run("opening the store", lambda c: schema.prepare(c, self._address))
+            self._layout = self.pool.run("opening the store", lambda c: schema.prepare(c, self.address))
         except BaseException:
-            self._pool.close()
+            self.pool.close()
             raise
 
     @property
@@ -63,19 +63,19 @@ class PostgresStore:
 
     def get(self, request: BarRequest) -> Bars:
         doing = f"reading {request.exchange}:{request.symbol} {request.interval}"
-        return self._pool.run(doing, lambda c: reading.bars(c, request, self._calendar))
+        return self.pool.run(doing, lambda c: reading.bars(c, request, self._calendar))
 
     def latest(self, keys: Sequence[tuple[str, str]], interval: str) -> Mapping[tuple[str, str], Bars]:
         _stored(interval)
         doing = f"reading the last day of {len(keys)} instruments"
-        return self._pool.run(doing, lambda c: reading.latest(c, keys, interval))
+        return self.pool.run(doing, lambda c: reading.latest(c, keys, interval))
 
     def catalog(self, exchange: str | None = None, symbol: str | None = None) -> list[CatalogRow]:
-        return self._pool.run("reading the catalog", lambda c: reading.catalog(c, exchange, symbol))
+        return self.pool.run("reading the catalog", lambda c: reading.catalog(c, exchange, symbol))
 
     def coverage(self, series: Series, start: date, end: date) -> Mapping[date, DayState]:
         doing = f"reading the coverage of {series}"
-        return self._pool.run(doing, lambda c: reading.coverage(c, series, start, end))
+        return self.pool.run(doing, lambda c: reading.coverage(c, series, start, end))
 
     def put(
         self,
@@ -92,7 +92,7 @@ class PostgresStore:
         doing = f"writing {series}"
         if len(bars) and series.interval == MINUTE and self._layout == schema.PARTITIONS:
             self._make_months(doing, bars)
-        return self._pool.run(
+        return self.pool.run(
             doing,
             lambda c: writing.put(c, series, bars, self._writer, fence.epoch, provenance, covered or {}),
         )
@@ -102,7 +102,7 @@ class PostgresStore:
     ) -> int:
         _stored(series.interval)
         doing = f"deleting from {series}"
-        return self._pool.run(
+        return self.pool.run(
             doing, lambda c: writing.delete(c, series, self._writer, fence.epoch, start, end)
         )
 
@@ -115,25 +115,25 @@ class PostgresStore:
         Raises:
             LeaseLost: A later epoch was admitted, or another home writes.
         """
-        self._pool.run("taking over", lambda c: fences.take(c, self._writer, fence.epoch))
+        self.pool.run("taking over", lambda c: fences.take(c, self._writer, fence.epoch))
 
     def retain(self) -> list[str]:
         """Drop the months past ``retain_days``; TimescaleDB does it by itself. Answers the tables dropped."""
-        days = self._address.retain_days
+        days = self.address.retain_days
         if days is None or self._layout != schema.PARTITIONS:
             return []
         before = writing.days_ago(days, time.time())
         with self._guard:
             self._months = frozenset()
-        return self._pool.run("dropping old months", lambda c: writing.retain(c, before))
+        return self.pool.run("dropping old months", lambda c: writing.retain(c, before))
 
     def close(self) -> None:
-        self._pool.close()
+        self.pool.close()
 
     def _make_months(self, doing: str, bars: Bars) -> None:
         missing = [month for month in writing.months(bars) if month not in self._months]
         if missing:
-            self._pool.run(doing, lambda c: schema.ensure_months(c, missing))
+            self.pool.run(doing, lambda c: schema.ensure_months(c, missing))
             with self._guard:
                 self._months |= set(missing)
 

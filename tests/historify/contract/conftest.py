@@ -1,0 +1,60 @@
+"""Both stores behind the same claims: files, and a PostgreSQL started here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from brokers.clock import ManualClock
+from historify import lease
+from historify.control import Control
+from historify.paths import StorePaths
+from historify.postgres import open_postgres
+from historify.store import open_store
+from tests.historify.contract import rig as rigs
+from tests.historify.contract.rig import Rig
+from tests.historify.server import Server
+
+POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
+"""One group: one worker, one server."""
+
+
+@pytest.fixture(scope="session", params=["files", POSTGRES])
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A store shared by all claims; each writes series of its own."""
+    folder = tmp_path_factory.mktemp(str(request.param))
+    one = _files(folder) if request.param == "files" else _postgres(folder, request.getfixturevalue("server"))
+    try:
+        one.take()
+        yield one
+    finally:
+        one.store.close()
+
+
+def _files(folder: Path) -> Rig:
+    sessions = rigs.calendar(folder)
+    face = folder / "historify.duckdb"
+    control = Control(StorePaths(face).control)
+    clock = ManualClock(datetime(2025, 3, 20, 6, 0, tzinfo=UTC))
+
+    def take() -> int:
+        return lease.acquire(control, None, "contract", clock, force=True).epoch
+
+    def opened() -> object:
+        return open_store(str(face), calendar=sessions)
+
+    return Rig(opened(), sessions, opened, take)  # type: ignore[arg-type]
+
+
+def _postgres(folder: Path, server: Server) -> Rig:
+    sessions = rigs.calendar(folder)
+    epochs = iter(range(1, 1_000_000))
+    return Rig(
+        open_postgres(server.url(), calendar=sessions),
+        sessions,
+        lambda: open_postgres(server.url(), calendar=sessions),
+        lambda: next(epochs),
+    )
