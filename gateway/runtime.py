@@ -93,6 +93,7 @@ class Process:
             self.made.session.stop,
             self.made.ticks.stop,
             *((self.made.parts.history.close,) if self.made.parts.history is not None else ()),
+            *((self.made.parts.history.close,) if self.made.parts.history is not None else ()),
             self.made.database.close,
         )
         for step in steps:
