@@ -7,7 +7,7 @@ import pytest
 from historify.errors import UnsafeFolder
 from historify.segments.safety import check_folder
 
-MOUNTS = [
+MOUNTS = [("/", "ext4"), ("/mnt/share", "nfs4"), ("/mnt/share/local", "xfs"), ("/w", "cifs"), ("/c", "9p")]
     ("/", "ext4"),
     ("/mnt/share", "nfs4"),
     ("/mnt/share/local", "xfs"),
