@@ -8,12 +8,6 @@ from historify.errors import UnsafeFolder
 from historify.segments.safety import check_folder
 
 MOUNTS = [("/", "ext4"), ("/mnt/share", "nfs4"), ("/mnt/share/local", "xfs"), ("/w", "cifs"), ("/c", "9p")]
-    ("/", "ext4"),
-    ("/mnt/share", "nfs4"),
-    ("/mnt/share/local", "xfs"),
-    ("/mnt/win", "cifs"),
-    ("/c", "9p"),
-]
 
 
 @pytest.mark.parametrize("folder", ["/mnt/share/historify.d", "/mnt/share", "/w/db/x", "/c/Users/x"])
