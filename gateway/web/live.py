@@ -10,7 +10,6 @@ from typing import Any
 
 import urllib3
 from flask import Flask, request
-from flask_socketio import SocketIO, join_room
 
 from brokers.errors import AlgoError
 from brokers.model import OrderUpdate
@@ -18,6 +17,7 @@ from gateway.api import present
 from gateway.api.health import readiness
 from gateway.api.parts import Parts
 from gateway.web.access import WebSessions
+from gateway.web.sockets import SocketIO, join_room
 
 log = logging.getLogger(__name__)
 
