@@ -1,0 +1,1 @@
+"""The DuckDB store people open: ``db/historify.duckdb``, its packed form, and SQL over it."""
