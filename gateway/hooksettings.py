@@ -19,6 +19,9 @@ EVENTS = (
     "disk-low",
     "order-unknown",
     "over-limit",
+    "not-ready-before-open",
+    "instruments-stale",
+    "egress-mismatch",
     "stop-refused",
     "recovered",
 )

@@ -68,6 +68,12 @@ def facts_of(row: Mapping[str, Any], bodies: Mapping[str, Mapping[str, Any]], di
     unknown = bodies.get("api", {}).get("unknown") or 0
     if unknown:
         wrong["order-unknown"] = f"{unknown} orders whose outcome is not known; see: algo orders unknown"
+    day = bodies.get("api", {}).get("broker_day")
+    if isinstance(day, Mapping):
+        for name, reason in (day.get("alarms") or {}).items():
+            wrong.setdefault(str(name), str(reason))
+    if row.get("late"):
+        wrong["not-ready-before-open"] = str(row["late"])
     if disk_low:
         wrong["disk-low"] = disk_low
     return Facts(row["state"] == State.READY.value, wrong)

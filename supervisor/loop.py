@@ -30,6 +30,7 @@ from supervisor import control, plan, policy, preflight, services
 from supervisor.caretaker import Caretaker
 from supervisor.hooks import Hooks
 from supervisor.lock import FolderLock
+from supervisor.openwatch import OpenWatch
 from supervisor.policy import Child, State
 from supervisor.slot import Slot, older
 from supervisor.state import Record, RunFolder
@@ -56,6 +57,7 @@ class Supervisor(Caretaker):
         self._started_at = datetime.now(UTC)
         self._hooks = Hooks()
         self._teller = Teller(self._hooks)
+        self._open = OpenWatch()
         self._saving: asyncio.TimerHandle | None = None
         self._settling = asyncio.Lock()
         self._chores: set[asyncio.Task[None]] = set()
@@ -77,7 +79,9 @@ class Supervisor(Caretaker):
                 loop.add_signal_handler(number, self._done.set)
         if processes.become_subreaper():
             loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        watching = loop.create_task(self._watch_open())
         await self._done.wait()
+        watching.cancel()
         server.close()
         await self._hooks.finish(HOOKS_LAST_S)
         self._stop_saving()
@@ -202,6 +206,7 @@ class Supervisor(Caretaker):
         for name in leaving:
             del self._instances[name]
             self._teller.forget(name)
+            self._open.forget(name)
         for key in [k for k in self._slots if k not in needed]:
             del self._slots[key]
         if staying:
@@ -289,7 +294,15 @@ class Supervisor(Caretaker):
         bodies = {k: self._slots[k].body for k in keys}
         specs = [self._slots[k].spec for k in keys]
         usages = {k: self._slots[k].usage for k in keys}
-        return instance_row(self._instances[name], specs, children, bodies, now, usages)
+        row = instance_row(self._instances[name], specs, children, bodies, now, usages)
+        return row | {"late": self._open.late(self._instances[name], self._options.sim_hours, row)}
+
+    async def _watch_open(self) -> None:
+        """Time alone makes an instance late for the open."""
+        while True:
+            await asyncio.sleep(self._open.wait_s(self._instances.values(), self._options.sim_hours))
+            for name in list(self._instances):
+                self._tell(f"{name}.api")
 
     def _tell(self, key: str) -> None:
         """Look whether something is worth telling about the instances this child belongs to."""

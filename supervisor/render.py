@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
+
+from brokers.clock import IST
 
 COLOURS = {
     "ready": "green",
@@ -58,14 +61,18 @@ def status_table(status: Mapping[str, Any], width: int = 120) -> Table:
         numeric = name in ("up", "restarts", "tick age", "ticks/s")
         table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
     waits: list[str] = []
+    alarms: list[str] = []
     for row in status["instances"]:
         table.add_row(*_cells(row, wide))
+        alarms += _alarms(row)
         waits += [str(w) for w in row.get("waiting_for") or []]
     for row in status.get("services") or []:
         table.add_row(*_service_cells(row, wide))
         waits += [str(w) for w in row.get("waiting_for") or []]
-    if waits:
-        table.caption = Text("\n".join(waits), style="yellow")
+    if waits or alarms:
+        table.caption = Text("\n".join(alarms), style="bold red")
+        table.caption.append("\n" if waits and alarms else "")
+        table.caption.append("\n".join(waits), style="not bold yellow")
         table.caption_justify = "left"
     if not status["instances"]:
         table.add_row("-", "none running")
@@ -92,11 +99,27 @@ def _cells(row: Mapping[str, Any], wide: bool) -> list[Text]:
         ]
     return [
         *cells,
-        Text(str(session.get("state", "-"))),
+        Text(_session(session)),
         Text(str(row.get("feed_state") or "-")),
         Text("-" if age is None else f"{age:.1f} s"),
         Text("-" if rate is None else f"{rate:.1f}"),
     ]
+
+
+def _session(session: Mapping[str, Any]) -> str:
+    """``valid to 00:00``, the time in IST; the state alone when it has no end."""
+    state, ends = str(session.get("state", "-")), session.get("expires_at")
+    if state != "valid" or not ends:
+        return state
+    return f"valid to {datetime.fromisoformat(str(ends)).astimezone(IST):%H:%M}"
+
+
+def _alarms(row: Mapping[str, Any]) -> list[str]:
+    """What a person should do something about now, one line each."""
+    told = dict((row.get("broker_day") or {}).get("alarms") or {})
+    if row.get("late"):
+        told["not-ready-before-open"] = row["late"]
+    return [f"{row['name']}: {name}: {reason}" for name, reason in told.items()]
 
 
 def _service_cells(row: Mapping[str, Any], wide: bool) -> list[Text]:

@@ -26,6 +26,14 @@ _WORST_FIRST = (
 )
 
 
+_PHASES = {
+    # the session ended as planned: nothing is wrong until somebody should have logged in
+    "rolling-over": Need.OPEN_MARKET,
+    "rolled-over": Need.OPEN_MARKET,
+    "login-overdue": Need.LOGIN,
+}
+
+
 def instance_row(
     one: Settings,
     specs: Sequence[ChildSpec],
@@ -65,7 +73,10 @@ def instance_row(
         "restarts": sum(row["restarts"] for row in own),
         "broker_session": api.get("broker_session"),
         "instruments": api.get("instruments"),
-        "feed_state": _feed_state(feed),
+        "broker_day": api.get("broker_day"),
+        "egress": api.get("egress"),
+        "roles": sorted(one.roles),
+        "feed_state": _feed_state(feed) if "feed" in one.roles else "not its role",
         "last_tick_age_s": feed.get("last_tick_age_s"),
         "ticks_per_s": feed.get("ticks_per_s"),
         "subscribed": feed.get("subscribed"),
@@ -125,6 +136,10 @@ def need_of(body: Mapping[str, Any]) -> Need:
     session = body.get("broker_session")
     if isinstance(session, Mapping) and session.get("state") == "refused":
         return Need.LOGIN
+    day = body.get("broker_day")
+    phase = day.get("phase") if isinstance(day, Mapping) else None
+    if phase in _PHASES:
+        return _PHASES[phase]
     return Need.OPEN_MARKET if body.get("market_open") is False else Need.OTHER
 
 
