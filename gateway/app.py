@@ -13,6 +13,7 @@ from gateway.api import (
     dispatch,
     health,
     internal,
+    leases,
     metrics,
     older,
     openapi,
@@ -51,6 +52,7 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
     app.register_blueprint(dispatch.blueprint(parts))
     app.register_blueprint(older.blueprint(parts))
     app.register_blueprint(panic.blueprint(parts))
+    app.register_blueprint(leases.blueprint(parts))
     app.register_blueprint(analyzing.blueprint(parts))
     app.register_blueprint(webhooks.blueprint(parts))
     app.register_blueprint(openapi.blueprint())

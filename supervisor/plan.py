@@ -159,8 +159,9 @@ def children(instances: Sequence[Settings], options: UpOptions) -> list[ChildSpe
             after = (sim.key,)
         api = _api_child(one, options, after)
         specs[api.key] = api
-        feed = _feed_child(one, options, (*after, api.key))
-        specs[feed.key] = feed
+        if "feed" in one.roles:
+            feed = _feed_child(one, options, (*after, api.key))
+            specs[feed.key] = feed
     return list(specs.values())
 
 
