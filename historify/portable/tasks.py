@@ -152,6 +152,14 @@ class Tasks:
             raise Conflict(f"task {task_id} is {found.state}; it cannot be cancelled any more")
         return found
 
+    def waits(self) -> bool:
+        """Whether there is anything to do; asked by the one process that writes, while it does nothing."""
+        with self._control.read() as connection:
+            row = connection.execute(
+                "SELECT 1 FROM task WHERE state IN ('queued', 'running') LIMIT 1"
+            ).fetchone()
+        return row is not None
+
     def claim(self, epoch: int) -> Task | None:
         """The oldest one that waits, or that an earlier epoch had begun; None when there is none."""
         with self._control.transaction(durable=False) as tx:

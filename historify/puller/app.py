@@ -19,6 +19,7 @@ from brokers.redact import Redactor
 from historify.control import Control
 from historify.errors import BadBars
 from historify.lease import Lease, PullerLock
+from historify.portable.tasks import Tasks, work
 from historify.puller.config import Config, read
 from historify.puller.health import Health
 from historify.puller.publisher import FacePublisher
@@ -52,6 +53,8 @@ class Process:
         self._clock = clock
         self._inbox = Inbox(config.paths.inbox)
         self._inbox_folder = config.paths.inbox
+        self._tasks = Tasks(self._control, clock)
+        self._calendar = calendar
         self._roster = Roster([Source(each, secret) for each in config.candidates], clock)
         self._publisher = FacePublisher(self._publish, config.publish_s, clock)
         self.puller = Puller(
@@ -95,7 +98,7 @@ class Process:
             self._store.close()
 
     def _drain(self, lease: Lease) -> int:
-        """Publish what other processes left in the inbox."""
+        """Publish what other processes left in the inbox, and carry out imports and deletions."""
         letters = self._inbox.waiting()
         for letter in letters:
             try:
@@ -110,9 +113,19 @@ class Process:
                 self._inbox.reject(letter.path, str(exc))
             else:
                 self._inbox.done(letter)
-        return len(letters)
+        tasks = work(
+            self._tasks,
+            self._store,
+            fence=lease,
+            calendar=self._calendar,
+            clock=self._clock,
+            beat=lease.renew,
+        )
+        return len(letters) + tasks
 
     def _inbox_waits(self) -> bool:
+        if self._tasks.waits():
+            return True
         with contextlib.suppress(OSError), os.scandir(self._inbox_folder) as found:
             return any(each.name.endswith(".bars") for each in found)
         return False
