@@ -80,7 +80,7 @@ class Caretaker:
         for key, slot in self._slots.items():
             if slot.child.state is not State.PLANNED:
                 continue
-            if all(self._is_up(a) for a in slot.spec.after):
+            if slot.spec.patient or all(self._is_up(a) for a in slot.spec.after):
                 self._apply(key, policy.Start())
 
     def _is_up(self, key: str) -> bool:

@@ -42,11 +42,13 @@ class ChildSpec:
     Attributes:
         key: ``kotak.api``, ``kotak.feed``, ``sim.kotak``, ``historify``.
         instance: Owner; empty for what several instances share (simulated brokers, services).
-        after: Keys that must be ready first.
+        after: Keys that must be ready first, and are stopped later.
         health_url: Answers 200 once ready, JSON with what it waits for before that.
         lock_path: Held by the process and what it starts, as long as one of them lives.
         config: Written before each start.
         limits: What it may use before it is called degraded.
+        patient: Started at once, because it waits by itself for what is in ``after`` (which then is only the
+            order of stopping).
     """
 
     key: str
@@ -61,6 +63,7 @@ class ChildSpec:
     cwd: Path
     config: ConfigFile | None = None
     limits: ProcessLimits = WORKS_HARD
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +213,7 @@ def _api_child(one: Settings, options: UpOptions, after: tuple[str, ...]) -> Chi
         lock_path=one.log_dir.parent / "run" / f"{one.name}.api.lock",
         cwd=one.home,
         limits=one.limits,
+        patient=True,
     )
 
 
@@ -236,6 +240,7 @@ def _feed_child(one: Settings, options: UpOptions, after: tuple[str, ...]) -> Ch
             memory_mb=one.stream.thresholds["memory"][1],
             cpu_percent=one.stream.thresholds["cpu"][1],
         ),
+        patient=True,
     )
 
 

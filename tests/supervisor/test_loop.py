@@ -171,6 +171,24 @@ def test_a_disk_that_takes_nothing_loses_no_child(tmp_path: Path, monkeypatch: p
     supervised(spec(tmp_path), act)
 
 
+def test_a_patient_child_is_started_beside_what_it_needs_and_others_after_it(tmp_path: Path) -> None:
+    mute = (sys.executable, "-c", "import time; time.sleep(600)")
+    first = replace(spec(tmp_path), key="t.sim", role="sim", argv=mute, lock_path=tmp_path / "sim.lock")
+    beside = replace(spec(tmp_path), after=("t.sim",), patient=True)
+    behind = replace(spec(tmp_path), key="t.feed", after=("t.sim",), lock_path=tmp_path / "feed.lock")
+
+    async def run() -> None:
+        boss = Supervisor(RunFolder(tmp_path, Venue.SIM), RULES)
+        slots = [boss.start(one) for one in (first, beside, behind)]
+        try:
+            await until(lambda: slots[1].child.state is State.READY)
+            assert [slot.child.state for slot in slots] == [State.STARTING, State.READY, State.PLANNED]
+        finally:
+            await boss.stop(["t.sim", "t.api", "t.feed"])
+
+    asyncio.run(run())
+
+
 def test_no_second_copy_while_one_of_the_tree_lives(tmp_path: Path) -> None:
     one = spec(tmp_path)
     first = spawn(one)
