@@ -26,6 +26,9 @@ LOCK_S = 5
 STALLED_S = 20
 """The server ends a transaction whose client went silent: a frozen writer blocks nobody for longer."""
 
+TRIES = 4
+UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
 
@@ -42,20 +45,25 @@ class Pool:
         self._closed = False
 
     def run(self, doing: str, work: Callable[[Connection], T]) -> T:
-        """``work`` on a connection; once more on a new one when the one kept from before was dead.
+        """``work`` on a connection; again on a new one when the one kept from before was dead, and when the
+        server undid it to end a deadlock (TimescaleDB compresses beside us).
 
         Only for work that may be repeated: reads, and whole transactions whose repeat changes nothing.
         """
         with translated(self.address, doing):
-            with self._taken(doing) as (connection, fresh):
-                try:
-                    return work(connection)
-                except psycopg.OperationalError:
-                    if fresh or not connection.closed:
-                        raise
-            self._drop_idle()
-            with self._taken(doing) as (connection, _):
-                return work(connection)
+            for tries_left in range(TRIES - 1, -1, -1):
+                with self._taken(doing) as (connection, fresh):
+                    try:
+                        return work(connection)
+                    except UNDONE:
+                        if not tries_left:
+                            raise
+                    except psycopg.OperationalError:
+                        if fresh or not connection.closed or not tries_left:
+                            raise
+                if connection.closed:
+                    self._drop_idle()
+        raise AssertionError("unreachable")
 
     def close(self) -> None:
         self._closed = True

@@ -38,6 +38,15 @@ class Server:
         user = password.replace("+", "%2B").replace("/", "%2F")
         return f"postgresql://algo:{user}@/{database}?host={self.folder}"
 
+    def database(self, name: str, extension: str | None = None) -> str:
+        """A new database; its name."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        if extension:
+            with psycopg.connect(self.url(name), autocommit=True) as connection:
+                connection.execute(f"CREATE EXTENSION {extension}")
+        return name
+
     def stop(self) -> None:
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(20)
@@ -46,15 +55,28 @@ class Server:
 
 def programs() -> Path:
     """Folder of ``initdb`` and ``postgres``; without one the test is skipped, in CI it fails."""
-    if found := shutil.which("postgres"):
-        return Path(found).resolve().parent
-    versions = sorted(DEBIAN.glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    if versions:
-        return versions[-1].parent
+    if found := _installed():
+        return found
     reason = "no PostgreSQL is installed; scripts/test --install-tools installs it"
     if in_ci():
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def has_timescale() -> bool:
+    """Whether the installed PostgreSQL comes with TimescaleDB; Debian's does not."""
+    found = _installed()
+    if found is None or not (found / "pg_config").exists():
+        return False
+    asked = subprocess.run([found / "pg_config", "--sharedir"], capture_output=True, text=True, check=True)
+    return (Path(asked.stdout.strip()) / "extension" / "timescaledb.control").exists()
+
+
+def _installed() -> Path | None:
+    if found := shutil.which("postgres"):
+        return Path(found).resolve().parent
+    versions = sorted(DEBIAN.glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    return versions[-1].parent if versions else None
 
 
 def start() -> Server:
@@ -65,22 +87,13 @@ def start() -> Server:
     secret = folder / "password"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
-    initdb: list[str | Path] = [
-        bin_folder / "initdb",
-        "-D",
-        folder / "data",
-        "-U",
-        "algo",
-        "--pwfile",
-        secret,
-    ]
+    initdb = [str(bin_folder / "initdb"), "-D", str(folder / "data"), "-U", "algo", "--pwfile", str(secret)]
     quietly = ["-A", "scram-sha-256", "-E", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"]
     subprocess.run([*initdb, *quietly], check=True, capture_output=True, timeout=START_S, **account)
-    options = [
-        part
-        for setting in (*QUICK, "listen_addresses=", f"unix_socket_directories={folder}")
-        for part in ("-c", setting)
-    ]
+    chosen = [*QUICK, "listen_addresses=", f"unix_socket_directories={folder}"]
+    if has_timescale():
+        chosen.append("shared_preload_libraries=timescaledb")
+    options = [part for setting in chosen for part in ("-c", setting)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [bin_folder / "postgres", "-D", folder / "data", *options], stdout=log, stderr=log, **account
@@ -91,8 +104,10 @@ def start() -> Server:
         try:
             psycopg.connect(server.url()).close()
         except psycopg.OperationalError:
-            assert process.poll() is None, (folder / "log").read_text()[-2000:]
-            assert time.monotonic() < deadline, "PostgreSQL did not answer"
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = (folder / "log").read_text()[-2000:]
+                server.stop()
+                pytest.fail(f"PostgreSQL did not start: {said}")
             time.sleep(0.02)
         else:
             return server

@@ -10,23 +10,30 @@ import pytest
 
 from brokers.clock import ManualClock
 from historify import lease
+from historify.contract import BarStore
 from historify.control import Control
 from historify.paths import StorePaths
 from historify.postgres import open_postgres
 from historify.store import open_store
 from tests.historify.contract import rig as rigs
 from tests.historify.contract.rig import Rig
-from tests.historify.server import Server
+from tests.historify.server import Server, has_timescale
 
-POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
+POSTGRES = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgres"))
 """One group: one worker, one server."""
+STORES = ["files", POSTGRES]
+if has_timescale():
+    STORES.append(pytest.param("timescale", marks=pytest.mark.xdist_group("postgres")))
 
 
-@pytest.fixture(scope="session", params=["files", POSTGRES])
+@pytest.fixture(scope="session", params=STORES)
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A store shared by all claims; each writes series of its own."""
     folder = tmp_path_factory.mktemp(str(request.param))
-    one = _files(folder) if request.param == "files" else _postgres(folder, request.getfixturevalue("server"))
+    if request.param == "files":
+        one = _files(folder)
+    else:
+        one = _postgres(folder, request.getfixturevalue("server"), request.param)
     try:
         one.take()
         yield one
@@ -43,18 +50,18 @@ def _files(folder: Path) -> Rig:
     def take() -> int:
         return lease.acquire(control, None, "contract", clock, force=True).epoch
 
-    def opened() -> object:
+    def opened() -> BarStore:
         return open_store(str(face), calendar=sessions)
 
-    return Rig(opened(), sessions, opened, take)  # type: ignore[arg-type]
+    return Rig(opened(), sessions, opened, take)
 
 
-def _postgres(folder: Path, server: Server) -> Rig:
+def _postgres(folder: Path, server: Server, kind: str) -> Rig:
     sessions = rigs.calendar(folder)
     epochs = iter(range(1, 1_000_000))
-    return Rig(
-        open_postgres(server.url(), calendar=sessions),
-        sessions,
-        lambda: open_postgres(server.url(), calendar=sessions),
-        lambda: next(epochs),
-    )
+    url = server.url(server.database(kind, "timescaledb" if kind == "timescale" else None))
+
+    def opened() -> BarStore:
+        return open_postgres(url, calendar=sessions)
+
+    return Rig(opened(), sessions, opened, lambda: next(epochs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -104,6 +105,30 @@ def test_a_statement_that_takes_too_long_is_stopped(opened: Opened) -> None:
         assert pool.run("asking", lambda c: c.execute("SELECT 1").fetchone()) == (1,)
     finally:
         pool.close()
+
+
+def test_what_the_server_undid_to_end_a_deadlock_is_done_again(opened: Opened) -> None:
+    store, series = opened(), a_series()
+    put(store, series)
+    met = threading.Barrier(2)
+    tries: list[str] = []
+
+    def crossing(first: str, second: str) -> None:
+        def work(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+            tries.append(first)
+            with connection.transaction():
+                connection.execute("SET LOCAL deadlock_timeout TO '20ms'")
+                connection.execute(f"LOCK TABLE {first} IN EXCLUSIVE MODE")
+                if len(tries) <= 2:
+                    met.wait(20)
+                connection.execute(f"LOCK TABLE {second} IN EXCLUSIVE MODE")
+
+        store.pool.run("crossing", work)
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(crossing, "series", "ingest"), pool.submit(crossing, "ingest", "series")]
+        assert [one.result(30) for one in both] == [None, None]
+    assert len(tries) >= 3
 
 
 def test_no_more_connections_than_agreed(opened: Opened, admin: Admin) -> None:
