@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
@@ -23,8 +25,9 @@ from gateway.api import (
 )
 from gateway.api.parts import Parts
 from gateway.gate import Gate
-from gateway.web import pages
+from gateway.web import pageapi, pages
 from gateway.web.access import Csrf, OneTimeCode, WebSessions, cookie_settings, over_tls
+from gateway.web.assets import Assets
 from gateway.web.live import Live
 from gateway.web.pages import Web
 
@@ -44,7 +47,8 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
     # //api/v1/… is answered, not redirected (the gate has taken the extra slashes off already)
     app.url_map.merge_slashes = False
 
-    web = Web(parts, sessions, Csrf(settings.csrf_cookie, settings.app_key), code, live)
+    csrf = Csrf(settings.csrf_cookie, settings.app_key)
+    web = Web(parts, sessions, csrf, code, live, Assets())
 
     def error_page(status: int, message: str) -> Response:
         return pages.show(web, "message.html", status, message=message)
@@ -61,8 +65,9 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
     app.register_blueprint(internal.blueprint(parts))
     app.register_blueprint(pulling.blueprint(parts))
     app.register_blueprint(pages.blueprint(web))
+    app.register_blueprint(pageapi.blueprint(web))
     dispatch.error_handlers(app, parts, error_page)
-    app.after_request(_security_headers)
+    app.after_request(partial(_security_headers, feed_port=settings.ws_port))
     live.attach(app, parts)
 
     def signed_in(environ: dict[str, Any]) -> bool:
@@ -91,7 +96,7 @@ class PageSessions(SecureCookieSessionInterface):
         return over_tls()
 
 
-def _security_headers(response: Response) -> Response:
+def _security_headers(response: Response, feed_port: int) -> Response:
     headers = response.headers
     if request.path.startswith(API_PREFIX):
         direct.decorate(response, request.environ)
@@ -104,17 +109,19 @@ def _security_headers(response: Response) -> Response:
     if not request.path.startswith("/static/"):
         headers.setdefault("Cache-Control", "no-store")
     if response.mimetype == "text/html":
-        headers["Content-Security-Policy"] = content_policy(request.host)
+        headers["Content-Security-Policy"] = content_policy(request.host, feed_port)
     return response
 
 
-def content_policy(host: str) -> str:
+def content_policy(host: str, feed_port: int) -> str:
     """No inline code, nothing from elsewhere, no text made into markup by a script (trusted types).
 
-    ``host`` has passed the allow-list.
+    ``host`` has passed the allow-list. The feed's port is the one other place a page may connect to.
     """
+    feed = f"{urlsplit(f'//{host}').hostname or host}:{feed_port}"
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        f"connect-src 'self' ws://{host} wss://{host}; form-action 'self'; frame-ancestors 'none'; "
-        "base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+        f"connect-src 'self' ws://{host} wss://{host} ws://{feed} wss://{feed}; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
     )

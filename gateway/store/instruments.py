@@ -163,6 +163,13 @@ class InstrumentStore:
             for row in cursor:
                 yield from_row(row)
 
+    def texts(self) -> list[tuple[str, str, str]]:
+        """Symbol, exchange and searched words of every tradable row, in the order ``search`` ranks them."""
+        order = f"length(symbol), {CANONICAL}, expiry, strike_inr, symbol"
+        with self._database.read() as connection:
+            found = _all(connection, f"SELECT symbol, exchange, haystack FROM {LIVE} ORDER BY {order}")
+        return [(str(symbol), str(exchange), str(words)) for symbol, exchange, words in found]
+
     def count(self) -> int:
         """Tradable rows."""
         with self._database.read() as connection:

@@ -18,6 +18,10 @@ class Preferences:
         self._database = database
         self._prefix = prefix
 
+    def beside(self, prefix: str) -> Preferences:
+        """Another set in the same table."""
+        return Preferences(self._database, prefix)
+
     def all(self) -> dict[str, str]:
         """Every text by its name, in the order of names."""
         with self._database.read() as connection:

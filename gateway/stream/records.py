@@ -18,6 +18,7 @@ from gateway.settings import Settings
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
 from gateway.store.orderlog import OrderEvent, OrderLog
+from gateway.tickets import Tickets, Visitor, seats_gone
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Records:
         self._settings = settings
         self._clock = clock
         self._open: _Open | None = None
+        self._tickets = Tickets(settings.internal_key, clock)
         self.problem = "the instance's api process has not made its database yet"
 
     @property
@@ -93,6 +95,18 @@ class Records:
             log.warning("keys cannot be read: %s", exc)
             return None
         return None if rows is None else frozenset(row.id for row in rows if row.revoked_at is None)
+
+    def redeem(self, ticket: str) -> Visitor | None:
+        """The page a ticket was given to, once; None when it is no good."""
+        return self._tickets.redeem(ticket)
+
+    def signed_out(self) -> frozenset[str] | None:
+        """Seats of the web sessions that were signed out, None when that cannot be told now."""
+        try:
+            return seats_gone(self._open.database) if self._open else None
+        except StoreError as exc:
+            log.warning("web sessions cannot be read: %s", exc)
+            return None
 
     def session(self) -> BrokerSession:
         """The newest stored broker session. Raises ``LoginRequired``."""

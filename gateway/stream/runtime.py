@@ -137,7 +137,14 @@ class FeedProcess:
         facts = Facts(settings.broker, settings.name, status.adapter_status, status.around, status.pages())
         gate = Gate(settings.allowed_hosts, (settings.port, settings.ws_port))
         self.server = StreamServer(
-            self.fanout, self.records, gate, facts, self._clock, settings.stream, orders=self.orders
+            self.fanout,
+            self.records,
+            gate,
+            facts,
+            self._clock,
+            settings.stream,
+            orders=self.orders,
+            visitors=self.records,
         )
         self.status.watch(self.server)
         self.heartbeat = Heartbeat(

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -21,30 +21,22 @@ from brokers.errors import AlgoError, InvalidRequest
 from gateway.gate import shown
 from gateway.settings import StreamRules
 from gateway.stream import protocol
+from gateway.stream.credentials import KeyCheck, Visitors
 from gateway.stream.door import Gate, json_page, text_page
 from gateway.stream.encode import LABELS
 from gateway.stream.fanout import Fanout, Holder
 from gateway.stream.hub import Around, Channel
 from gateway.stream.orders import Follower, OrderChannel
 from gateway.stream.outbox import Connection, Outbox, Turns
+from gateway.tickets import Visitor
 
 log = logging.getLogger(__name__)
 
 AUTH_TIMEOUT = 4401
 WRONG_KEYS = 5
+PAGE = 0
+"""In place of a key's id: one of the instance's own pages."""
 WRITE_LIMIT = (1024 * 1024, 256 * 1024)
-
-
-class KeyCheck(Protocol):
-    """The instance's API keys, read-only. Called in a worker thread."""
-
-    def verify(self, text: str) -> int | None:
-        """The key's id, None when unknown, revoked or not readable now."""
-        ...
-
-    def live(self) -> frozenset[int] | None:
-        """Ids of every key not revoked; None when that cannot be told now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +71,7 @@ class Client:
         self.connection = connection
         self.outbox = outbox
         self.key_id: int | None = None
+        self.visitor: Visitor | None = None
         self.wrong_keys = 0
         self.wants_orders = False
         self.follower: Follower | None = None
@@ -122,6 +115,7 @@ class StreamServer:
     Args:
         gate: Which ``Host`` and ``Origin`` may come in.
         orders: The ``orders`` channel; None where there is no journal to follow.
+        visitors: Checks the tickets of this instance's pages; None: keys only.
     """
 
     def __init__(
@@ -135,7 +129,9 @@ class StreamServer:
         rules: ServerRules | None = None,
         *,
         orders: OrderChannel | None = None,
+        visitors: Visitors | None = None,
     ) -> None:
+        self._visitors = visitors
         self._fanout = fanout
         self._orders = orders
         self._keys = keys
@@ -280,6 +276,12 @@ class StreamServer:
 
     async def _authenticate(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply | None:
         text = fields.get("api_key") or fields.get("apikey")
+        if not text and self._visitors is not None and isinstance(ticket := fields.get("ticket"), str):
+            client.visitor = self._visitors.redeem(ticket)
+            if client.visitor is not None:
+                client.key_id = PAGE
+                return protocol.authenticated(self._facts.broker, self._facts.user)
+            text = "no key"
         if not isinstance(text, str) or not text:
             return protocol.error("AUTHENTICATION_ERROR", "API key is required", auth=True)
         # the longest key anybody was ever issued is far below this
@@ -442,17 +444,32 @@ class StreamServer:
                 client.connection.transport.abort()
 
     async def _cut_revoked(self) -> None:
+        await self._cut_signed_out()
         live = await asyncio.to_thread(self._keys.live)
         if live is None:
             return
         for client in list(self.clients):
-            if client.key_id is not None and client.key_id not in live:
-                client.key_id = None
-                client.wants_orders = False
-                self._leave_orders(client)
-                self._fanout.drop(client)
-                self.counts.revoked += 1
-                self._spawn(client.connection.close(AUTH_TIMEOUT, "API key revoked"))
+            if client.key_id is not None and client.visitor is None and client.key_id not in live:
+                self._cut(client, "API key revoked")
+
+    async def _cut_signed_out(self) -> None:
+        if self._visitors is None or not any(client.visitor for client in self.clients):
+            return
+        gone = await asyncio.to_thread(self._visitors.signed_out)
+        now_s = self._clock.now().timestamp()
+        for client in list(self.clients):
+            visitor = client.visitor
+            if visitor and (visitor.until <= now_s or (gone is not None and visitor.seat in gone)):
+                client.visitor = None
+                self._cut(client, "the web session has ended")
+
+    def _cut(self, client: Client, why: str) -> None:
+        client.key_id = None
+        client.wants_orders = False
+        self._leave_orders(client)
+        self._fanout.drop(client)
+        self.counts.revoked += 1
+        self._spawn(client.connection.close(AUTH_TIMEOUT, why))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

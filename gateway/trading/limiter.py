@@ -49,6 +49,12 @@ class Window:
     def add(self, at: float) -> None:
         self._sent.append(at)
 
+    def used(self, now: float) -> int:
+        """Requests in the window that ends now."""
+        while self._sent and self._sent[0] <= now - self.seconds:
+            self._sent.popleft()
+        return len(self._sent)
+
     def free_at(self, now: float, outstanding: int, *, reserved: bool) -> float | None:
         """The earliest time at which one more fits; None when only a sent mark can tell.
 
@@ -133,6 +139,16 @@ class Grant:
         self.sent()
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One window now. ``reserve``: slots of ``count`` that only cancels and exits may use."""
+
+    count: int
+    seconds: float
+    used: int
+    reserve: int
+
+
 @dataclass(slots=True)
 class LaneCounts:
     """One lane since the start: requests let through, those that waited and how long, those refused."""
@@ -200,6 +216,15 @@ class Limiter:
         now = self._clock.monotonic()
         with self._changed:
             self._gates[lane].prime(sorted(now - age for age in ages_s))
+
+    def usage(self, lane: Lane) -> list[Usage]:
+        """How full each window of a lane is."""
+        gate = self._gates[lane]
+        with self._changed:
+            now = self._clock.monotonic()
+            return [
+                Usage(w.count, w.seconds, w.used(now) + gate.outstanding, w.reserve) for w in gate.windows
+            ]
 
     def settle(self, gate: Gate, *, sent: bool) -> None:
         """For ``Grant`` only."""

@@ -61,6 +61,10 @@ class Unknowns:
         """Every order of today and every one that has not ended, oldest first."""
         return self._journal.since(day_start_ns(self._clock))
 
+    def evidence(self, journal_id: int) -> list[dict[str, Any]]:
+        """Everything that is known to have happened to one order, oldest first."""
+        return self._journal.events(journal_id)
+
     def is_old(self, row: JournalRow) -> bool:
         """Of an earlier day: only a person can end it."""
         return row.created_ns < day_start_ns(self._clock)

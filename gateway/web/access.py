@@ -16,8 +16,9 @@ from brokers.secret import Secret
 from gateway.gate import from_elsewhere
 from gateway.store import kv
 from gateway.store.engine import Database
+from gateway.tickets import SIGNED_OUT
 
-SIGNED_OUT = "web_sessions_signed_out"
+CSRF_HEADER = "X-CSRF-Token"
 DAY_ENDS_AT = 3
 """IST hour at which every web session ends (OpenAlgo's SESSION_EXPIRY_TIME)."""
 
@@ -142,8 +143,9 @@ class Csrf:
         return response
 
     def valid(self) -> bool:
+        """The token comes in the form, or in a header where a script sends JSON."""
         seed = request.cookies.get(self._cookie, "")
-        given = request.form.get("csrf_token", "")
+        given = request.headers.get(CSRF_HEADER) or request.form.get("csrf_token", "")
         if len(seed) != 32 or from_elsewhere(request.environ):
             return False
         return hmac.compare_digest(given.encode(), self._sign(seed).encode())

@@ -112,7 +112,7 @@ def test_an_open_tab_ends_with_its_web_session(rig, server, monkeypatch):
     with connect(url, additional_headers={"Cookie": f"session_dhan={cookie(client)}"}, proxy=None) as ws:
         assert ws.recv(5).startswith("0{")
         ws.send("40")
-        while not ws.recv(5).startswith('42["snapshot"'):
+        while not ws.recv(5).startswith('42["state"'):
             pass
         clock = ManualClock(datetime.now(UTC))
         clock.advance(25 * 3600)
@@ -141,11 +141,15 @@ def test_a_dashboard_hears_its_state_and_books(rig, server):
     with connect(url, additional_headers={"Cookie": f"session_dhan={cookie(client)}"}, proxy=None) as ws:
         ws.recv(5)
         ws.send("40")
-        frame = ""
-        while not frame.startswith('42["snapshot"'):
-            frame = ws.recv(5)
-        seen = json.loads(frame[2:])[1]
-    assert set(seen) == {"now_ms", "state", "desk", "feed", "ticks", "orders", "positions", "funds"}
-    assert abs(seen["now_ms"] - time.time() * 1000) < 60_000
-    assert seen["desk"]["blocked"] == ""
-    assert "free" not in seen["funds"], "this broker does not say"
+        seen: dict[str, dict] = {}
+        while not {"state", "books"} <= seen.keys():
+            frame = str(ws.recv(5))
+            if frame.startswith("42["):
+                name, body = json.loads(frame[2:])
+                seen[name] = body
+    state, books = seen["state"], seen["books"]
+    assert abs(state["now_ms"] - time.time() * 1000) < 60_000
+    assert state["desk"]["blocked"] == ""
+    assert state["mode"] == "live"
+    assert [rate["seconds"] for rate in state["rates"]] == [1.1, 60, 3600, 86400]
+    assert "free" not in books["funds"]["row"], "this broker does not say"

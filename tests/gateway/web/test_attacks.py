@@ -182,7 +182,9 @@ def test_a_page_names_its_host_in_the_policy_and_nothing_more(rig):
         .get("/setup", headers={"Host": "127.0.0.1:5000"})
         .headers["Content-Security-Policy"]
     )
-    assert "connect-src 'self' ws://127.0.0.1:5000 wss://127.0.0.1:5000;" in policy
+    feed = f"127.0.0.1:{rig.parts.settings.ws_port}"
+    places = f"'self' ws://127.0.0.1:5000 wss://127.0.0.1:5000 ws://{feed} wss://{feed};"
+    assert f"connect-src {places}" in policy
     assert "require-trusted-types-for 'script'" in policy
 
 

@@ -1,0 +1,29 @@
+// The frame of every page: connection, sandbox frame, what blocks orders. Import it once per page.
+import { byId, effect } from "./ui.js";
+import { link, state } from "./live.js";
+
+const WORDS = { live: "live", down: "no connection", connecting: "connecting" };
+
+effect(() => {
+  const node = byId("link");
+  node.textContent = WORDS[link.value];
+  node.classList.toggle("good", link.value === "live");
+  node.classList.toggle("bad", link.value === "down");
+  byId("offline").hidden = link.value !== "down";
+  document.body.classList.toggle("old", link.value === "down");
+});
+
+effect(() => {
+  const found = state.value;
+  if (!found) return;
+  const paper = found.mode === "analyze";
+  document.body.classList.toggle("paper", paper);
+  byId("paper-badge").hidden = !paper;
+  const parts = [];
+  const { desk } = found;
+  if (desk.blocked) parts.push(`New entries are blocked: ${desk.blocked}. Allow them with: algo panic --resume`);
+  if (desk.unknown) parts.push(`Orders whose outcome is not known: ${desk.unknown}. Do not send them again; see Orders.`);
+  if (found.waiting) parts.push(`Orders waiting for your approval: ${found.waiting}. See Settings.`);
+  byId("blocked").hidden = parts.length === 0;
+  byId("blocked").textContent = parts.join(" ");
+});
