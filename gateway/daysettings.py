@@ -12,6 +12,18 @@ ROLES = ("feed", "execute", "control")
 """Stream market data; let entries leave; hold the control lease of a strategy id."""
 
 
+EXAMPLE = """
+# The broker day; the values shown are the defaults.
+# AUTO_LOGIN=no                    # yes: log in with the stored TOTP seed although nobody asked. The seed and
+#                                  # the PIN beside it are then both factors in one file: whoever reads it, or
+#                                  # a backup of it, can log in as you. Without it: algo login, once a day.
+# OPEN_DEADLINE_MINUTES=5          # not ready this long before the first open of its exchanges: an alarm
+# EGRESS_IP_URL=                   # answers with this machine's public address; empty: nobody is ever asked
+# REGISTERED_IP=                   # the addresses your broker takes orders from (Dhan is asked itself)
+# ROLES=feed,execute,control       # without: no ticks; no orders but exits; no leases
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class DayRules:
     """What happens by the calendar.

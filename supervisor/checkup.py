@@ -207,6 +207,25 @@ def _damage(path: Path, venue: Venue) -> str:
     return "" if meta.get("venue") == venue.value else f"of the other venue ({meta.get('venue')})"
 
 
+def days_now(rows: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Alarms of the broker day of what runs, and addresses that could not be compared."""
+    mends = {
+        "login-needed": "algo login {}",
+        "instruments-stale": "algo instruments sync {}",
+        "egress-mismatch": "register the address with the broker, or mend REGISTERED_IP of {}",
+    }
+    for row in rows:
+        told = dict((row.get("broker_day") or {}).get("alarms") or {})
+        for name, reason in told.items():
+            yield Finding(f"{row['name']}: {reason}", mends.get(name, "algo status {}").format(row["name"]))
+        if row.get("late"):
+            yield Finding(f"{row['name']}: {row['late']}", f"algo status {row['name']}")
+        egress = row.get("egress") or {}
+        if egress.get("state") in ("unknown", "unregistered") and egress.get("reason"):
+            what = f"{row['name']}: orders leave from {egress.get('seen') or 'where nobody knows'}"
+            yield Finding(f"{what}; {egress['reason']}", f"see EGRESS_IP_URL in instances/{row['name']}.env")
+
+
 def calendar(today: date) -> Iterator[Finding]:
     """The holiday file must reach past today."""
     last = max((day.on for day in FileCalendar().days()), default=date.min)

@@ -11,7 +11,15 @@ from pathlib import Path
 from brokers import registry
 from brokers.contract import BrokerSpec
 from brokers.errors import SettingsError
-from gateway import feedsettings, limitsettings, logsettings, risksettings, sandboxsettings, storesettings
+from gateway import (
+    daysettings,
+    feedsettings,
+    limitsettings,
+    logsettings,
+    risksettings,
+    sandboxsettings,
+    storesettings,
+)
 from gateway.settings import FIRST_PORTS, FIXED_STEP, NAME, EnvFile, instance_names
 
 HEADER = """\
@@ -52,7 +60,10 @@ def fresh(name: str, broker: BrokerSpec, ports: Mapping[str, int], secret: Calla
         lines += ["", f"# {broker.title} options; the values shown are the defaults."]
         lines += [f"# {key}={value}" for key, value in broker.options.items()]
     optional = OPTIONAL.format(port=ports["FLASK_PORT"])
-    parts = (feedsettings, risksettings, sandboxsettings, logsettings, limitsettings, storesettings)
+    parts = (
+        *(feedsettings, risksettings, sandboxsettings, logsettings),
+        *(limitsettings, daysettings, storesettings),
+    )
     return "\n".join([*lines, optional, *(part.EXAMPLE for part in parts)])
 
 

@@ -40,6 +40,12 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "strategy enable": ("algo strategy enable dhan Breakout",),
     "strategy disable": ("algo strategy disable dhan Breakout",),
     "strategy delete": ("algo strategy delete dhan Breakout",),
+    "strategy leases": ("algo strategy leases dhan",),
+    "strategy exclusive": (
+        "algo strategy exclusive dhan Breakout lease",
+        "algo strategy exclusive dhan Breakout no",
+    ),
+    "strategy free": ("algo strategy free dhan Breakout",),
     "strategy alerts": ("algo strategy alerts dhan --json",),
     "approvals list": ("algo approvals list dhan", "algo approvals list dhan --all"),
     "approvals approve": ("algo approvals approve dhan 12 13",),

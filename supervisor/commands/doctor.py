@@ -84,7 +84,8 @@ def _show(findings: list[Finding], venue: Venue, as_json: bool) -> None:
 def _of_services(folder: RunFolder) -> list[Finding]:
     if folder.read_control() is None:
         return []
-    return list(checkup.services_now(ask(folder, "status")["services"]))
+    status = ask(folder, "status")
+    return [*checkup.services_now(status["services"]), *checkup.days_now(status["instances"])]
 
 
 Step = tuple[str, bool, str]

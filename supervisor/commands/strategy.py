@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import click
 
+from brokers.clock import IST
 from supervisor.client import CommandFailed, ask_api, load_running, message_of
 
 MODES = ("LONG", "SHORT", "BOTH")
@@ -145,6 +147,59 @@ def alerts(home: Path, name: str, as_json: bool) -> None:
         click.echo("no alerts yet")
 
 
+@strategy.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_obj
+def leases(home: Path, name: str, as_json: bool) -> None:
+    """Which copy holds which strategy id, on every instance of this home."""
+    rows = _ask(home, name, "GET", "/internal/leases")["leases"]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(lease_line(row))
+    if not rows:
+        click.echo("nobody has asked for a lease; any copy of any strategy may trade")
+
+
+@strategy.command()
+@click.argument("name")
+@click.argument("strategy_name", metavar="STRATEGY")
+@click.argument("needs", type=click.Choice(("lease", "instance", "no")))
+@click.pass_obj
+def exclusive(home: Path, name: str, strategy_name: str, needs: str) -> None:
+    """What entries without a lease need, on every instance of this home. Exits never need anything.
+
+    \b
+    lease      they are refused: the program must hold the strategy's lease
+    instance   for programs that know no leases: they must come through the instance that the
+               strategy first traded through today, so two instances do not both trade
+    no         nothing, unless somebody holds a lease (the default)
+    """
+    body = {"exclusive": needs}
+    click.echo(lease_line(_ask(home, name, "POST", f"{_lease_path(strategy_name)}/exclusive", body)))
+
+
+@strategy.command()
+@click.argument("name")
+@click.argument("strategy_name", metavar="STRATEGY")
+@click.pass_obj
+def free(home: Path, name: str, strategy_name: str) -> None:
+    """End the lease of a strategy id: its holder's entries are refused from now on."""
+    click.echo(lease_line(_ask(home, name, "DELETE", _lease_path(strategy_name))))
+
+
+def lease_line(row: dict[str, Any]) -> str:
+    """One lease in one line."""
+    marked = {"lease": ", entries need a lease", "instance": ", one instance a day"}.get(row["exclusive"], "")
+    if row["state"] != "held":
+        return f"{row['strategy']}: free (epoch {row['epoch']}){marked}"
+    until = datetime.fromisoformat(row["expires_at"]).astimezone(IST)
+    who = f"{row['holder']} through {row['instance']}"
+    return f"{row['strategy']}: held by {who} until {until:%H:%M:%S} IST (epoch {row['epoch']}){marked}"
+
+
 def line_of(row: dict[str, Any]) -> str:
     """One queued order in one line."""
     asked, answer = row["request"], row["answer"]
@@ -175,6 +230,10 @@ def _symbol(text: str) -> dict[str, str]:
 
 def _path(strategy_name: str) -> str:
     return f"/internal/strategies/{quote(strategy_name, safe='')}"
+
+
+def _lease_path(strategy_name: str) -> str:
+    return f"/internal/leases/{quote(strategy_name, safe='')}"
 
 
 def _ask(home: Path, name: str, method: str, path: str, body: object = None) -> dict[str, Any]:
