@@ -7,6 +7,7 @@ none of them. Hence ``importlib`` below.
 from __future__ import annotations
 
 import importlib
+import socket
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -19,6 +20,7 @@ from historify.contract import BarStore, Fence
 from historify.control import Control
 from historify.model import BarRequest, Bars, Batch, CatalogRow, DayState, Provenance, PutReport, Series
 from historify.paths import StorePaths, is_server
+from historify.postgres import open_postgres
 from historify.segments import manifest
 from historify.segments.inbox import Inbox
 from historify.segments.safety import check_folder
@@ -138,10 +140,8 @@ def open_store(
         UnsafeFolder, StoreFull, StoreBusy, StoreDamaged, StoreError: See ``SegmentStore``.
     """
     if is_server(str(url)):
-        made: BarStore = importlib.import_module("historify.postgres.store").PostgresStore(
-            str(url), calendar=calendar
-        )
-        return made
+        # the host's name: epochs count within one control.db, and a host has one home that pulls
+        return open_postgres(str(url), calendar=calendar, writer=socket.gethostname())
     return SegmentStore(store_paths(url, home), calendar=calendar, clock=clock)
 
 

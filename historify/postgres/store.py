@@ -50,6 +50,7 @@ class PostgresStore:
         self.pool = Pool(self.address)
         self._months: frozenset[date] = frozenset()
         self._guard = threading.Lock()
+        self._retain_at_s = 0.0
         try:
             self._layout = self.pool.run("opening the store", lambda c: schema.prepare(c, self.address))
         except BaseException:
@@ -92,10 +93,14 @@ class PostgresStore:
         doing = f"writing {series}"
         if len(bars) and series.interval == MINUTE and self._layout == schema.PARTITIONS:
             self._make_months(doing, bars)
-        return self.pool.run(
+        report = self.pool.run(
             doing,
             lambda c: writing.put(c, series, bars, self._writer, fence.epoch, provenance, covered or {}),
         )
+        if self.address.retain_days is not None and time.time() >= self._retain_at_s:
+            self._retain_at_s = time.time() + 86_400
+            self.retain()
+        return report
 
     def delete(
         self, series: Series, *, fence: Fence, start: date | None = None, end: date | None = None
@@ -118,7 +123,10 @@ class PostgresStore:
         self.pool.run("taking over", lambda c: fences.take(c, self._writer, fence.epoch))
 
     def retain(self) -> list[str]:
-        """Drop the months past ``retain_days``; TimescaleDB does it by itself. Answers the tables dropped."""
+        """Drop the months past ``retain_days``; answers the tables dropped.
+
+        ``put`` calls it once a day; TimescaleDB does it by itself.
+        """
         days = self.address.retain_days
         if days is None or self._layout != schema.PARTITIONS:
             return []

@@ -208,18 +208,19 @@ def test_months_are_made_when_their_first_bar_comes(opened: Opened, admin: Admin
 
 
 def test_old_months_go_and_the_catalog_follows(opened: Opened, admin: Admin, url: str) -> None:
-    store, old, new = opened("&retain_days=40"), a_series(), a_series()
+    keeper, store, old, new = opened(), opened("&retain_days=40"), a_series(), a_series()
     today = datetime.now(UTC).date()
     ago = today - timedelta(days=400)
-    put(store, old, 5, day=ago)
-    put(store, new, 5, day=ago)
-    put(store, new, 5, day=today)
-    assert store.retain() == [f"bars_1m_{ago:%Y_%m}"]
+    put(keeper, old, 5, day=ago)
+    put(keeper, new, 5, day=ago)
+    put(store, new, 5, day=today)  # the first of a day looks after old ones
+    assert partitions(admin, url) == [f"bars_1m_{today:%Y_%m}"]
     assert (count(store, old), count(store, new)) == (0, 5)
     assert [(row.series, row.rows) for row in store.catalog()] == [(new, 5)]
     put(store, old, 5, day=ago)
     assert count(store, old) == 5
-    assert opened().retain() == []
+    assert store.retain() == [f"bars_1m_{ago:%Y_%m}"]
+    assert keeper.retain() == []
 
 
 def test_tables_of_another_program_are_left_alone(opened: Opened, admin: Admin, url: str) -> None:
