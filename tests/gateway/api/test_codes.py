@@ -18,6 +18,7 @@ from brokers.errors import (
     EntriesBlocked,
     InvalidRequest,
     IpNotAllowed,
+    LeaseRefused,
     LoginRequired,
     NotFound,
     NotReady,
@@ -26,12 +27,13 @@ from brokers.errors import (
     OutcomeUnknown,
     RateLimited,
     RiskLimit,
+    RoleMissing,
     SettingsError,
     StoreError,
     WireError,
 )
 from brokers.model import OrderStatus
-from gateway.api import errors, older, openapi, panic
+from gateway.api import errors, leases, older, openapi, panic
 from gateway.api.dispatch import Dispatcher
 from gateway.api.errors import STATUS
 from gateway.api.older import OlderDispatcher
@@ -43,8 +45,8 @@ from gateway.trading.answers import OrderAnswer
 from tests.gateway.api.rig import Rig, running
 
 ROOT = Path(__file__).parents[3]
-ALL = (*ENDPOINTS, *panic.ENDPOINTS, *older.ENDPOINTS)
-DOCUMENT = openapi.document((*ENDPOINTS, *panic.ENDPOINTS), older.ENDPOINTS)
+ALL = (*ENDPOINTS, *panic.ENDPOINTS, *leases.ENDPOINTS, *older.ENDPOINTS)
+DOCUMENT = openapi.document((*ENDPOINTS, *panic.ENDPOINTS, *leases.ENDPOINTS), older.ENDPOINTS)
 KEYED = [one for one in ALL if one.auth != "none"]
 NAMED = [
     *("BROKER_DISCONNECTED", "SYMBOL_NOT_FOUND", "INSUFFICIENT_MARGIN", "INVALID_QUANTITY"),
@@ -52,6 +54,7 @@ NAMED = [
     *("IP_NOT_ALLOWED", "AUTH_EXPIRED"),
 ]
 FINER = ["ORDER_REJECTED", "ORDER_NOT_OPEN", "FREEZE_QUANTITY", "NEVER_HEARD_OF"]
+LEASES = ["HELD", "LOST", "EXPIRED", "REQUIRED", "UNAVAILABLE"]
 LOCAL = ["SYMBOL_NOT_FOUND", "INVALID_QUANTITY", "PRICE_OUT_OF_RANGE", "MARKET_CLOSED"]
 
 CAUSES: list[tuple[Exception, str]] = [
@@ -72,6 +75,8 @@ CAUSES: list[tuple[Exception, str]] = [
     (RiskLimit("too much", limit="RISK_DAY_LOSS"), "RISK_LIMIT"),
     (RiskLimit("margin", limit="RISK_CHECK_MARGIN", code="INSUFFICIENT_MARGIN"), "INSUFFICIENT_MARGIN"),
     (RiskLimit("margin", limit="RISK_CHECK_MARGIN", code="MARGIN_UNKNOWN"), "MARGIN_UNKNOWN"),
+    (RoleMissing("no execute"), "ROLE_MISSING"),
+    *((LeaseRefused("no", code=f"STRATEGY_LEASE_{end}"), f"STRATEGY_LEASE_{end}") for end in LEASES),
     (OrderRejected("no"), "ORDER_REJECTED"),
     *((OrderRejected("no", code=code), code) for code in NAMED[2:7]),
     *((InvalidRequest("no", code=code), code) for code in LOCAL),
