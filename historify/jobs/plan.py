@@ -14,6 +14,8 @@ from historify.model import DAY, Bars, DayState, Series
 
 SETTLE_S = 900.0
 """After the session's close a broker may still correct its bars; until then the day counts as running."""
+MOST_BARS = 60_000
+"""Of one call: an answer stays some 5 MB, and its making within the broker's and our patience."""
 IST_OFFSET_S = 19_800
 _DAY_S = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -107,7 +109,17 @@ def chunks(
         for day in days(series, first, end, calendar, now)
         if mode is Mode.ALL or covered.get(day, DayState.PARTIAL) is DayState.PARTIAL
     ]
-    return list(_packed(needed, limits.chunk_days[series.interval]))
+    return list(_packed(needed, _reach(series, needed, limits, calendar)))
+
+
+def _reach(series: Series, needed: Sequence[date], limits: Limits, calendar: Calendar) -> int:
+    """Calendar days of one call."""
+    most = limits.chunk_days[series.interval]
+    session = calendar.session(series.exchange, needed[0]) if needed else None
+    if series.interval == DAY or session is None:
+        return most
+    minutes = (session.closes - session.opens).total_seconds() / 60
+    return max(1, min(most, int(MOST_BARS // minutes)))
 
 
 def _packed(needed: Sequence[date], most_days: int) -> Iterator[Chunk]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
 from brokers.clock import Clock, SystemClock
@@ -19,6 +21,7 @@ from brokers.redact import Redactor
 from historify.control import Control
 from historify.errors import BadBars
 from historify.lease import Lease, PullerLock
+from historify.paths import StorePaths
 from historify.portable.tasks import Tasks, work
 from historify.puller.config import Config, read
 from historify.puller.health import Health
@@ -27,9 +30,13 @@ from historify.puller.puller import Parts, Puller
 from historify.puller.roster import Roster
 from historify.puller.source import Source
 from historify.secretfile import home_secret
+from historify.segments import manifest
 from historify.segments.collect import collect
 from historify.segments.inbox import Inbox
 from historify.store import SegmentStore, open_store
+
+if TYPE_CHECKING:
+    from historify.face.publish import Face
 
 log = logging.getLogger("historify")
 
@@ -56,6 +63,7 @@ class Process:
         self._tasks = Tasks(self._control, clock)
         self._calendar = calendar
         self._roster = Roster([Source(each, secret) for each in config.candidates], clock)
+        self._face: Face | None = None
         self._publisher = FacePublisher(self._publish, config.publish_s, clock)
         self.puller = Puller(
             Parts(
@@ -136,9 +144,27 @@ class Process:
             now = self._clock.time_ns() / 1e9
             collect(self._control, self._segments.paths, lease.epoch, now, orphans=orphans)
 
-    def _publish(self) -> bool:
-        """Make the face anew when the store has something newer."""
-        return True
+    def _publish(self, force: bool) -> bool:
+        """Make the face anew when the store has something newer; False: somebody has it open to write."""
+        if self._segments is None:
+            return True
+        if self._face is None:
+            if not force and self._is_shown(self._segments.paths):
+                return True
+            # loads DuckDB, which an idle puller never needs
+            module = importlib.import_module("historify.face.publish")
+            self._face = cast(Face, module.Face(self._segments.paths, self._control, self._clock))
+        published = self._face.publish(force=force)
+        if published.detail:
+            log.info("the face waits: %s", published.detail)
+        return str(published.state) != "held"
+
+    def _is_shown(self, paths: StorePaths) -> bool:
+        """Whether an earlier run published all there is."""
+        with self._control.read() as connection:
+            shown = connection.execute("SELECT publish FROM face").fetchone()
+            newest = manifest.publish_number(connection)
+        return paths.face.exists() and shown is not None and shown[0] == newest
 
 
 def setup_log(config: Config, redactor: Redactor) -> None:

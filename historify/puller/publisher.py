@@ -21,10 +21,11 @@ class FacePublisher:
     """A thread of its own, so that a pull never waits for it.
 
     Args:
-        publish: Makes the face anew when it is not current; False when it could not be replaced now.
+        publish: Makes the face anew when it is not current, or in any case when told so (its tables of jobs
+            are older than its bars); False when it could not be replaced now.
     """
 
-    def __init__(self, publish: Callable[[], bool], publish_s: float, clock: Clock) -> None:
+    def __init__(self, publish: Callable[[bool], bool], publish_s: float, clock: Clock) -> None:
         self._publish = publish
         self._publish_s = publish_s
         self._clock = clock
@@ -32,6 +33,7 @@ class FacePublisher:
         self._lock = threading.Lock()
         # what an earlier run left unpublished
         self._due: float | None = clock.monotonic()
+        self._force = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="face", daemon=True)
 
@@ -49,6 +51,7 @@ class FacePublisher:
 
     def flush(self) -> None:
         """A job ended."""
+        self._force = True
         self._set(SOON_S)
 
     def _set(self, after_s: float) -> None:
@@ -72,8 +75,9 @@ class FacePublisher:
                 self._set(AGAIN_S)
 
     def _try(self) -> bool:
+        force, self._force = self._force, False
         try:
-            return self._publish()
+            return self._publish(force)
         except AlgoError as exc:
             log.error("the face was not published: %s (%s)", exc, exc.code)
         except Exception:

@@ -128,11 +128,14 @@ class Puller:
                 wait_s = WAITING_S
             except AlgoError as exc:
                 log.error("%s (%s); next try in %.0f s", exc, exc.code, ERROR_S)
-                self._waiting = (str(exc),)
+                self._say(State.STALLED, (str(exc),))
+                # under the next epoch a job that was left in the middle is taken over
+                self._release()
                 wait_s = ERROR_S
             except Exception:
                 # top of the thread: a broken turn must not end the next one
                 log.exception("puller")
+                self._release()
                 wait_s = ERROR_S
             if wait_s and parts.stop.wait(wait_s):
                 break
@@ -236,6 +239,7 @@ class Puller:
             clock=parts.clock,
             stop=parts.stop,
             on_publish=parts.publisher.dirty,
+            between=self._drain,
         )
 
     def _stand(self) -> bool:
@@ -244,8 +248,9 @@ class Puller:
         if found is None:
             self._release()
             return False
-        source, self._capability = found
+        source, capability = found
         self._hold(source)
+        self._capability = capability
         return True
 
     def _hold(self, source: Source) -> None:
@@ -274,9 +279,14 @@ class Puller:
             if parts.stop.wait(LOOK_S):
                 raise Stopped("the puller was stopped")
             found = parts.roster.ask(source)
-            if isinstance(found, Capability) and not self._again(source):
+            if isinstance(found, Capability) and found.tried:
+                break
+            if isinstance(found, Capability) and found.ready:
+                if self._again(source):
+                    # it says so once more, and it was not true a moment ago
+                    parts.roster.sick(source, reason)
+                    break
                 return
-        parts.roster.sick(source, reason)
         self._release()
 
     def _again(self, source: Source) -> bool:

@@ -27,35 +27,30 @@ class Roster:
         self._sick: dict[str, tuple[float, str]] = {}
         self.reasons: tuple[str, ...] = ()
 
-    def choose(self, preferred: str | None = None) -> tuple[Source, Capability] | None:
-        """The first one that can pull; ``reasons`` says why each one before it, or all, cannot.
-
-        Args:
-            preferred: Somebody asked for this one: it is looked at first.
-        """
+    def choose(self) -> tuple[Source, Capability] | None:
+        """The first one that can pull; ``reasons`` says why each one before it, or all, cannot."""
         reasons: list[str] = []
-        for source in sorted(self._sources, key=lambda one: one.candidate.instance != preferred):
+        for source in self._sources:
             found = self.ask(source)
-            if isinstance(found, Capability):
+            if isinstance(found, Capability) and found.ready:
                 self.reasons = tuple(reasons)
                 return source, found
-            reasons.append(found)
+            reasons.append(found.reason if isinstance(found, Capability) else found)
         if not self._sources:
             reasons.append("no instance of this home may pull history")
         self.reasons = tuple(reasons)
         return None
 
     def ask(self, source: Source) -> Capability | str:
-        """What an instance can do now, or why it cannot pull."""
+        """What an instance can do now, or why that is not known."""
         name = source.candidate.instance
         until, why = self._sick.get(name, (float("-inf"), ""))
         if self._clock.monotonic() < until:
             return why
         try:
-            found = source.capability()
+            return source.capability()
         except AlgoError as exc:
             return str(exc)
-        return found if found.ready else found.reason
 
     def sick(self, source: Source, reason: str) -> None:
         """It said that it can pull, and could not."""

@@ -55,6 +55,7 @@ class Bench:
     Attributes:
         fence: Of the lease under which ``work`` was made.
         on_publish: Told after each batch that changed something.
+        between: Other work of the one who writes, carried out between two series.
     """
 
     store: BarStore
@@ -66,6 +67,7 @@ class Bench:
     clock: Clock
     stop: threading.Event
     on_publish: Callable[[], None] = lambda: None
+    between: Callable[[], None] = lambda: None
 
 
 class Runner:
@@ -81,6 +83,7 @@ class Runner:
         try:
             while (task := work.next(job)) is not None:
                 self._series(task)
+                self._bench.between()
             state = work.finish(job)
             log.info("job %d is %s", job.id, state)
         except Gone as exc:

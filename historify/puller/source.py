@@ -36,10 +36,16 @@ PATIENT_S = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What an instance said. ``reason`` is empty when it can pull now."""
+    """What an instance said.
+
+    Attributes:
+        reason: Why it cannot pull; empty when it can.
+        tried: Its api has tried to log in and could not: it will not be back in a moment.
+    """
 
     limits: Limits
     reason: str
+    tried: bool = False
 
     @property
     def ready(self) -> bool:
@@ -79,7 +85,7 @@ class Source:
             state = str(plain["session"])
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise BrokerDown(f"{self.candidate.api} answered a capability that cannot be read") from exc
-        reason = ""
+        reason = said = ""
         if state != "valid":
             said = str(plain.get("message") or "")
             reason = f"{self.candidate.instance}: broker session {state}" + (f" ({said})" if said else "")
@@ -87,7 +93,7 @@ class Source:
             reason = f"{self.candidate.instance}: its api speaks for {limits.broker}"
         elif not limits.exchanges or not limits.chunk_days:
             reason = f"{self.candidate.instance}: {limits.broker} has no history"
-        return Capability(limits, reason)
+        return Capability(limits, reason, tried=bool(said))
 
     def pull(self, series: Series, start: date, end: date) -> bytes:
         """The broker's answer as it came.
