@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from historify.segments.safety import check_folder
 
 if TYPE_CHECKING:
     from historify.reader.bars import Reader
+    from historify.segments.migrate import Migration
     from historify.segments.writer import Writer
 
 
@@ -100,6 +101,22 @@ class SegmentStore:
         self, series: Series, *, fence: Fence, start: date | None = None, end: date | None = None
     ) -> int:
         return self.writer.delete(series, fence, start, end)
+
+    def migrate(self, fence: Fence, told: Callable[[int, int, str], None] | None = None) -> Migration | None:
+        """Take over an OpenAlgo store that lies at the face's path; None when there is none.
+
+        A puller calls it at its start, before the face is published for the first time.
+
+        Args:
+            told: Called after each series with how many of how many are done, and its name.
+
+        Raises:
+            ForeignStore, StoreBusy: See ``historify.segments.migrate``; the file is left untouched.
+        """
+        module = self._module("historify.segments.migrate")
+        parts = (self.control, self.paths, self.writer, self._clock)
+        made: Migration | None = module.Migrator(*parts).run(fence, told)
+        return made
 
     def export(self, request: BarRequest, path: Path) -> int:
         module = self._module("historify.portable.exporting")
