@@ -14,6 +14,7 @@ from gateway.api import (
     direct,
     dispatch,
     health,
+    historify,
     internal,
     leases,
     metrics,
@@ -58,6 +59,7 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
     app.register_blueprint(panic.blueprint(parts))
     app.register_blueprint(leases.blueprint(parts))
     app.register_blueprint(analyzing.blueprint(parts))
+    app.register_blueprint(historify.blueprint(parts))
     app.register_blueprint(webhooks.blueprint(parts))
     app.register_blueprint(openapi.blueprint())
     app.register_blueprint(health.blueprint(parts))

@@ -93,7 +93,6 @@ class Process:
             self.made.session.stop,
             self.made.ticks.stop,
             *((self.made.parts.history.close,) if self.made.parts.history is not None else ()),
-            *((self.made.parts.history.close,) if self.made.parts.history is not None else ()),
             self.made.database.close,
         )
         for step in steps:

@@ -18,7 +18,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response
 from marshmallow import Schema, fields, validate
 
-from gateway.api import analyzing, answers, errors, leases, older, panic, semiauto
+from gateway.api import analyzing, answers, errors, historify, leases, older, panic, semiauto
 from gateway.api.fields import Number, TextOrNumber, Whole
 from gateway.api.option_schemas import ClockTime, ExpiryDate
 from gateway.api.parts import Endpoint
@@ -40,7 +40,7 @@ MESSAGES = {
 
 def blueprint() -> Blueprint:
     """The document, built once; needs no key, tells nothing about this instance."""
-    rows = (*ENDPOINTS, *panic.ENDPOINTS, *leases.ENDPOINTS, *analyzing.ENDPOINTS)
+    rows = (*ENDPOINTS, *panic.ENDPOINTS, *leases.ENDPOINTS, *analyzing.ENDPOINTS, *historify.ENDPOINTS)
     text = msgspec.json.encode(document(rows, older.ENDPOINTS))
     api = Blueprint("openapi", __name__)
 

@@ -18,7 +18,6 @@ from gateway.api.limits import Limits
 from gateway.api.schemas import AnyBody
 from gateway.brokerday.egress import Egress
 from gateway.history import History
-from gateway.history import History
 from gateway.keys import Keys
 from gateway.market import Market
 from gateway.sandbox.compose import Sandbox
@@ -64,7 +63,6 @@ class Parts:
         egress: The address this machine sends from, as last seen.
         leases: Who may trade under which strategy id; None where nobody is asked.
         history: The market-data store; None answers 501.
-        history: The market-data store; None answers 501.
         sandbox: Paper trading; None where there is none.
         now: These parts in the instance's mode of this moment, which they keep: desk, market, ``analyzing``.
             None: they have one mode only. See ``modes``.
@@ -95,7 +93,6 @@ class Parts:
     leases: LeaseFile | None = None
     hours: Calendar = field(default_factory=AlwaysOpen)
     egress: Callable[[], Egress] = Egress
-    history: History | None = None
     history: History | None = None
     now: Callable[[], Parts] | None = None
 
@@ -133,7 +130,6 @@ class Endpoint:
         key_header: The key may also come as ``X-API-KEY``.
         bare_only: There is no form with a trailing slash (``/ticker/<symbol>``).
         brokerless: Whether a valid request needs no broker session after all.
-        brokerless: Whether a valid request needs no broker session after all.
     """
 
     method: str
@@ -147,5 +143,4 @@ class Endpoint:
     bad_key_message: str = ""
     key_header: bool = False
     bare_only: bool = False
-    brokerless: Callable[[Mapping[str, Any]], bool] = lambda data: False  # noqa: ARG005
     brokerless: Callable[[Mapping[str, Any]], bool] = lambda data: False  # noqa: ARG005

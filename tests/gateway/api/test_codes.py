@@ -33,7 +33,7 @@ from brokers.errors import (
     WireError,
 )
 from brokers.model import OrderStatus
-from gateway.api import errors, leases, older, openapi, panic
+from gateway.api import errors, historify, leases, older, openapi, panic
 from gateway.api.dispatch import Dispatcher
 from gateway.api.errors import STATUS
 from gateway.api.older import OlderDispatcher
@@ -45,8 +45,9 @@ from gateway.trading.answers import OrderAnswer
 from tests.gateway.api.rig import Rig, running
 
 ROOT = Path(__file__).parents[3]
-ALL = (*ENDPOINTS, *panic.ENDPOINTS, *leases.ENDPOINTS, *older.ENDPOINTS)
-DOCUMENT = openapi.document((*ENDPOINTS, *panic.ENDPOINTS, *leases.ENDPOINTS), older.ENDPOINTS)
+OWN = (*ENDPOINTS, *panic.ENDPOINTS, *leases.ENDPOINTS, *historify.ENDPOINTS)
+ALL = (*OWN, *older.ENDPOINTS)
+DOCUMENT = openapi.document(OWN, older.ENDPOINTS)
 KEYED = [one for one in ALL if one.auth != "none"]
 NAMED = [
     *("BROKER_DISCONNECTED", "SYMBOL_NOT_FOUND", "INSUFFICIENT_MARGIN", "INVALID_QUANTITY"),

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from brokers.model import InstrumentKey, OrderStatus
-from gateway.api import analyzing, answers, leases, older, openapi, panic, semiauto
+from gateway.api import analyzing, answers, historify, leases, older, openapi, panic, semiauto
 from gateway.api.errors import STATUS
 from gateway.api.surface import ENDPOINTS
 from gateway.api.webhooks import SERVED as SERVED_WEBHOOKS
@@ -17,7 +17,7 @@ from gateway.options import strikes
 from tests.gateway.api.optionrig import Options, options
 from tests.gateway.api.rig import GTT, ORDER, foreign_order, position, trade
 
-OWN = (*ENDPOINTS, *panic.ENDPOINTS, *leases.ENDPOINTS, *analyzing.ENDPOINTS)
+OWN = (*ENDPOINTS, *panic.ENDPOINTS, *leases.ENDPOINTS, *analyzing.ENDPOINTS, *historify.ENDPOINTS)
 ALL = (*OWN, *older.ENDPOINTS)
 DOCUMENT = openapi.document(OWN, older.ENDPOINTS)
 ROWS = {(e.method.lower(), f"/{e.path.replace('<', '{').replace('>', '}')}"): e for e in ALL}
