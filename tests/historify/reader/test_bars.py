@@ -94,14 +94,6 @@ def test_every_computed_interval_equals_a_plain_sum(store, reader, interval):
     assert list(reader.get(ask(interval, "2026-11-01", "2026-11-30")).rows()) == expected
 
 
-def test_a_special_session_has_its_own_grid(store, reader):
-    """MCX opens at 17:00 on Mahashivratri 2025 and at 09:00 the day before: 2h bars follow each."""
-    gold = Series("MCX", "GOLD05JUN25FUT", "1m")
-    store.add(gold, minutes("2025-02-25", "09:00", 60) + minutes("2025-02-26", "17:00", 180))
-    found = reader.get(ask("4h", "2025-02-25", "2025-02-26", symbol=gold.symbol, exchange="MCX"))
-    assert list(found.ts) == [at("2025-02-25", "09:00"), at("2025-02-26", "17:00")]
-
-
 def test_the_simulated_exchange_starts_at_midnight(tmp_path):
     store = HandMade(tmp_path)
     store.add(SBIN, minutes("2026-11-02", "00:00", 1440))
