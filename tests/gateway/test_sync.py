@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from brokers.calendar import FileCalendar
 from brokers.clock import ManualClock
 from brokers.errors import BrokerDown
 from brokers.model import Venue
@@ -113,3 +114,17 @@ def test_the_background_survives_a_bug_in_a_broker_folder(kept, caplog):
     until(lambda: kept.keeper.state == "failed")
     assert "KeyError" in kept.keeper.error
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_a_day_without_trading_needs_no_new_table(kept):
+    """Friday's table lasts over the week-end, until Monday's cut-off."""
+    keeper = InstrumentKeeper(
+        kept.source, kept.store, kept.clock, lambda: True, calendar=FileCalendar(), exchanges=("NSE", "MCX")
+    )
+    keeper.sync()
+    kept.clock.set(datetime(2026, 11, 22, 12, tzinfo=UTC))
+    assert not keeper.is_stale()
+    kept.clock.set(datetime(2026, 11, 23, 2, 29, tzinfo=UTC))
+    assert not keeper.is_stale()
+    kept.clock.set(datetime(2026, 11, 23, 2, 30, tzinfo=UTC))
+    assert keeper.is_stale()

@@ -285,6 +285,21 @@ def test_a_read_is_repeated_on_a_gateway_error(server: State) -> None:
     assert len(server.calls) == 2
 
 
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ({"primaryIP": "203.0.113.9", "secondaryIP": ""}, ("203.0.113.9",)),
+        ({"primaryIP": "203.0.113.9", "secondaryIP": "2001:DB8:0::1"}, ("203.0.113.9", "2001:db8::1")),
+        ([{"message": "No IP set for the client", "status": "ERROR"}], ()),
+    ],
+)
+def test_registered_addresses_in_their_usual_spelling(
+    server: State, said: Any, wanted: tuple[str, ...]
+) -> None:
+    server.on("GET", "/v2/ip/getIP", reply(200, said))
+    assert rest(server.url).registered_ips() == wanted
+
+
 def test_funds_join_balances_and_the_days_profit(server: State) -> None:
     server.on("GET", "/v2/fundlimit", reply(200, {"availabelBalance": 98440.1, "collateralAmount": 0.1}))
     row = {"productType": "CNC", "realizedProfit": 1.5, "unrealizedProfit": -0.5, "netQty": 1}

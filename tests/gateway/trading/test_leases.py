@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from brokers.clock import ManualClock
-from brokers.errors import LeaseRefused, RoleMissing
+from brokers.errors import IpNotAllowed, LeaseRefused, RoleMissing
 from brokers.model import Action, OrderChange, Position, PriceType
 from gateway.strategies.lease import Acquire, Free
 from gateway.strategies.leasefile import Gatekeeper, LeaseFile
@@ -124,5 +124,20 @@ def test_an_instance_without_the_role_execute_sends_exits_alone(tmp_path):
         [working] = bench.desk.orders()
         change = OrderChange(working.order_id, 4, PriceType.LIMIT, D(1), D(0), 0)
         bench.desk.modify(change, received_ns=time.time_ns())
+    finally:
+        bench.close()
+
+
+def test_a_refused_address_is_named_beside_the_broker_s_words(tmp_path):
+    seen = ["orders leave from 203.0.113.9, the broker takes them from 198.51.100.1"]
+    bench = Leased(tmp_path / "one.db", egress=lambda: seen[0])
+    bench.open()
+    try:
+        bench.rest.on_place = lambda order: IpNotAllowed("Invalid IP", broker_code="DH-905")
+        answer = bench.send()
+        assert (answer.code, answer.broker_code) == ("IP_NOT_ALLOWED", "DH-905")
+        assert answer.message == f"Invalid IP; {seen[0]}"
+        seen[0] = ""
+        assert bench.send().message == "Invalid IP"
     finally:
         bench.close()
