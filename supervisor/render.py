@@ -99,7 +99,7 @@ def _cells(row: Mapping[str, Any], wide: bool) -> list[Text]:
         ]
     return [
         *cells,
-        Text(_session(session)),
+        Text(_session(session) if wide else str(session.get("state", "-"))),
         Text(str(row.get("feed_state") or "-")),
         Text("-" if age is None else f"{age:.1f} s"),
         Text("-" if rate is None else f"{rate:.1f}"),
@@ -140,7 +140,7 @@ def _service_cells(row: Mapping[str, Any], wide: bool) -> list[Text]:
     return [
         *cells,
         Text(f"{puller} #{epoch}" if puller else "-"),
-        Text(str(row.get("work") or "-")),
+        Text(str(row.get("work") or "-").partition(" ")[0]),
         Text("-"),
         Text("-"),
     ]

@@ -76,7 +76,7 @@ def instance_row(
         "broker_day": api.get("broker_day"),
         "egress": api.get("egress"),
         "roles": sorted(one.roles),
-        "feed_state": _feed_state(feed) if "feed" in one.roles else "not its role",
+        "feed_state": _feed_state(feed) if "feed" in one.roles else "off",
         "last_tick_age_s": feed.get("last_tick_age_s"),
         "ticks_per_s": feed.get("ticks_per_s"),
         "subscribed": feed.get("subscribed"),
@@ -93,7 +93,9 @@ def service_row(
     """
     row = _child_row(spec, child, usage, now)
     waiting = body.get("waiting_for")
-    said = [f"{spec.key}: {text}" for text in waiting] if isinstance(waiting, list) else []
+    work = str(body.get("state") or "")
+    why = f"{spec.key}: {work}" if work.startswith("waiting") else spec.key
+    said = [f"{why}: {text}" for text in waiting] if isinstance(waiting, list) else []
     if _waits(row):
         said = said or [f"{spec.key}: {row['reason'] or row['state']}"]
     return {

@@ -237,6 +237,14 @@ def _lost(row: Lease) -> LeaseRefused:
 
 
 def _held(row: Lease, now_ns: int) -> LeaseRefused:
+    if not row.secret:
+        return LeaseRefused(
+            f"strategy '{row.strategy}' trades through instance {row.instance} today; a second copy may not",
+            code="STRATEGY_LEASE_HELD",
+            holder=row.holder,
+            instance=row.instance,
+            epoch=row.epoch,
+        )
     left_s = (row.ends_ns - now_ns) / S
     return LeaseRefused(
         f"{row.holder} (instance {row.instance}) holds strategy '{row.strategy}' for another {left_s:.0f} s "
