@@ -52,7 +52,7 @@ def historify(instances: Sequence[Settings], options: UpOptions) -> ChildSpec | 
     return service(HISTORIFY, instances, port, ("HISTORIFY_PORT", where), config)
 
 
-SERVICES: tuple[Service, ...] = ()
+SERVICES: tuple[Service, ...] = (historify,)
 
 
 def children(instances: Sequence[Settings], options: UpOptions) -> list[ChildSpec]:

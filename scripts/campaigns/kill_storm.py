@@ -1,10 +1,10 @@
 """Random kills of everything that runs, under orders and ticks: it comes back, and the books are true.
 
 Two instances trade and tick while one process after another is killed with SIGKILL: simulated broker, api,
-feed, supervisor. Each must be back within 5 s (p95); no order may be lost or doubled, no zombie and no port
-remain.
+feed, the market-data store's, supervisor. Each must be back within 5 s (p95); no order may be lost or
+doubled, no zombie and no port remain.
 
-    scripts/campaign kill_storm [--kills 200] [--gap 16] [--seed 20261120]
+    scripts/campaign kill_storm [--kills 200] [--gap 16 | --minutes 60] [--seed 20261120]
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from tests.e2e.trader import NO_ANSWER, Trader
 
 BACK_MOST_S = 5.0
 SETTLE_S = 60.0
+HEALED_S = 2.0
+"""Between a kill and its process' return, about."""
 GIVE_UP_S = 60.0
 SUPERVISOR = "supervisor"
 SYMBOLS = "SBIN,RELIANCE,INFY,TCS,NSE_INDEX:NIFTY"
@@ -157,8 +159,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/campaign kill_storm", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--gap", type=float, default=16.0, help="seconds between two kills, on average")
+    parser.add_argument("--minutes", type=float, help="how long all kills take, instead of --gap")
     parser.add_argument("--seed", type=int, default=20261120)
     options = parser.parse_args()
+    if options.minutes:
+        options.gap = max(0.0, options.minutes * 60 / options.kills - HEALED_S)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         fleet = Fleet(Path(folder))
@@ -166,7 +171,7 @@ def main() -> int:
         quick_settings(fleet)
         try:
             fleet.ok("up", "kotak", "dhan", "--sim", "-d", "--symbols", SYMBOLS)
-            every_s = max(0.5, options.kills * (options.gap + 2.0) / ORDERS_MOST)
+            every_s = max(0.5, options.kills * (options.gap + HEALED_S) / ORDERS_MOST)
             found = run(fleet, options.kills, options.seed, options.gap, every_s)
             fleet.ok("down")
             until(lambda: not fleet.processes(), 5, "no process left")

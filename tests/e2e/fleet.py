@@ -77,7 +77,8 @@ class Fleet:
         """Every process that has this home on its command line."""
         found = []
         for process in psutil.process_iter(["cmdline"]):
-            if str(self.home) in (process.info["cmdline"] or []):
+            words = process.info["cmdline"] or []
+            if any(word == str(self.home) or word.startswith(f"{self.home}/") for word in words):
                 found.append(process)
         return found
 

@@ -25,13 +25,19 @@ class Overseen:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Instance -> its row; empty while no supervisor answers."""
+        return self._rows("instances")
+
+    def _rows(self, *kinds: str) -> dict[str, dict[str, Any]]:
         try:
-            return {row["name"]: row for row in ask(self.folder, "status")["instances"]}
+            status = ask(self.folder, "status")
         except CommandFailed:
             return {}
+        return {row["name"]: row for kind in kinds for row in status[kind]}
 
     def children(self) -> dict[str, dict[str, Any]]:
-        return {child["key"]: child for row in self.rows().values() for child in row["children"]}
+        """What the instances share is among them."""
+        rows = self._rows("instances", "services")
+        return {child["key"]: child for row in rows.values() for child in row["children"]}
 
     def pids(self) -> dict[str, int]:
         return {key: child["pid"] for key, child in self.children().items()}
@@ -40,7 +46,7 @@ class Overseen:
         return sum(child["restarts"] for child in self.children().values())
 
     def all_ready(self) -> bool:
-        rows = self.rows()
+        rows = self._rows("instances", "services")
         return bool(rows) and all(row["state"] == "ready" for row in rows.values())
 
     def kill(self, key: str, number: int = signal.SIGKILL) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.fleet import Fleet
+from tests.e2e.fleet import SHARED_PORTS, Fleet
 from tests.midnight import not_over_midnight
 from tests.ports import free_ports
 from tests.supervisor.openalgo_home import HOOK, KEY, env_text, make_database
@@ -25,9 +25,10 @@ RUN_S = 40.0
 def openalgo(tmp_path: Path) -> Path:
     folder = tmp_path / "openalgo"
     folder.mkdir()
+    shared = "".join(f"{n}={p}\n" for n, p in zip(SHARED_PORTS, free_ports(len(SHARED_PORTS)), strict=True))
     for broker in ("kotak", "dhan"):
         web, ws, zmq, sim = free_ports(4)
-        text = env_text(broker, (web, ws, zmq), more=f"SIM_PORT={sim}\n")
+        text = env_text(broker, (web, ws, zmq), more=f"SIM_PORT={sim}\n{shared}")
         (folder / f".env.{broker}").write_text(text)
     make_database(folder / "db" / "openalgo.db")
     return folder

@@ -172,29 +172,28 @@ def listed(folder: Path) -> list[str]:
 def test_the_market_data_store_is_whole_while_it_is_filled(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "TRIES", 50)
+    """A segment goes between the manifest's copy and its own, and later another after it was taken."""
     root = home / "db" / "historify.d"
-    control, stop = Control(root / "control.db"), threading.Event()
+    control, took = Control(root / "control.db"), archive._take
     publish(control, 0)
+    moves = iter(("before", "after"))
 
-    def fill() -> None:
-        number = 0
-        while not stop.wait(0.002):
-            number += 1
-            publish(control, number)
+    def take(path: Path, goal: Path) -> None:
+        move = next(moves)
+        if move == "before":
+            publish(control, 1)
+        took(path, goal)
+        if move == "after":
+            publish(control, 2)
 
-    thread = threading.Thread(target=fill)
-    thread.start()
-    try:
-        entries = archive.write(home, [], tmp_path / "b", None, [root, home / "db" / "sim" / "historify.d"])
-    finally:
-        stop.set()
-        thread.join()
-    assert sum(e.name.endswith(".parquet") for e in entries) == 1
+    monkeypatch.setattr(archive, "_take", take)
+    entries = archive.write(home, [], tmp_path / "b", None, [root, home / "db" / "sim" / "historify.d"])
+    control.close()
+    assert [e.name for e in entries if e.name.endswith(".parquet")] == ["db/historify.d/bars/1.parquet"]
     fresh = tmp_path / "fresh"
     archive.restore(tmp_path / "b", fresh, None)
-    [path] = listed(fresh / "db" / "historify.d")
-    assert (fresh / "db" / "historify.d" / path).read_text() == f"bars of {path}"
+    assert listed(fresh / "db" / "historify.d") == ["bars/1.parquet"]
+    assert (fresh / "db" / "historify.d" / "bars" / "1.parquet").read_text() == "bars of bars/1.parquet"
 
 
 def test_a_store_is_put_back_whole_and_the_present_one_kept(home: Path, tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def test_systemd_accepts_every_unit(two: list[Settings], tmp_path: Path) -> None
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     units = exports.systemd(two, program, "root")
-    assert set(units) == {f"algo-{n}-{r}.service" for n in ("kotak", "dhan") for r in ("api", "feed")}
+    ours = {f"algo-{n}-{r}.service" for n in ("kotak", "dhan") for r in ("api", "feed")}
+    assert set(units) == ours | {"algo-historify.service"}
     folder = tmp_path / "units"
     folder.mkdir()
     for name, text in units.items():
@@ -83,7 +84,7 @@ def test_compose_fits_the_specification(two: list[Settings]) -> None:
     files = exports.compose(two, two[0].home)
     plain = json.loads(files["compose.yaml"].partition("\n")[2])
     jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).validate(plain)
-    assert set(plain["services"]) == {"kotak-api", "kotak-feed", "dhan-api", "dhan-feed"}
+    assert set(plain["services"]) == {"kotak-api", "kotak-feed", "dhan-api", "dhan-feed", "historify"}
     published = [p for s in plain["services"].values() for p in s.get("ports", [])]
     assert len(published) == 6
     assert all(p.startswith("127.0.0.1:") for p in published), "something is open to the world"
@@ -105,25 +106,12 @@ def test_a_container_runs_the_process_the_supervisor_would(two: list[Settings]) 
     assert command == ["run", "dhan", "api", *extra]
 
 
-@pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "SERVICES", (services.historify,))
-
-
-@pytest.mark.usefixtures("shared")
-def test_what_all_share_has_a_unit_systemd_accepts(two: list[Settings], tmp_path: Path) -> None:
-    program = tmp_path / "algo"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    text = exports.systemd(two, program, "root")["algo-historify.service"]
+def test_what_all_share_is_run_by_its_name(two: list[Settings]) -> None:
+    text = exports.systemd(two, Path("/usr/bin/algo"), "root")["algo-historify.service"]
     assert "run historify\n" in text
-    (tmp_path / "algo-historify.service").write_text(text)
-    argv = [tool("systemd-analyze"), "verify", "--man=no", str(tmp_path / "algo-historify.service")]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
-    assert [line for line in done.stderr.splitlines() if "algo-" in line] == []
+    assert "Wants=network-online.target\n" in text, "it waits for no instance"
 
 
-@pytest.mark.usefixtures("shared")
 def test_what_all_share_reaches_each_container_by_its_name(two: list[Settings]) -> None:
     files = exports.compose(two, two[0].home)
     plain = json.loads(files["compose.yaml"].partition("\n")[2])

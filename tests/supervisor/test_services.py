@@ -145,7 +145,7 @@ def test_one_for_all_started_anew_when_its_instances_change(home: Path) -> None:
         path = home / "db/sim/run/historify.json"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert first["work"] == "waiting for capability"
-        assert first["waiting_for"] == ["historify: an api"]
+        assert first["waiting_for"] == ["historify: waiting for capability: an api"]
         await boss._command("up", {"names": ["dhan"]})
         second = await ready(boss, "dhan")
         assert second["pid"] != first["pid"]
@@ -185,7 +185,7 @@ def test_it_is_shown_beside_the_instances(home: Path) -> None:
         table = status_table(status, 140)
         shown = [list(column.cells)[-1].plain for column in table.columns]  # type: ignore[union-attr]
         assert shown[:2] == ["historify", "ready"]
-        assert shown[6:8] == ["dhan #7", "waiting for capability"]
+        assert shown[6:8] == ["dhan #7", "waiting"]
         [found] = checkup.services_now(status["services"])
         assert "an api" in found.what
 
