@@ -48,7 +48,7 @@ def step(held: Held | None, now: datetime, lead_s: float) -> Step:
         return Step.WAIT if is_settling(held.expires_at, now) else Step.LOGIN
     if held.refused:
         return Step.LOGIN
-    ahead = lead_s > 0 and now >= held.expires_at - timedelta(seconds=lead_s)
+    ahead = now >= held.expires_at - timedelta(seconds=lead_s)
     return Step.RENEW if ahead else Step.KEEP
 
 

@@ -12,8 +12,9 @@ from brokers.errors import CodeNeeded, LoginRequired
 from brokers.model import Venue
 from brokers.secret import Secret
 from gateway.brokerday.rollover import Held, Step, step
-from gateway.session import SessionManager
+from gateway.session import SessionManager, budget_wait_s
 from gateway.store import engine
+from gateway.store.tokens import SealedSessions
 
 END = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)  # 00:00 IST
 
@@ -112,5 +113,6 @@ def test_without_leave_the_seed_is_used_when_a_person_asks_and_never_else(databa
     assert (attended.logins, alone.logins, status.state) == (1, 0, "expired")
     # a code that is missing is no refusal: neither the budget nor a person's own login suffers
     assert "type a code (AUTO_LOGIN)" in status.message
+    assert budget_wait_s(SealedSessions(database, Secret("p" * 32), "salt", clock).attempts(3600)) == 0
     manager.login()
     assert manager.status().state == "valid"
