@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 900.0
 AGAIN_S = 60.0
-MOST_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,6 @@ class Egress:
 
 def address_of(body: bytes) -> str:
     """The address an answer consists of. Raises ``ValueError`` for anything else (a login page, say)."""
-    if len(body) > MOST_BYTES:
-        raise ValueError("too long for an address")
     return str(ipaddress.ip_address(body.decode("ascii", "strict").strip()))
 
 

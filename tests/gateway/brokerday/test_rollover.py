@@ -106,8 +106,8 @@ def test_without_leave_the_seed_is_used_when_a_person_asks_and_never_else(databa
     manager = manager_of(attended, database, clock, unattended=alone, hint=" (AUTO_LOGIN)")
     manager.login()
     clock.set(END + timedelta(seconds=5))
-    for _ in range(40):
-        clock.advance(300)
+    for _ in range(90):
+        clock.advance(10)
         manager.tick()
     status = manager.status()
     assert (attended.logins, alone.logins, status.state) == (1, 0, "expired")

@@ -200,6 +200,7 @@ def test_a_strategy_marked_instance_belongs_to_the_first_one_it_trades_through(t
     assert dhan.objection("x", "") is None
     assert dhan.objection("x", "") is None
     assert short(kotak.objection("x", "")) == "HELD"
+    assert file.apply("x", Use("dhan")).epoch == 1
     file.apply("x", Free())
     assert kotak.objection("x", "") is None
     assert short(dhan.objection("x", "")) == "HELD"
