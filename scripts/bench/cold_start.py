@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """From `algo up` to ready, and back after SIGKILL, with 200,000 instruments on disk; memory of an instance.
 
-Two instances and their two simulated brokers, second start (the instrument tables are on disk); a further
-instance has its simulated broker to start too; beside it, in the same run, what a bare
-interpreter and the imports alone take on this machine at this moment.
+Two instances, their two simulated brokers and the market-data store's process, second start (the instrument
+tables are on disk); a further instance has its simulated broker to start too; beside it, in the same run, what
+a bare interpreter and the imports alone take on this machine at this moment, and the processor seconds of all.
 
     python scripts/bench/cold_start.py [--rounds 5] [--home DIR]      keeps DIR for the next time when given
 """
@@ -30,7 +30,13 @@ from tests.e2e.overseen import Overseen
 
 SYMBOLS = "SBIN,RELIANCE,INFY,TCS,NSE_INDEX:NIFTY"
 FULL = ("--sim", "-d", "--sim-universe", "full", "--symbols", SYMBOLS, "--timeout", "300")
-IMPORTS = ("gateway.runtime", "gateway.stream.runtime", "supervisor.loop", "brokers.sim.app")
+IMPORTS = (
+    "gateway.runtime",
+    "gateway.stream.runtime",
+    "supervisor.loop",
+    "brokers.sim.app",
+    "historify.puller.app",
+)
 PROMISED_S = {"two instances": 6.0, "a further instance": 2.5, "api back": 2.5, "feed back": 1.5}
 PROMISED_MB = 160.0
 
@@ -73,6 +79,12 @@ def memory_mb(seen: Overseen, name: str) -> dict[str, float]:
     }
 
 
+def cpu_seconds(seen: Overseen) -> str:
+    """What every process has taken until all were ready: on two cores no start is quicker than half the sum."""
+    took = {key: sum(psutil.Process(pid).cpu_times()[:2]) for key, pid in seen.pids().items()}
+    return f"CPU {sum(took.values()):.1f} s: " + ", ".join(f"{key} {s:.2f}" for key, s in took.items())
+
+
 def run(home: Path, rounds: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in PROMISED_S}
     fleet = Fleet(home)
@@ -90,6 +102,7 @@ def run(home: Path, rounds: int) -> dict[str, list[float]]:
         for _ in range(rounds):
             fleet.ok("down")
             found["two instances"].append(timed(lambda: fleet.ok("up", "kotak", "dhan", *FULL)))
+            print(f"  {cpu_seconds(seen)}", flush=True)
             fleet.ok("down", "dhan")
             found["a further instance"].append(timed(lambda: fleet.ok("up", "dhan", *FULL)))
             for role in ("api", "feed"):

@@ -217,7 +217,8 @@ def _say_ready(home: Path, folder: RunFolder, names: list[str]) -> None:
             click.echo(f"  first sign-in: open {row['url']} with the one-time code {answer['owner_code']}")
     for row in found["services"]:
         said = [f"  {failure.told(child)}" for child in row["children"] if child["state"] == "failed"]
-        for text in said or row["waiting_for"]:
+        # one that has just begun waits for an api, as it should
+        for text in said or (row["waiting_for"] if row["state"] != "ready" else []):
             click.echo(f"note: {text}", err=True)
     click.echo(f"API key for a strategy: algo key create {names[0]}")
 
