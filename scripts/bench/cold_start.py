@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """From `algo up` to ready, and back after SIGKILL, with 200,000 instruments on disk; memory of an instance.
 
-Two instances, their two simulated brokers and the market-data store's process, second start (the instrument
-tables are on disk); a further instance has its simulated broker to start too; beside it, in the same run, what
-a bare interpreter and the imports alone take on this machine at this moment, and the processor seconds of all.
+Two instances, their two simulated brokers and the market-data store's process, second start (the
+instrument tables are on disk); a further instance has its simulated broker to start too; beside it, in the
+same run, what a bare interpreter and the imports alone take on this machine at this moment, and the processor
+seconds of all processes.
 
     python scripts/bench/cold_start.py [--rounds 5] [--home DIR]      keeps DIR for the next time when given
 """
@@ -80,7 +81,7 @@ def memory_mb(seen: Overseen, name: str) -> dict[str, float]:
 
 
 def cpu_seconds(seen: Overseen) -> str:
-    """What every process has taken until all were ready: on two cores no start is quicker than half the sum."""
+    """What every process took until all were ready: on two cores no start is quicker than half the sum."""
     took = {key: sum(psutil.Process(pid).cpu_times()[:2]) for key, pid in seen.pids().items()}
     return f"CPU {sum(took.values()):.1f} s: " + ", ".join(f"{key} {s:.2f}" for key, s in took.items())
 
