@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +31,8 @@ EARLIEST = 315_532_800
 LATEST = 4_102_444_800
 """2100: above it are milliseconds."""
 LONGEST = 150
+LONGEST_FOLDER = 200
+"""Of the same, percent-encoded; file systems take 255 with ``symbol=`` before it."""
 
 
 class Merged(NamedTuple):
@@ -52,7 +55,8 @@ def check_series(series: Series) -> None:
     if series.interval not in STORED:
         raise WrongInterval(f"{series}: only {' and '.join(STORED)} are stored; the others are computed")
     for word in (series.exchange, series.symbol):
-        if not word or word != word.strip() or len(word) > LONGEST or not word.isprintable():
+        too_long = len(word) > LONGEST or len(quote(word, safe="")) > LONGEST_FOLDER
+        if not word or word != word.strip() or too_long or not word.isprintable():
             raise BadBars(f"{series!r}: exchange and symbol are 1 to {LONGEST} printable characters")
 
 

@@ -60,6 +60,11 @@ def segments(
     return [_segment(row) for row in rows]
 
 
+def paths(connection: sqlite3.Connection, series: Series) -> set[str]:
+    """Files of a series that are in use."""
+    return {one.path for one in segments(connection, series)}
+
+
 def last_segments(connection: sqlite3.Connection, interval: str) -> dict[tuple[str, str], Segment]:
     """The newest file of every ``(exchange, symbol)`` of an interval, in one query."""
     rows = connection.execute(
@@ -154,6 +159,7 @@ def recount(tx: sqlite3.Connection, series: Series, at_s: float, source: str | N
     ).fetchone()
     if first is None:
         tx.execute(f"DELETE FROM series WHERE {ONE}", key)
+        tx.execute(f"DELETE FROM tail WHERE {ONE}", key)
         return None
     tx.execute(
         "INSERT INTO series(exchange, symbol, interval, first_ts, last_ts, rows, bytes, updated_at, source)"

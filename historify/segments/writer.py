@@ -22,6 +22,7 @@ from brokers.clock import IST, Clock
 from historify import lease, tail
 from historify.contract import Fence
 from historify.control import Control
+from historify.errors import StoreError
 from historify.model import Bars, Batch, PutReport, Series
 from historify.paths import StorePaths
 from historify.segments import columns, manifest
@@ -220,11 +221,16 @@ class Writer:
                 manifest.add(tx, one, publish, now)
 
     def _discard(self, changes: Sequence[_Change]) -> None:
-        """Remove files that were not published; what stays behind is an orphan for the next start."""
-        for change in changes:
-            for one in change.new:
-                with contextlib.suppress(OSError):
-                    one.file(self._paths.root).unlink()
+        """Remove files that were not published; what stays behind is an orphan for the next start.
+
+        The manifest is asked, not the exception: an interrupt may come after the commit.
+        """
+        new = [one for change in changes for one in change.new]
+        with contextlib.suppress(OSError, StoreError):
+            with self._control.read() as connection:
+                lost = [one for one in new if one.path not in manifest.paths(connection, one.series)]
+            for one in lost:
+                one.file(self._paths.root).unlink()
 
     def _running_year(self) -> int:
         return self._clock.now().astimezone(IST).year

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from brokers.clock import ManualClock
+from historify import tail
 from historify.errors import BadBars, LeaseLost, StoreDamaged, StoreFull, WrongInterval
 from historify.lease import Lease
 from historify.model import BarRequest, Bars, Batch, DayState, PutReport, Series
@@ -132,7 +133,7 @@ def test_any_symbol_is_stored_under_its_own_name(store, fence, symbol):
     assert set(pq.ParquetFile(path).read(columns=["symbol"]).column(0).to_pylist()) == {symbol}
 
 
-@pytest.mark.parametrize("symbol", ["", " A", "A\n", "x" * 200])
+@pytest.mark.parametrize("symbol", ["", " A", "A\n", "x" * 151, "रु" * 20])
 def test_a_name_that_is_none_is_refused(store, fence, symbol):
     with pytest.raises(BadBars, match="printable"):
         put(store, fence, bars("2025-03-04 04:00", 3), Series("NSE", symbol, "1m"))
@@ -189,6 +190,7 @@ def test_many_series_are_published_all_or_none(store, fence):
         Batch(Series("NSE", f"S{n}", "1m"), bars("2025-03-04 04:00", 5), FROM_BROKER) for n in range(5)
     ]
     assert store.put_many(batches, fence=fence) == [PutReport(5, 5, 0)] * 5
+    assert [(one.series.symbol, one.rows) for one in store.catalog()] == [(f"S{n}", 5) for n in range(5)]
     before, on_disk = state(store), files(store)
     shifted = [replace(one, bars=bars("2025-03-05 04:00", 5)) for one in batches]
     shifted[3] = replace(shifted[3], bars=spoilt("low", 500))
@@ -251,6 +253,21 @@ def test_the_catalog_and_the_source_are_those_of_the_bars(store, fence, clock: M
     assert kept[1] == ("dhan", 7, at("2026-01-01 04:00"), at("2026-01-01 04:04"), 5, fence.epoch)
 
 
+def test_the_tail_is_the_last_day_of_the_newest_file(store, fence):
+    def last_day() -> list[int]:
+        with store.control.read() as connection:
+            return list(tail.read(connection, [("NSE", "SBIN")], "1m")["NSE", "SBIN"].ts)
+
+    put(store, fence, bars("2025-03-03 04:00", 10))
+    put(store, fence, bars("2025-03-04 04:00", 3))
+    newest = [at("2025-03-04 04:00") + 60 * n for n in range(3)]
+    assert last_day() == newest
+    put(store, fence, bars("2024-03-04 04:00", 3))
+    assert last_day() == newest, "older bars in another file"
+    put(store, fence, bars("2025-03-04 04:03", 1))
+    assert last_day() == [*newest, newest[-1] + 60]
+
+
 def test_delete_takes_days_and_their_coverage(store, fence):
     days = [date(2025, 12, 30), date(2025, 12, 31), date(2026, 1, 1)]
     for day in days:
@@ -306,6 +323,21 @@ def test_a_damaged_file_is_named_never_merged_and_can_be_taken_out(store, fence,
     assert [found.segment for found in store.writer.drop_damaged(fence)] == [bad]
     assert dict(store.coverage(SBIN, day, day)) == {}, "asked again by the next pull"
     assert put(store, fence, bars("2026-01-05 04:00", 10)).added == 10
+    assert list(verify(store.control, store.paths.root)) == []
+
+
+def test_an_interrupt_after_the_commit_takes_nothing_back(store, fence, monkeypatch):
+    real = type(store.writer)._publish_batches
+
+    def interrupted(*arguments: object) -> None:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(store.writer), "_publish_batches", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        put(store, fence, bars("2025-03-04 04:00", 10))
+    monkeypatch.undo()
+    assert len(read(store)) == 10
     assert list(verify(store.control, store.paths.root)) == []
 
 
