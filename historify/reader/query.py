@@ -49,8 +49,7 @@ def bars(parts: Sequence[Part], bucket: str | None, factors: Sequence[Factor] = 
     if factors:
         source = f"SELECT {_adjusted(factors)} FROM ({source})"
     if bucket is None:
-        # one part comes in the order of its files: DuckDB keeps it, and a sort would cost a third more
-        return source if len(parts) == 1 else f"SELECT {VALUES} FROM ({source}) ORDER BY ts"
+        return source  # in the order of parts and files, which DuckDB keeps; a sort would cost a third more
     return (
         f"SELECT {bucket} AS bar, arg_min(open, ts), max(high), min(low), arg_max(close, ts), "
         f"CAST(sum(volume) AS BIGINT), arg_max(oi, ts) FROM ({source}) GROUP BY bar ORDER BY bar"

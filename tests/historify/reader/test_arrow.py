@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from historify.reader.arrow import StreamError, drain
@@ -28,3 +29,9 @@ def test_a_missing_value_is_an_error():
 def test_an_error_on_the_way_is_told():
     with pytest.raises((StreamError, duckdb.Error), match="Could not convert"):
         columns("SELECT CAST(if(range = 200000, 'x', '1') AS BIGINT) FROM range(300000)", "q")
+
+
+def test_a_column_that_starts_inside_its_buffer():
+    part = pa.table({"a": pa.array(range(10)), "b": pa.array([n / 4 for n in range(10)])}).slice(3, 4)
+    whole, real = drain(part.__arrow_c_stream__(), "qd")
+    assert (list(whole), list(real)) == ([3, 4, 5, 6], [0.75, 1.0, 1.25, 1.5])

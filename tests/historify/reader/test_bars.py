@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -81,7 +82,15 @@ def test_every_computed_interval_equals_a_plain_sum(store, reader, interval):
     expected = []
     for day in ("2026-11-02", "2026-11-03"):
         opens = at(day, "09:15")
-        here = [row for row in minutes(day, "09:15", 375) if shuffled.random() < 0.9]  # with holes
+        here = [
+            (
+                row[0],
+                *(shuffled.randint(1, 9999) / 100 for _ in range(4)),
+                *(shuffled.randint(1, 99) for _ in "vo"),
+            )
+            for row in minutes(day, "09:15", 375)
+            if shuffled.random() < 0.9  # with holes
+        ]
         rows += here
         for start in range(opens, opens + 375 * 60, step):
             inside = [row for row in here if start <= row[0] < start + step]
@@ -175,6 +184,18 @@ def test_a_damaged_segment_is_an_error_that_names_it(store, reader, harm, interv
         reader.get(ask(interval, "2026-10-01", "2026-11-30"))
     assert len(reader.get(ask("1m", "2026-10-30", "2026-10-30"))) == 375  # its other months
     assert len(reader.get(ask("1m", "2026-11-02", "2026-11-02", symbol="ITC"))) == 375
+
+
+def test_a_file_exchanged_after_it_was_read_is_noticed(store, reader):
+    request = ask("1m", "2026-11-02", "2026-11-02")
+    segment = store.add(SBIN, minutes("2026-11-02", "09:15", 375))
+    other = store.add(Series("NSE", "ITC", "1m"), minutes("2026-11-02", "09:15", 30))
+    assert len(reader.get(request)) == 375
+    shutil.copyfile(store.file(other), store.file(segment))
+    with pytest.raises(StoreDamaged, match="NSE:SBIN 1m"):
+        reader.get(request)
+    with pytest.raises(StoreDamaged, match="NSE:SBIN 1m"):
+        reader.latest([("NSE", "SBIN")], "1m")
 
 
 def test_a_file_merged_away_meanwhile_is_looked_up_once_more(store, reader, monkeypatch):
