@@ -19,7 +19,7 @@ from brokers.jsonlog import JsonLines
 from brokers.logrotate import OwnLog, OwnLogHandler
 from brokers.redact import Redactor
 from historify.control import Control
-from historify.errors import BadBars
+from historify.errors import BadBars, ForeignStore
 from historify.lease import Lease, PullerLock
 from historify.paths import StorePaths
 from historify.portable.tasks import Tasks, work
@@ -63,6 +63,7 @@ class Process:
         self._tasks = Tasks(self._control, clock)
         self._calendar = calendar
         self._roster = Roster([Source(each, secret) for each in config.candidates], clock)
+        self._strange = self._is_strange()
         self._face: Face | None = None
         self._publisher = FacePublisher(self._publish, config.publish_s, clock)
         self.puller = Puller(
@@ -105,8 +106,26 @@ class Process:
         if not any(thread.is_alive() for thread in self._threads):
             self._store.close()
 
+    def _is_strange(self) -> bool:
+        """Whether a file lies at the face's path that this store never published: an OpenAlgo store?"""
+        if self._segments is None or not self._segments.paths.face.exists():
+            return False
+        with self._control.read() as connection:
+            return connection.execute("SELECT 1 FROM face").fetchone() is None
+
+    def _migrate(self, segments: SegmentStore, lease: Lease) -> None:
+        """Take over what lies at the face's path; a file that is no market-data store stays untouched."""
+        self._strange = False
+        try:
+            if segments.migrate(lease, lambda done, of, name: lease.renew()) is not None:  # noqa: ARG005
+                log.info("took over the OpenAlgo store at %s", segments.paths.face)
+        except ForeignStore as exc:
+            log.error("%s", exc)
+
     def _drain(self, lease: Lease) -> int:
         """Publish what other processes left in the inbox, and carry out imports and deletions."""
+        if self._strange and self._segments is not None:
+            self._migrate(self._segments, lease)
         letters = self._inbox.waiting()
         for letter in letters:
             try:
@@ -132,7 +151,7 @@ class Process:
         return len(letters) + tasks
 
     def _inbox_waits(self) -> bool:
-        if self._tasks.waits():
+        if self._strange or self._tasks.waits():
             return True
         with contextlib.suppress(OSError), os.scandir(self._inbox_folder) as found:
             return any(each.name.endswith(".bars") for each in found)
@@ -153,7 +172,7 @@ class Process:
                 return True
             # loads DuckDB, which an idle puller never needs
             module = importlib.import_module("historify.face.publish")
-            self._face = cast(Face, module.Face(self._segments.paths, self._control, self._clock))
+            self._face = cast("Face", module.Face(self._segments.paths, self._control, self._clock))
         published = self._face.publish(force=force)
         if published.detail:
             log.info("the face waits: %s", published.detail)

@@ -1,0 +1,73 @@
+"""The real processes: brokers, apis, puller. The full count: scripts/campaign history_failover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from historify.jobs.model import Mode
+from scripts.campaigns import history_failover as campaign
+from tests.e2e.fleet import until
+from tests.historify.house import House
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    one = House(Path(tmp_path_factory.mktemp("house")), ("dhan", "kotak"))
+    try:
+        one.start()
+        yield one
+    finally:
+        one.close()
+
+
+def test_a_day_of_the_store(house: House):
+    """Pulled from Dhan, killed in the middle, taken over by Kotak in the middle: every bar is the seed's."""
+    order = ("dhan", "kotak")
+    house.start_puller(*order)
+    first = campaign.wish(house, 3, 2)
+    after = campaign.killed(house, first, order, 30)
+    assert after.source == "dhan"
+    assert house.history_calls("kotak") == 0
+    assert campaign.compare(house, first) > 8000
+    changes = campaign.publishes(house)
+    one = campaign.Wish(first.symbols[:1], first.start, first.end)
+    assert campaign.pulled(house, one.request(Mode.ALL), 30).rows > 2800
+    asked = house.history_calls("dhan")
+    assert campaign.pulled(house, first.request(), 30).rows == 0
+    assert house.history_calls("dhan") == asked  # nothing is missing: nobody is asked
+    assert campaign.publishes(house) == changes
+    face = until(lambda: house.paths.face.exists() and house.paths.face, 20, "the face is published")
+    with duckdb.connect(str(face), read_only=True) as connection:
+        [(rows,)] = connection.execute("SELECT count(*) FROM market_data").fetchall()
+    assert rows > 8000
+
+    second = campaign.wish(house, 3, 2, back=2)
+    _, took = campaign.failover(house, second, 30)
+    assert took < campaign.PROMISED_S
+    assert campaign.compare(house, second) > 8000
+    ready, health = house.health()
+    assert (ready, health["puller"]) == (200, "kotak")
+    house.spawn("second", "historify", "--config", str(house.home / "db/sim/run/historify.json"))
+    assert house.processes.pop("second").wait(10) == 3  # the port is taken
+    assert house.end("historify") == 0
+
+
+def test_without_a_named_standby_a_job_waits_and_says_so(house: House):
+    """Runs after Dhan's session has ended."""
+    house.store_name = "alone"
+    house.start_puller("dhan", "kotak", standbys=False)
+    before = house.history_calls("kotak")
+    job = house.enqueue(campaign.wish(house, 1, 1).request())
+    until(lambda: "waiting for capability" in house.job(job.id).error, 10, "the job says what it waits for")
+    health = house.health()[1]
+    assert (health["state"], health["puller"], health["ready"]) == ("waiting for capability", None, True)
+    assert "dhan" in health["waiting_for"][0]
+    found = house.job(job.id)
+    assert (str(found.state), found.rows, house.history_calls("kotak")) == ("queued", 0, before)
+    assert house.end("historify") == 0
