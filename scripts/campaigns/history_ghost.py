@@ -19,7 +19,7 @@ from pathlib import Path
 from brokers.clock import SystemClock
 from historify import lease
 from historify.control import Control
-from historify.errors import LeaseLost, StoreBusy
+from historify.errors import LeaseLost, StoreBusy, StoreError
 from historify.model import Batch, Provenance
 from historify.segments.damage import verify
 from historify.store import SegmentStore
@@ -52,6 +52,8 @@ def write(folder: Path, number: int, told: Connection) -> None:
             told.send(("done", number))
     except LeaseLost:
         told.send(("lost", number))
+    except StoreError as exc:  # something else than the fence held it up: by luck, in this round
+        told.send(("unfenced", str(exc)))
 
 
 def take_over(control: Control, pid: int) -> tuple[lease.Lease, bool]:
@@ -88,6 +90,7 @@ def one_round(store: SegmentStore, impatient: Control, number: int, wait_s: floa
     while said[-1][0] != "lost":
         assert ours.poll(10), "the resumed writer neither publishes nor learns that it was replaced"
         said.append(ours.recv())
+        assert said[-1][0] != "unfenced", f"epoch {old} went past the fence of {fence.epoch}: {said[-1][1]}"
     sleeper.join()
     with impatient.read() as connection:
         ghosts = connection.execute(

@@ -187,7 +187,7 @@ def main() -> int:
     print(f"seed {args.seed}")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            figures = run(Path(folder), args.kills, args.seed)
+            figures = run(Path(folder), args.kills, args.seed, longest_s=0.5)
         except AssertionError as exc:
             print(f"BROKEN: {exc}")
             return 1

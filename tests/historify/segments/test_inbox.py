@@ -30,13 +30,16 @@ def test_what_is_dropped_arrives_whole_and_in_order(tmp_path: Path):
 
 def test_a_torn_file_is_put_aside_and_the_rest_goes_on(tmp_path: Path):
     box = Inbox(tmp_path)
-    for number in range(3):
+    for number in range(4):
         box.drop(SBIN, bars("2025-03-04 04:00", 5, price=number), FROM_BROKER)
-    first, second, _ = sorted(tmp_path.glob("*.bars"))
+    first, second, third, _ = sorted(tmp_path.glob("*.bars"))
+    content = bytearray(third.read_bytes())
+    content[-20] ^= 1  # still a number
+    third.write_bytes(content)
     first.write_bytes(first.read_bytes()[:-3])
     second.write_bytes(b"")
-    assert [one.bars.close[0] for one in box.waiting()] == [2.0]
-    assert len(list(tmp_path.glob("*.bad"))) == 2
+    assert [one.bars.close[0] for one in box.waiting()] == [3.0]
+    assert len(list(tmp_path.glob("*.bad"))) == 3
 
 
 def test_a_full_inbox_takes_no_more(tmp_path: Path, monkeypatch):
