@@ -27,6 +27,7 @@ COMMANDS = {
     "approvals": ("approvals", "Semi-auto mode: orders that wait for your word."),
     "brokers": ("brokers", "What each broker can do, side by side."),
     "ticks": ("ticks", "Live ticks in the terminal."),
+    "history": ("history", "Candles: pull, import, export; one store for all instances."),
     "doctor": ("doctor", "What is wrong here, and the command that mends it."),
     "record": ("record", "Keep the raw frames of a feed, to play them again."),
     "replay": ("replay", "Play a recording into a throw-away instance."),

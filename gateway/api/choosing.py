@@ -1,0 +1,64 @@
+"""``/internal/choose``: what the command line may ask of the instrument table before it queues a pull."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+from marshmallow import Schema, fields, validate
+
+from brokers.model import InstrumentKey
+from gateway.api import reply
+from gateway.api.dispatch import body_of
+from gateway.api.fields import EXCHANGES, named, one_of
+from gateway.api.names import key_of
+from gateway.api.parts import Parts
+from gateway.api.schemas import SymbolItem
+
+DERIVATIVES = {"NSE": "NFO", "NSE_INDEX": "NFO", "BSE": "BFO", "BSE_INDEX": "BFO"}
+
+
+class Chain(Schema):
+    underlying = named()
+    expiry = fields.Date(required=True)
+    exchange = one_of(EXCHANGES, "NFO")
+
+
+class Choice(Schema):
+    """``keys`` to look up, or every option of an ``option_chain``."""
+
+    keys = fields.List(fields.Nested(SymbolItem), load_default=list, validate=validate.Length(max=20_000))
+    option_chain = fields.Nested(Chain, load_default=None)
+
+
+def add_routes(internal: Blueprint, parts: Parts) -> None:
+    @internal.post("/choose")
+    def choose() -> Response:
+        asked: dict[str, Any] = Choice().load(body_of(request.get_data(cache=False)))
+        if asked["option_chain"] is not None:
+            return reply.json({"keys": _chain(parts, asked["option_chain"]), "unknown": []})
+        keys = [key_of(parts, one["exchange"], one["symbol"]) for one in asked["keys"]]
+        loaded = parts.instruments.count() > 0
+        unknown = [key for key in keys if loaded and parts.instruments.by_key(key) is None]
+        return reply.json(
+            {
+                "keys": [{"exchange": key.exchange, "symbol": key.symbol} for key in keys],
+                "unknown": [_said(parts, key) for key in unknown],
+            }
+        )
+
+
+def _said(parts: Parts, key: InstrumentKey) -> str:
+    near = parts.instruments.nearest(key.symbol, key.exchange)
+    return f"{key} (did you mean {', '.join(near)}?)" if near else str(key)
+
+
+def _chain(parts: Parts, chain: dict[str, Any]) -> list[dict[str, str]]:
+    exchange = DERIVATIVES.get(chain["exchange"], chain["exchange"])
+    return [
+        {"exchange": row.key.exchange, "symbol": row.key.symbol}
+        for row in parts.instruments.rows(exchange)
+        if row.name == chain["underlying"]
+        and row.expiry == chain["expiry"]
+        and row.instrument_type in ("CE", "PE")
+    ]

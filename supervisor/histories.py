@@ -1,0 +1,170 @@
+"""The market-data store of a home, as the command line opens it: running or not, from no instance's side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+
+from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
+from brokers.clock import Clock, SystemClock
+from brokers.errors import InvalidRequest, SettingsError
+from brokers.venue import Venue
+from gateway import settings as gateway_settings
+from gateway import storesettings
+from gateway.settings import EnvFile
+from gateway.storesettings import StoreRules
+from historify.contract import BarStore
+from historify.control import Control
+from historify.jobs.model import Key
+from historify.jobs.queue import Queue
+from historify.jobs.schedule import Schedules
+from historify.jobs.watchlist import Watchlists
+from historify.paths import StorePaths
+from historify.portable.tasks import Tasks
+from historify.store import open_store
+from supervisor.running import current_folder
+
+
+@dataclass
+class Place:
+    """One store. Nothing is opened before it is needed."""
+
+    home: Path
+    venue: Venue
+    rules: StoreRules
+    paths: StorePaths
+    calendar: Calendar
+    clock: Clock = field(default_factory=SystemClock)
+
+    @cached_property
+    def store(self) -> BarStore:
+        return open_store(self.rules.url, calendar=self.calendar, home=self.home, clock=self.clock)
+
+    @cached_property
+    def control(self) -> Control:
+        return Control(self.paths.control)
+
+    @property
+    def queue(self) -> Queue:
+        return Queue(self.control, self.clock)
+
+    @property
+    def tasks(self) -> Tasks:
+        return Tasks(self.control, self.clock)
+
+    @property
+    def watchlists(self) -> Watchlists:
+        return Watchlists(self.control, self.clock)
+
+    @property
+    def schedules(self) -> Schedules:
+        return Schedules(self.control, self.clock, self.calendar)
+
+    def close(self) -> None:
+        for name in ("store", "control"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+
+
+@contextmanager
+def place(home: Path, *, sim: bool) -> Iterator[Place]:
+    """The store of what runs here; of live (or ``sim``) when nothing does. Closed at the end.
+
+    Raises:
+        SettingsError: Env files name different stores, or a wrong one.
+    """
+    venue = current_folder(home, sim=sim).venue
+    rules, face = _rules(home, venue)
+    one = Place(home, venue, rules, StorePaths(face), _calendar(home, venue))
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def _rules(home: Path, venue: Venue) -> tuple[StoreRules, Path]:
+    sim = venue is Venue.SIM
+    found: dict[str, tuple[StoreRules, Path, str]] = {}
+    for name in gateway_settings.instance_names(home):
+        env = EnvFile.read(home / "instances" / f"{name}.env", home)
+        rules = storesettings.read(env, home, sim=sim)
+        found.setdefault(rules.url, (rules, storesettings.face(env, home, sim=sim), env.shown))
+    if len(found) > 1:
+        files = " and ".join(shown for _, _, shown in found.values())
+        raise SettingsError(f"{files} name different stores; put the same HISTORIFY_DATABASE_URL in all")
+    if found:
+        rules, face, _ = next(iter(found.values()))
+        return rules, face
+    face = home / "db" / ("sim/historify.duckdb" if sim else "historify.duckdb")
+    return StoreRules(url=str(face)), face
+
+
+def _calendar(home: Path, venue: Venue) -> Calendar:
+    """As the puller was told; the simulated exchange is always open unless it was told otherwise."""
+    if venue is not Venue.SIM:
+        return FileCalendar()
+    try:
+        told = json.loads((home / "db" / "sim" / "run" / "historify.json").read_text())
+        always = told.get("hours", "always") == "always"
+    except (OSError, ValueError):
+        always = True
+    return AlwaysOpen() if always else FileCalendar()
+
+
+def sim_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "The store of the simulated brokers (what runs decides, when something runs)."
+    return click.option("--sim", is_flag=True, help=text)(command)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Machine-readable.")(command)
+
+
+def shown(rows: object) -> None:
+    click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+
+
+def keys_of(symbols: str, exchange: str) -> list[Key]:
+    """``SBIN,NFO:NIFTY26DECFUT`` -> keys; those without an exchange are of ``exchange``."""
+    found: list[Key] = []
+    for word in symbols.split(","):
+        text = word.strip()
+        if not text:
+            continue
+        prefix, colon, rest = text.partition(":")
+        found.append((prefix.upper(), rest) if colon else (exchange.upper(), text))
+    return list(dict.fromkeys(found))
+
+
+def keys_in(path: Path, exchange: str) -> list[Key]:
+    """Symbols of a file: one a line, or CSV with columns symbol and (optional) exchange.
+
+    Raises:
+        InvalidRequest: It cannot be read, or names nothing.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeError) as exc:
+        raise InvalidRequest(f"{path} cannot be read as text: {exc}") from exc
+    lines = [line for line in lines if line and not line.startswith("#")]
+    header = [cell.strip().strip('"').lower() for cell in lines[0].split(",")] if lines else []
+    found: list[Key] = []
+    if "symbol" in header:
+        place = {name: header.index(name) for name in ("symbol", "exchange") if name in header}
+        for line in lines[1:]:
+            cells = [cell.strip().strip('"') for cell in line.split(",")]
+            if len(cells) > max(place.values()) and cells[place["symbol"]]:
+                own = cells[place["exchange"]] if "exchange" in place else ""
+                found.append(((own or exchange).upper(), cells[place["symbol"]]))
+    else:
+        found = [key for line in lines for key in keys_of(line, exchange)]
+    if not found:
+        raise InvalidRequest(f"{path} names no symbol; expected one a line, or a column 'symbol'")
+    return list(dict.fromkeys(found))
