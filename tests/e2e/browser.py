@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -21,6 +22,7 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
 )
+AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 OWNER = ("asha", "correct horse battery")
 
 
@@ -66,7 +68,7 @@ def sign_in(page: Page, url: str) -> None:
     assert page.url == f"{url}/sign-in"
     page.fill("[name=username]", OWNER[0])
     page.fill("[name=password]", OWNER[1])
-    page.click("button[type=submit]")
+    page.click("main button[type=submit]")
     live(page)
 
 
@@ -86,11 +88,33 @@ def make_owner(page: Page, url: str, code: str) -> None:
     page.fill("[name=username]", OWNER[0])
     page.fill("[name=password]", OWNER[1])
     page.fill("[name=repeat]", OWNER[1])
-    page.click("button[type=submit]")
+    page.click("main button[type=submit]")
+    page.wait_for_url("**/start")
+    page.click("text=To the dashboard")
     live(page)
 
 
 def live(page: Page) -> None:
-    """The dashboard has its first numbers."""
+    """The page is connected; the dashboard has its numbers."""
     page.wait_for_selector("#link.good")
-    page.wait_for_selector("#ticks td.age")
+    if page.url.endswith("/"):
+        page.wait_for_selector("#feed .state")
+
+
+def open_page(page: Page, url: str, path: str) -> None:
+    """One of the pages of an instance, signed in, drawn by its script."""
+    page.goto(f"{url}/{path}")
+    page.wait_for_selector("#link.good")
+    page.wait_for_selector("main .card")
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core finds that keeps somebody from using the page. Runs beside the page's own policy."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:160]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"][:3]
+    ]

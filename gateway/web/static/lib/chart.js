@@ -4,6 +4,7 @@ import { html, useEffect, useRef } from "./ui.js";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const hours = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const seconds = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 /** A custom property may be ``light-dark(...)``: let the browser work it out. */
 function painted(name) {
@@ -27,7 +28,7 @@ export function Line({ data, label, height = 160, format = (value) => String(val
         width: box.current.clientWidth, height, cursor: { y: false }, legend: { show: false },
         scales: { x: { time: true } },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((at) => hours.format(new Date(at * 1000))), space: 70 },
+          { ...axis, values: (_, ticks) => ticks.map((at) => (ticks[1] - ticks[0] < 60 ? seconds : hours).format(new Date(at * 1000))), space: 80 },
           { ...axis, size: 70, values: (_, ticks) => ticks.map(format) },
         ],
         series: [{}, { label, stroke: painted("--link"), width: 2, points: { show: false } }],

@@ -54,7 +54,7 @@ const COLUMNS = [
     cell: (row) => html`<b class=${KIND[row.order_status] || ""}>${row.order_status === "unknown" ? "unknown, do not resend" : row.order_status}</b>
       ${row.rejection_reason && html`<span class="under">${row.rejection_reason}</span>`}` },
 ];
-const SHORT = COLUMNS.filter((column) => ["symbol", "action", "filled", "price", "status"].includes(column.id));
+const SHORT = COLUMNS.filter((column) => ["symbol", "action", "filled", "price", "status"].includes(column.id)).map((column) => ({ ...column, sum: undefined }));
 
 export function OrdersTable({ rows, short, name = "orders", id = "orders" }) {
   const [selected, select] = useState(new Set());
