@@ -75,23 +75,34 @@ def one_round(store: SegmentStore, impatient: Control, number: int, wait_s: floa
     sleeper = CONTEXT.Process(target=write, args=(store.paths.face.parent, THEIRS + 1000 * number, theirs))
     sleeper.start()
     theirs.close()
+    assert sleeper.pid is not None
+    try:
+        return contest(store, impatient, number, wait_s, sleeper.pid, ours)
+    finally:
+        sleeper.kill()
+        sleeper.join()
+
+
+def contest(
+    store: SegmentStore, impatient: Control, number: int, wait_s: float, pid: int, ours: Connection
+) -> bool:
+    """The sleeper ``pid`` is stopped, replaced, and resumed while its successor publishes."""
     _, old = ours.recv()
     time.sleep(wait_s)
-    assert sleeper.pid is not None
-    os.kill(sleeper.pid, signal.SIGSTOP)
-    fence, woken = take_over(impatient, sleeper.pid)
+    os.kill(pid, signal.SIGSTOP)
+    fence, woken = take_over(impatient, pid)
     with impatient.read() as connection:
         last = connection.execute("SELECT coalesce(max(id), 0) FROM ingest").fetchone()[0]
     batches = [Batch(one, marked(number), Provenance("dhan", 1, number)) for one in SERIES]
     store.put_many(batches[: len(batches) // 2], fence=fence)
-    os.kill(sleeper.pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
     store.put_many(batches[len(batches) // 2 :], fence=fence)
-    said = [("ready", old)]
+    said, until = [("ready", old)], time.monotonic() + 10
     while said[-1][0] != "lost":
+        assert time.monotonic() < until, f"epoch {old} goes on publishing beside epoch {fence.epoch}"
         assert ours.poll(10), "the resumed writer neither publishes nor learns that it was replaced"
         said.append(ours.recv())
         assert said[-1][0] != "unfenced", f"epoch {old} went past the fence of {fence.epoch}: {said[-1][1]}"
-    sleeper.join()
     with impatient.read() as connection:
         ghosts = connection.execute(
             "SELECT count(*) FROM ingest WHERE id > ? AND epoch = ?", (last, old)
