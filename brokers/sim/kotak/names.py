@@ -6,6 +6,7 @@ Source: Kotak Neo scrip master and client enumerations (segments, index names ar
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 
 from brokers.sim.exchange.types import Kind, Listing
 from brokers.sim.exchange.universe import Universe
@@ -80,11 +81,14 @@ def decimals(listing: Listing) -> int:
     return 4 if listing.exchange == "CDS" else 2
 
 
+# 200,000 contracts have few strikes and fewer expiries
+@lru_cache(maxsize=20_000)
 def strike_text(paise: int) -> str:
     rupees, rest = divmod(paise, 100)
     return str(rupees) if not rest else f"{rupees}.{rest:02d}".rstrip("0")
 
 
+@lru_cache(maxsize=1_000)
 def expiry_text(expiry: date, *, weekly: bool) -> str:
     """``26NOV`` for monthly contracts, ``26N03`` style (year, month letter, day) for weekly ones."""
     if weekly:
