@@ -128,3 +128,8 @@ def test_stored_names_the_source_or_refuses():
     assert {name: intervals.stored(name) for name in ("5m", "W")} == {"5m": "1m", "W": "D"}
     with pytest.raises(WrongInterval, match="2h, 4h, D"):
         intervals.stored("6h")
+
+
+def test_the_night_of_a_day_belongs_to_it():
+    assert intervals.trading_day(at("2026-11-03", "02:00"), "1m") == date(2026, 11, 3)
+    assert intervals.trading_day(intervals.midnight(date(2026, 11, 3)), "D") == date(2026, 11, 3)
