@@ -25,8 +25,9 @@ from historify.jobs.queue import Queue
 from historify.jobs.schedule import Schedules
 from historify.jobs.watchlist import Watchlists
 from historify.model import DAY, INTERVALS, MINUTE, BarRequest, Bars, DayState, Provenance, Series
-from historify.paths import StorePaths
+from historify.paths import StorePaths, is_server
 from historify.portable.tasks import Tasks
+from historify.portable.whose import check_face
 from historify.reader import intervals
 from historify.segments.inbox import Inbox
 from historify.tail import IST_S
@@ -73,7 +74,11 @@ class History:
             if self._store is None:
                 module = importlib.import_module("historify.store")
                 self._store = module.open_store(
-                    self._url, calendar=self.calendar, home=self._home, clock=self.clock
+                    self._url,
+                    calendar=self.calendar,
+                    home=self._home,
+                    clock=self.clock,
+                    control=lambda: self.control,
                 )
             return self._store
 

@@ -21,6 +21,8 @@ from historify.control import Control
 from historify.model import BarRequest, Bars, Batch, CatalogRow, DayState, Provenance, PutReport, Series
 from historify.paths import StorePaths, is_server
 from historify.postgres import open_postgres
+from historify.reader import actions
+from historify.reader.actions import CorporateAction
 from historify.segments import manifest
 from historify.segments.inbox import Inbox
 from historify.segments.safety import check_folder
@@ -143,7 +145,12 @@ class SegmentStore:
 
 
 def open_store(
-    url: str | Path, *, calendar: Calendar, home: Path | None = None, clock: Clock | None = None
+    url: str | Path,
+    *,
+    calendar: Calendar,
+    home: Path | None = None,
+    clock: Clock | None = None,
+    control: Callable[[], Control] | None = None,
 ) -> BarStore:
     """The store behind ``HISTORIFY_DATABASE_URL``.
 
@@ -152,14 +159,28 @@ def open_store(
             ``postgresql://…``.
         calendar: ``brokers.calendar.FileCalendar()``, or ``AlwaysOpen()`` for a simulated exchange.
         home: What a relative path is relative to; None: the current folder.
+        control: The home's manifest where the bars are on a server: it knows of splits, for adjusted views.
 
     Raises:
         UnsafeFolder, StoreFull, StoreBusy, StoreDamaged, StoreError: See ``SegmentStore``.
     """
     if is_server(str(url)):
         # the host's name: epochs count within one control.db, and a host has one home that pulls
-        return open_postgres(str(url), calendar=calendar, writer=socket.gethostname())
+        return open_postgres(
+            str(url), calendar=calendar, writer=socket.gethostname(), actions=_splits(control)
+        )
     return SegmentStore(store_paths(url, home), calendar=calendar, clock=clock)
+
+
+def _splits(control: Callable[[], Control] | None) -> Callable[[str, str], list[CorporateAction]] | None:
+    if control is None:
+        return None
+
+    def known(exchange: str, symbol: str) -> list[CorporateAction]:
+        with control().read() as connection:
+            return actions.load(connection, exchange, symbol)
+
+    return known
 
 
 def store_paths(url: str | Path, home: Path | None = None) -> StorePaths:

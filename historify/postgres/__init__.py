@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from brokers.calendar import Calendar
 from historify.contract import BarStore
 from historify.errors import StoreError
+from historify.reader.actions import CorporateAction
 
 
-def open_postgres(url: str, *, calendar: Calendar, writer: str = "") -> BarStore:
+def open_postgres(
+    url: str,
+    *,
+    calendar: Calendar,
+    writer: str = "",
+    actions: Callable[[str, str], Sequence[CorporateAction]] | None = None,
+) -> BarStore:
     """The store at ``url``; its tables are made when missing.
 
     Args:
         url: ``postgresql://…``; see ``historify.postgres.address`` for our own parameters in it.
         writer: Names the home whose lease numbers the epochs; see ``historify.postgres.fence``.
+
+        actions: Splits and bonuses of ``exchange, symbol``; without it adjusted views are refused.
 
     Raises:
         SettingsError: The URL cannot be read.
@@ -28,4 +38,4 @@ def open_postgres(url: str, *, calendar: Calendar, writer: str = "") -> BarStore
         if exc.name is None or not exc.name.startswith("psycopg"):
             raise
         raise StoreError("a PostgreSQL store needs its driver: pip install 'psycopg[binary]'") from exc
-    return cast(BarStore, module.PostgresStore(url, calendar=calendar, writer=writer))
+    return cast(BarStore, module.PostgresStore(url, calendar=calendar, writer=writer, actions=actions))

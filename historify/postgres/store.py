@@ -36,6 +36,7 @@ class PostgresStore:
     Args:
         url: See ``historify.postgres.address``.
         writer: Names the home whose lease numbers the epochs.
+        actions: Splits and bonuses for adjusted views; None refuses those.
 
     Raises:
         SettingsError: The URL cannot be read.
@@ -43,10 +44,13 @@ class PostgresStore:
         StoreBusy: The server cannot be reached.
     """
 
-    def __init__(self, url: str, *, calendar: Calendar, writer: str = "") -> None:
+    def __init__(
+        self, url: str, *, calendar: Calendar, writer: str = "", actions: reading.Actions | None = None
+    ) -> None:
         self.address = parse(url)
         self._calendar = calendar
         self._writer = writer
+        self._actions = actions
         self.pool = Pool(self.address)
         self._months: frozenset[date] = frozenset()
         self._guard = threading.Lock()
@@ -64,7 +68,7 @@ class PostgresStore:
 
     def get(self, request: BarRequest) -> Bars:
         doing = f"reading {request.exchange}:{request.symbol} {request.interval}"
-        return self.pool.run(doing, lambda c: reading.bars(c, request, self._calendar))
+        return self.pool.run(doing, lambda c: reading.bars(c, request, self._calendar, self._actions))
 
     def latest(self, keys: Sequence[tuple[str, str]], interval: str) -> Mapping[tuple[str, str], Bars]:
         _stored(interval)

@@ -13,7 +13,6 @@ from historify import lease
 from historify.contract import BarStore
 from historify.control import Control
 from historify.paths import StorePaths
-from historify.postgres import open_postgres
 from historify.store import open_store
 from tests.historify.contract import rig as rigs
 from tests.historify.contract.rig import Rig
@@ -53,7 +52,7 @@ def _files(folder: Path) -> Rig:
     def opened() -> BarStore:
         return open_store(str(face), calendar=sessions)
 
-    return Rig(opened(), sessions, opened, take)
+    return Rig(opened(), sessions, opened, control, take)
 
 
 def _postgres(folder: Path, server: Server, kind: str) -> Rig:
@@ -61,7 +60,9 @@ def _postgres(folder: Path, server: Server, kind: str) -> Rig:
     epochs = iter(range(1, 1_000_000))
     url = server.url(server.database(kind, "timescaledb" if kind == "timescale" else None))
 
-    def opened() -> BarStore:
-        return open_postgres(url, calendar=sessions)
+    control = Control(folder / "control.db")
 
-    return Rig(opened(), sessions, opened, lambda: next(epochs))
+    def opened() -> BarStore:
+        return open_store(url, calendar=sessions, control=lambda: control)
+
+    return Rig(opened(), sessions, opened, control, lambda: next(epochs))

@@ -12,6 +12,7 @@ from pathlib import Path
 from brokers.calendar import Calendar, FileCalendar
 from brokers.clock import IST
 from historify.contract import BarStore
+from historify.control import Control
 from historify.model import BarRequest, Bars, DayState, Provenance, PutReport, Row, Series
 
 MONDAY = date(2025, 3, 3)
@@ -40,6 +41,8 @@ class Rig:
     store: BarStore
     calendar: Calendar
     open: Callable[[], BarStore]
+    control: Control
+    """Of the home: what knows of splits, wherever the bars are."""
     _take: Callable[[], int]
     fence: Epoch = field(default_factory=lambda: Epoch(0))
 
