@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 import psutil
 
 from supervisor import child as processes
-from supervisor import plan, policy, probe
+from supervisor import plan, policy
+from supervisor.answer import Answer
 from supervisor.identity import kill_tree
 from supervisor.policy import Effect, Event, State
 from supervisor.prober import Prober
@@ -173,7 +174,7 @@ class Caretaker:
         finally:
             prober.close()
 
-    def _heard(self, key: str, slot: Slot, handle: processes.Handle, answer: probe.Answer) -> None:
+    def _heard(self, key: str, slot: Slot, handle: processes.Handle, answer: Answer) -> None:
         slot.body = answer.body
         slot.asked_at = time.monotonic()
         if answer.body.get("pid") in (None, handle.pid):

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A health answer. ``body`` is empty when it was not JSON."""
-
-    ready: bool
-    reason: str
-    body: dict[str, Any]
+from supervisor.answer import Answer as Answer
+from supervisor.answer import read_answer as read_answer
 
 
 def ask(url: str, timeout_s: float) -> Answer:
@@ -35,24 +28,6 @@ def ask(url: str, timeout_s: float) -> Answer:
     finally:
         connection.close()
     return read_answer(reply.status, raw)
-
-
-def read_answer(status: int, raw: bytes) -> Answer:
-    """What a health page says. Anything that is not a JSON object counts as an empty one."""
-    try:
-        body = json.loads(raw)
-    except ValueError:
-        body = {}
-    if not isinstance(body, dict):
-        body = {}
-    return Answer(status == 200, _reason(body, status), body)
-
-
-def _reason(body: dict[str, Any], status: int) -> str:
-    waiting = body.get("waiting_for")
-    if isinstance(waiting, list) and waiting:
-        return "waiting for " + ", ".join(str(w) for w in waiting)
-    return "" if status == 200 else f"answers HTTP {status}"
 
 
 def call(

@@ -17,8 +17,8 @@ import psutil
 
 from gateway.limitsettings import ProcessLimits
 
-SAMPLES = 5
-EVERY_S = 14.0
+SAMPLES = 4
+EVERY_S = 19.0
 """Between two samples; the first and the last of those judged are about a minute apart."""
 ENOUGH_BELOW = 0.9
 """What was over its limit is over until it is so far below."""

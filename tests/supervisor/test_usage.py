@@ -22,8 +22,8 @@ def after(*rows: tuple[float, float], limits: ProcessLimits = LIMITS) -> Usage:
 
 
 def test_over_a_limit_for_a_minute_is_told_with_the_figure() -> None:
-    assert after(*[(640.0, 0.0)] * SAMPLES).strain == "memory 640 MB, more than 500 for 56 s"
-    assert after(*[(100.0, 80.0)] * SAMPLES).strain == "cpu 80 % of a core, more than 50 for 56 s"
+    assert after(*[(640.0, 0.0)] * SAMPLES).strain == "memory 640 MB, more than 500 for 57 s"
+    assert after(*[(100.0, 80.0)] * SAMPLES).strain == "cpu 80 % of a core, more than 50 for 57 s"
 
 
 def test_a_peak_is_not_told() -> None:
