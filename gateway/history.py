@@ -58,7 +58,7 @@ class History:
         self._url = settings.store.url
         self._home = settings.home
         self._broker = settings.broker
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._store: BarStore | None = None
         self._control: Control | None = None
 
@@ -72,6 +72,8 @@ class History:
         """Raises ``historify.errors.StoreError`` when it cannot be opened; the next call tries again."""
         with self._guard:
             if self._store is None:
+                if not is_server(self._url):
+                    check_face(self.paths, self.control)
                 module = importlib.import_module("historify.store")
                 self._store = module.open_store(
                     self._url,

@@ -26,8 +26,9 @@ from historify.jobs.model import Key
 from historify.jobs.queue import Queue
 from historify.jobs.schedule import Schedules
 from historify.jobs.watchlist import Watchlists
-from historify.paths import StorePaths
+from historify.paths import StorePaths, is_server
 from historify.portable.tasks import Tasks
+from historify.portable.whose import check_face
 from historify.store import open_store
 from supervisor.running import current_folder
 
@@ -45,7 +46,15 @@ class Place:
 
     @cached_property
     def store(self) -> BarStore:
-        return open_store(self.rules.url, calendar=self.calendar, home=self.home, clock=self.clock)
+        if not is_server(self.rules.url):
+            check_face(self.paths, self.control)
+        return open_store(
+            self.rules.url,
+            calendar=self.calendar,
+            home=self.home,
+            clock=self.clock,
+            control=lambda: self.control,
+        )
 
     @cached_property
     def control(self) -> Control:

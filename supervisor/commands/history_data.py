@@ -25,6 +25,7 @@ from historify.portable.exporting import Format
 from historify.portable.importing import ImportOptions, ImportRefused
 from historify.portable.tasks import Task, TaskState, perform
 from historify.reader import actions as splits
+from historify.store import SegmentStore, open_store
 from supervisor.client import CommandFailed
 from supervisor.histories import Place, json_option, keys_of, place, shown, sim_option
 
@@ -414,4 +415,33 @@ def history_module(name: str) -> Any:
     return importlib.import_module(name)
 
 
-COMMANDS = (catalog, coverage, take, export, delete, actions, pack, sql)
+@click.command()
+@sim_option
+@json_option
+@click.pass_obj
+def migrate(home: Path, sim: bool, as_json: bool) -> None:
+    """Take over the OpenAlgo file at the store's path; it is kept beside it.
+
+    \b
+    Examples:
+      algo history migrate
+    """
+    with place(home, sim=sim) as one:
+        # not one.store: that refuses to open beside a file that is not ours yet
+        store = open_store(one.rules.url, calendar=one.calendar, home=home, clock=one.clock)
+        try:
+            if not isinstance(store, SegmentStore):
+                raise InvalidRequest("bars on a server: import the old file with algo history import instead")
+            with lease.writing(one.control, one.paths.lock, "cli", one.clock) as fence:
+                made = store.migrate(fence, lambda done, total, name: fence.renew())  # noqa: ARG005
+        finally:
+            store.close()
+    if made is None:
+        shown(None) if as_json else click.echo("nothing to take over")
+    elif as_json:
+        shown({"kept": str(made.kept), "series": made.series, "rows": made.rows, "refused": made.refused})
+    else:
+        click.echo(f"{made.rows:,} bars of {made.series} series taken over; the old file is {made.kept}")
+
+
+COMMANDS = (migrate, catalog, coverage, take, export, delete, actions, pack, sql)
