@@ -18,7 +18,7 @@ from gateway import settings as gateway_settings
 from historify.jobs.model import ItemState, Job, JobRequest, JobState, Key, Mode
 from historify.portable import plain
 from supervisor.client import CommandFailed, ask_api, ask_running, load_running, message_of
-from supervisor.commands import history_data, history_lists
+from supervisor.commands import history_data, history_lists, history_verify
 from supervisor.histories import Place, json_option, keys_in, keys_of, place, shown, sim_option
 from supervisor.render import duration
 
@@ -311,5 +311,5 @@ def status(home: Path, sim: bool, as_json: bool) -> None:
     click.echo("jobs: " + (", ".join(f"{count} {state}" for state, count in counts.items()) or "none"))
 
 
-for _command in (*history_data.COMMANDS, *history_lists.COMMANDS):
+for _command in (*history_data.COMMANDS, *history_lists.COMMANDS, *history_verify.COMMANDS):
     history.add_command(_command)
