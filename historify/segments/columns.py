@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -107,15 +108,18 @@ def merged(current: pa.Table | None, batch: pa.Table) -> Merged:
         return Merged(batch, len(batch), 0)
     if pc.greater(batch.column("ts")[0], current.column("ts")[-1]).as_py():
         return Merged(pa.concat_tables([current, batch]), len(batch), 0)
-    batch, current = batch.combine_chunks(), current.combine_chunks()
+    batch, whole = batch.combine_chunks(), current.combine_chunks()
+    begin, end = _between(whole, batch.column("ts")[0].as_py(), batch.column("ts")[-1].as_py())
+    current = whole.slice(begin, end - begin)  # only this stretch can change: the rest is not looked at
     found = pc.index_in(batch.column("ts"), value_set=current.column("ts"))
     known = pc.is_valid(found)
     old, new = current.take(pc.drop_null(found)), batch.filter(known)
     added, changed = len(batch) - len(new), _different(old, new)
     if not added and not changed:
-        return Merged(current, 0, 0)
+        return Merged(whole, 0, 0)
     stay = pc.invert(pc.is_in(current.column("ts"), value_set=batch.column("ts")))
-    return Merged(pa.concat_tables([current.filter(stay), batch]).sort_by("ts"), added, changed)
+    stretch = pa.concat_tables([current.filter(stay), batch]).sort_by("ts")
+    return Merged(pa.concat_tables([whole.slice(0, begin), stretch, whole.slice(end)]), added, changed)
 
 
 def bars_from(table: pa.Table, lo: int) -> Bars:
@@ -129,6 +133,13 @@ def bars_from(table: pa.Table, lo: int) -> Bars:
             column.frombytes(data[chunk.offset * 8 : (chunk.offset + len(chunk)) * 8])
         columns.append(column)
     return Bars(*columns)
+
+
+def _between(table: pa.Table, first: int, last: int) -> tuple[int, int]:
+    """Rows ``begin:end`` with ``first <= ts <= last``; ``table`` ascending, in one chunk."""
+    chunk = table.column("ts").chunk(0)
+    ts = memoryview(chunk.buffers()[1]).cast("q")[chunk.offset : chunk.offset + len(chunk)]
+    return bisect_left(ts, first), bisect_right(ts, last)
 
 
 def without(table: pa.Table, lo: int, hi: int) -> pa.Table:
