@@ -44,6 +44,10 @@ TIDY_S = 60.0
 ERROR_S = 5.0
 
 
+class Moved(Incapable):
+    """Nothing is wrong; another instance is to go on."""
+
+
 class State(StrEnum):
     STARTING = "starting"
     IDLE = "idle"
@@ -194,6 +198,8 @@ class Puller:
             log.info("this process fills the store")
         self._tick_schedules()
         self._drain()
+        if self._is_asked_to_move():
+            self._release()
         if waits(parts.control):
             return self._pull()
         self._look_at_session()
@@ -217,6 +223,8 @@ class Puller:
         source = self._source
         try:
             Runner(self._bench()).run(job)
+        except Moved:
+            self._release()
         except Incapable as exc:
             self._give_way(source, str(exc))
         finally:
@@ -239,7 +247,7 @@ class Puller:
             clock=parts.clock,
             stop=parts.stop,
             on_publish=parts.publisher.dirty,
-            between=self._drain,
+            between=self._between,
         )
 
     def _stand(self) -> bool:
@@ -334,6 +342,25 @@ class Puller:
         finally:
             if borrowed:
                 lease.release()
+
+    def _between(self) -> None:
+        """Between two series of a job. Raises ``Moved`` when another instance is to go on with it."""
+        self._drain()
+        if self._is_asked_to_move():
+            raise Moved("another instance was asked to pull")
+
+    def _is_asked_to_move(self) -> bool:
+        """Whether somebody politely asked for another instance to pull; a request that names none is moot:
+        this process is the one that writes, whoever its broker is."""
+        lease = self._lease
+        if lease is None:
+            return False
+        with self._parts.control.read() as connection:
+            row = connection.execute("SELECT instance FROM release_request").fetchone()
+        if row is None or row[0] == lease.holder or not self._parts.roster.prefer(str(row[0])):
+            return False
+        log.info("%s is asked to pull instead of %s", row[0], lease.holder)
+        return True
 
     def _await_change(self) -> None:
         """Until somebody writes to ``control.db``, or something is due by time."""

@@ -27,6 +27,13 @@ class Roster:
         self._sick: dict[str, tuple[float, str]] = {}
         self.reasons: tuple[str, ...] = ()
 
+    def prefer(self, instance: str) -> bool:
+        """A person wants this one to pull: it comes first from now on; False when it is no candidate."""
+        if instance not in {one.candidate.instance for one in self._sources}:
+            return False
+        self._sources.sort(key=lambda one: one.candidate.instance != instance)
+        return True
+
     def choose(self) -> tuple[Source, Capability] | None:
         """The first one that can pull; ``reasons`` says why each one before it, or all, cannot."""
         reasons: list[str] = []

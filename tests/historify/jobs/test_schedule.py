@@ -106,6 +106,8 @@ def test_a_due_time_runs_once_however_many_look(control: Control, clock: ManualC
     schedules = everybody[0]
     [run] = schedules.runs("live")
     assert run.job == job.id
+    # one that had looked before the other's run was there
+    assert schedules._run(schedules.show("live").schedule, run.due_at_s) is None
     clock.set(at("11-20T09:21"))
     [second] = schedules.tick()
     assert second.job == job.id  # it has not been pulled yet: the same wish is the same job

@@ -213,8 +213,9 @@ def test_one_series_the_broker_fails_on_does_not_hold_up_the_others(rig):
 
 def test_pause_takes_effect_between_two_calls(rig):
     rig.source.before = lambda: rig.queue.pause(1)
-    job = rig.run()
-    assert (job.state, len(rig.source.asked), job.rows) == (JobState.PAUSED, 1, 4)
+    day_by_day = Limits("dhan", {"D": 1}, frozenset({"NSE"}))
+    job = rig.run(limits=day_by_day)
+    assert (job.state, len(rig.source.asked), job.rows) == (JobState.PAUSED, 1, 1)
     rig.source.before = lambda: None
     rig.queue.resume(job.id)
     assert rig.run().state is JobState.DONE
@@ -259,16 +260,17 @@ def test_a_puller_whose_epoch_is_over_publishes_nothing(rig):
 
 
 def test_what_another_broker_filled_in_stays(rig):
-    """The gap of the 18th is filled from elsewhere: the days around it keep the bars they have."""
-    rig.source.script = [answer([WEEK[0], WEEK[1], WEEK[3]])]
+    """Two gaps are filled by one call to another broker: the day between keeps the bar it has."""
+    rig.source.script = [answer([WEEK[1], WEEK[3]])]
     rig.run(replace(WISH, keys=WISH.keys[:1], end=WEEK[3]))
     series = Series("NSE", "M&M", "D")
     with rig.store.control.transaction() as tx:
-        tx.execute("DELETE FROM coverage WHERE day = '2026-11-18'")
+        tx.execute("DELETE FROM coverage WHERE day IN ('2026-11-16', '2026-11-18')")
     other = json.loads(answer(WEEK))
     other["volume"] = [7.0] * 4
     rig.source.script = [json.dumps(other).encode()]
     rig.run(replace(WISH, keys=WISH.keys[:1], end=WEEK[3]))
     volumes = list(rig.store.get(BarRequest("NSE", "M&M", "D", WEEK[0], WEEK[3])).volume)
-    assert volumes == [100, 100, 7, 100]
+    assert volumes == [7, 100, 7, 100]
+    assert rig.source.asked[-1][1:] == (WEEK[0], WEEK[2])
     assert rig.store.coverage(series, WEEK[2], WEEK[2]) == {WEEK[2]: DayState.FULL}
