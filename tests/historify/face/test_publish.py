@@ -110,6 +110,12 @@ def test_it_shows_every_bar_with_the_ten_columns(store, face):
     assert path.stat().st_size < 1_000_000
 
 
+def test_a_symbol_of_digits_stays_text(store, face):
+    store.add(Series("BSE", "500325", "D"), days([("2026-11-02", 8)]))
+    face.publish()
+    assert query(store.paths.face, "SELECT symbol FROM market_data") == [("500325",)]
+
+
 def test_an_empty_store_has_a_face_too(store, face):
     face.publish()
     assert query(store.paths.face, "SELECT * FROM market_data UNION ALL BY NAME FROM bars_1m") == []
