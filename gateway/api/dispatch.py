@@ -100,7 +100,7 @@ class Dispatcher:
                 given = {**{n: None for n, f in schema.fields.items() if f.required}, **given}
         else:
             given = body_of(asked.get_data(cache=False))
-        if endpoint.key_header and isinstance(given, dict) and "apikey" not in given:
+        if endpoint.key_header and isinstance(given, dict) and given.get("apikey") is None:
             header = asked.headers.get("X-API-KEY") or asked.args.get("apikey")
             return {**given, "apikey": header} if header else given
         return given
