@@ -15,6 +15,7 @@ from marshmallow import Schema
 from brokers.errors import InvalidRequest
 from brokers.model import InstrumentKey
 from gateway.api import historify_schemas as schemas
+from gateway.api import historify_verify
 from gateway.api.dispatch import PREFIX, Dispatcher
 from gateway.api.historify_uploads import Uploads
 from gateway.api.parts import Call, Endpoint, Handler, Parts
@@ -384,6 +385,8 @@ def _rows() -> Iterator[Endpoint]:
     yield row("GET", "tasks", schemas.StoreTasks, tasks)
     yield row("GET", "task", schemas.StoreTaskOf, task)
     yield row("POST", "tasks/cancel", schemas.StoreTaskOf, cancel_task)
+    yield row("GET", "verify", historify_verify.StoreVerify, historify_verify.look)
+    yield row("POST", "verify", historify_verify.StoreRepair, historify_verify.look)
 
 
 ENDPOINTS: tuple[Endpoint, ...] = tuple(_rows())
