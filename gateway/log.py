@@ -9,6 +9,8 @@ import threading
 from collections import deque
 from typing import TextIO
 
+import msgspec
+
 from brokers.jsonlog import JsonLines
 from brokers.logrotate import OwnLog
 from brokers.redact import Redactor
@@ -75,6 +77,10 @@ def secrets_of(settings: Settings) -> list[Secret]:
     return [*known, settings.app_key, settings.pepper, settings.internal_key]
 
 
+def _encode(line: object) -> str:
+    return msgspec.json.encode(line).decode()
+
+
 def setup(name: str, settings: Settings, stream: TextIO | None = None) -> Redactor:
     """Route the root logger to JSON lines on ``stream`` (default stderr); returns the redactor to add to."""
     # nobody reads who logged from which line, thread or process, and every request would pay for it
@@ -84,7 +90,7 @@ def setup(name: str, settings: Settings, stream: TextIO | None = None) -> Redact
     own = None if stream else OwnLog(settings.log_dir / f"{settings.name}.{name}.log", settings.logs)
     handler = Batched(stream or sys.stderr, own)
     fixed = {"process": name, "instance": settings.name, "venue": settings.venue.value}
-    handler.setFormatter(JsonLines(fixed, redactor))
+    handler.setFormatter(JsonLines(fixed, redactor, _encode))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
