@@ -7,6 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 from marshmallow import Schema, fields, validate
 
+from brokers.clock import IST
+from brokers.errors import InvalidRequest
 from brokers.model import InstrumentKey
 from gateway.api import reply
 from gateway.api.dispatch import body_of
@@ -54,11 +56,15 @@ def _said(parts: Parts, key: InstrumentKey) -> str:
 
 
 def _chain(parts: Parts, chain: dict[str, Any]) -> list[dict[str, str]]:
+    """Raises ``InvalidRequest`` with the expiries there are."""
     exchange = DERIVATIVES.get(chain["exchange"], chain["exchange"])
-    return [
-        {"exchange": row.key.exchange, "symbol": row.key.symbol}
-        for row in parts.instruments.rows(exchange)
-        if row.name == chain["underlying"]
-        and row.expiry == chain["expiry"]
-        and row.instrument_type in ("CE", "PE")
-    ]
+    root, expiry = chain["underlying"], chain["expiry"]
+    found = parts.instruments.chain(root, exchange, expiry)
+    if not found:
+        today = parts.clock.now().astimezone(IST).date()
+        there = parts.instruments.expiries(root, exchange, "options", today)
+        hint = f"it has {', '.join(map(str, there[:8]))}" if there else "it has none"
+        raise InvalidRequest(
+            f"{root} has no options on {exchange} that expire on {expiry}; {hint}", code="SYMBOL_NOT_FOUND"
+        )
+    return [{"exchange": row.key.exchange, "symbol": row.key.symbol} for row in found]

@@ -16,6 +16,7 @@ from brokers.clock import IST
 from gateway.history import History
 from historify import lease
 from historify.portable.tasks import work
+from tests.gateway.api.optionrig import options
 from tests.gateway.api.rig import Rig, running
 
 OPENS = int(datetime(2024, 1, 2, 9, 15, tzinfo=IST).timestamp())
@@ -196,11 +197,20 @@ def test_bars_are_deleted_by_the_puller_and_splits_are_kept(rig):
     assert (refused(bad), len(bad.json["errors"]["csv"])) == ((400, "IMPORT_REFUSED"), 1)
 
 
-def test_the_command_line_asks_for_names_and_chains(rig):
+def test_the_command_line_asks_for_names_and_chains(rig, tmp_path):
     keys = [SBIN, {"exchange": "NSE", "symbol": "SBINN"}]
     found = rig.internal("POST", "choose", {"keys": keys}).json
     assert (len(found["keys"]), len(found["unknown"])) == (2, 1)
     assert "did you mean SBIN" in found["unknown"][0]
+    none = rig.internal("POST", "choose", {"option_chain": {"underlying": "NIFTY", "expiry": "2026-11-26"}})
+    assert refused(none) == (400, "SYMBOL_NOT_FOUND")
+    with options(tmp_path) as some:
+        chain = {"underlying": "NIFTY", "expiry": str(some.near), "exchange": "NSE_INDEX"}
+        found = some.rig.internal("POST", "choose", {"option_chain": chain}).json["keys"]
+        assert {"exchange": "NFO", "symbol": some.symbol(26200, "CE")} in found
+        assert all(key["symbol"].endswith(("CE", "PE")) for key in found)
+        later = some.rig.internal("POST", "choose", {"option_chain": chain | {"expiry": "2040-01-01"}})
+        assert str(some.near) in later.json["message"]
 
 
 def test_a_damaged_store_is_an_error_on_every_route(tmp_path):
