@@ -8,7 +8,9 @@ import pytest
 
 from brokers.clock import ManualClock
 from brokers.contract import BrokerContext, BrokerSession
+from brokers.kotak.rest import KotakRest
 from brokers.secret import Secret
+from brokers.transport import Transport
 from tests.brokers.kotak.rows import Table
 from tests.brokers.kotak.server import CREDENTIALS, Server, running
 
@@ -59,3 +61,18 @@ def session(server: Server) -> BrokerSession:
         expires_at=NOW + timedelta(hours=10),
         generation=1,
     )
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def rest(context: Callable[..., BrokerContext], session: BrokerSession, slept: list[float]) -> KotakRest:
+    return make(context(), session, slept)
+
+
+def make(context: BrokerContext, session: BrokerSession, slept: list[float] | None = None) -> KotakRest:
+    transport = Transport(connect_timeout_s=1, read_timeout_s=0.5, read_retries=1)
+    return KotakRest(context, lambda: session, transport, sleep=(slept if slept is not None else []).append)

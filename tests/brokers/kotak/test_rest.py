@@ -22,7 +22,7 @@ from brokers.model import (
     PriceType,
     Product,
 )
-from brokers.transport import Transport
+from tests.brokers.kotak.conftest import make
 from tests.brokers.kotak.rows import (
     DEMO,
     DEMO_TWO,
@@ -46,21 +46,6 @@ QUOTES, CANDLES = "/script-details/1.0/quotes/neosymbol/", "/market-data/1.0/his
 OK = {"nOrdNo": "261120000000001", "stat": "Ok", "stCode": 200}
 NO_DATA = {"stat": "Not_Ok", "stCode": 5203, "errMsg": "No Data"}
 ORDER = OrderRequest(DEMO.key, Action.BUY, 10, PriceType.LIMIT, Product.MIS, D("1025.50"))
-
-
-@pytest.fixture
-def slept() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def rest(context: Make, session: BrokerSession, slept: list[float]) -> KotakRest:
-    return make(context(), session, slept)
-
-
-def make(context: BrokerContext, session: BrokerSession, slept: list[float] | None = None) -> KotakRest:
-    transport = Transport(connect_timeout_s=1, read_timeout_s=0.5, read_retries=1)
-    return KotakRest(context, lambda: session, transport, sleep=(slept if slept is not None else []).append)
 
 
 def book(*rows: dict[str, Any]) -> Answer:
