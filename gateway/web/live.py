@@ -137,8 +137,9 @@ class Live:
         }
 
     def books(self) -> dict[str, Any]:
-        """Orders, positions and funds as last read, and anew when that is a while ago."""
-        if self._now().clock.monotonic() - self._read_at > SHOWN_AGAIN_S:
+        """Orders, positions and funds as last read; anew when nobody had them read for a while."""
+        watched = bool(self._tabs and self._books)
+        if not watched and self._now().clock.monotonic() - self._read_at > SHOWN_AGAIN_S:
             self._read()
         return self._books
 

@@ -17,12 +17,14 @@ class Door:
 
     def __init__(self) -> None:
         self.gone: frozenset[str] | None = frozenset()
+        self.asked = 0
         self.good = {"a ticket": Visitor("seat one", time.time() + 60)}
 
     def redeem(self, ticket: str) -> Visitor | None:
         return self.good.pop(ticket, None)
 
     def signed_out(self) -> frozenset[str] | None:
+        self.asked += 1
         return self.gone
 
 
@@ -62,7 +64,9 @@ async def test_signing_out_ends_the_pages_connection_and_no_other(tmp_path):
             await ask(page, action="authenticate", ticket="a ticket")
             await ask(program, action="authenticate", api_key=rig.key)
             door.gone = None  # cannot be told now: nobody is cut for that
-            await until(lambda: rig.server.counts.revoked == 0)
+            seen = door.asked
+            await until(lambda: door.asked >= seen + 3)
+            assert (await ask(page, action="ping"))["type"] == "pong"
             door.gone = frozenset({"seat one"})
             with pytest.raises(ConnectionClosed) as caught:
                 await hear(page)
