@@ -17,12 +17,13 @@ from rich.table import Table
 from brokers.clock import IST
 from brokers.errors import InvalidRequest
 from historify import lease
+from historify.contract import BarStore
 from historify.errors import PullerBusy
 from historify.jobs.plan import trading_date
 from historify.model import INTERVALS, STORED, BarRequest, Series
 from historify.portable import exporting, importing, plain
 from historify.portable.exporting import Format
-from historify.portable.importing import ImportOptions, ImportRefused
+from historify.portable.importing import ImportOptions
 from historify.portable.tasks import Task, TaskState, perform
 from historify.reader import actions as splits
 from historify.store import SegmentStore, open_store
@@ -143,19 +144,15 @@ def take(
         if dry_run:
             _report(importing.check(file, options, now_s=now_s).plain(), as_json)
             return
-        # known before it is handed over: a file that cannot be read needs no puller to say so
-        checked = importing.check(file, options, now_s=now_s)
-        if checked.bad and not skip_bad:
-            _report(checked.plain(), as_json)
-            raise ImportRefused(checked)
+        store = one.store  # a store that cannot be opened is no reason to leave a task behind
         made = one.tasks.add_import(file, options, requested_by="cli")
-        done = _carried_out(one, made)
+        done = _carried_out(one, store, made)
     if done.report is not None:
         _report(done.report, as_json)
     _must_be_done(done)
 
 
-def _carried_out(one: Place, made: Task) -> Task:
+def _carried_out(one: Place, store: BarStore, made: Task) -> Task:
     """By this process under the puller's lock; where a puller runs, by that one."""
     try:
         with lease.writing(one.control, one.paths.lock, "cli", one.clock) as fence:
@@ -163,7 +160,7 @@ def _carried_out(one: Place, made: Task) -> Task:
                 perform(
                     task,
                     one.tasks,
-                    one.store,
+                    store,
                     fence=fence,
                     calendar=one.calendar,
                     clock=one.clock,
@@ -312,7 +309,8 @@ def delete(
         if not yes:
             click.confirm(f"remove bars of {', '.join(map(str, found))}?", abort=True)
         first, last = start.date() if start else None, end.date() if end else None
-        done = _carried_out(one, one.tasks.add_delete(found, start=first, end=last, requested_by="cli"))
+        made = one.tasks.add_delete(found, start=first, end=last, requested_by="cli")
+        done = _carried_out(one, one.store, made)
     _must_be_done(done)
     if as_json:
         shown(plain.task(done))
