@@ -18,6 +18,8 @@ from gateway.trading.limiter import Lane
 from historify.secretfile import HEADER, NAME, home_secret
 from tests.gateway.api.rig import Rig, running
 
+pytestmark = pytest.mark.xdist_group("pulling")
+
 BODY = b'{"open":[1.0],"timestamp":[1.7e9]}'
 ASK = {"exchange": "NSE", "symbol": "M&M", "interval": "1m", "start": "2026-11-02", "end": "2026-11-20"}
 

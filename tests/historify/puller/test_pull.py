@@ -13,7 +13,7 @@ from scripts.campaigns import history_failover as campaign
 from tests.e2e.fleet import until
 from tests.historify.house import House
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("history-house")]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from historify.jobs.queue import Queue
 from historify.lease import PullerLock
 from historify.model import Series
 from historify.paths import StorePaths
+from historify.puller import puller as loops
 from historify.puller.config import Candidate
 from historify.puller.puller import Parts, Puller
 from historify.puller.roster import Roster
@@ -117,6 +118,13 @@ def first() -> Instance:
 @pytest.fixture
 def second() -> Instance:
     return Instance("second", standby=True)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks more often than in life; what it decides is the same."""
+    monkeypatch.setattr(loops, "LOOK_S", 0.05)
+    monkeypatch.setattr(loops, "WAITING_S", 0.1)
 
 
 @pytest.fixture
