@@ -20,16 +20,19 @@ def admit(connection: Connection, writer: str, epoch: int) -> None:
     Raises:
         LeaseLost: A later epoch was admitted, or another home writes; the transaction must not go on.
     """
-    connection.execute(
-        "INSERT INTO fence(id, writer, epoch, seen_at) VALUES (1, %s, %s, clock_timestamp())"
-        " ON CONFLICT (id) DO UPDATE SET writer = excluded.writer, epoch = excluded.epoch,"
-        " seen_at = excluded.seen_at"
-        " WHERE (fence.writer = excluded.writer AND fence.epoch < excluded.epoch)"
-        " OR (fence.writer <> excluded.writer"
-        " AND fence.seen_at < clock_timestamp() - make_interval(secs => %s))",
-        (writer, epoch, SILENT_S),
-    )
-    # shared: batches of one epoch go side by side, a takeover waits for them
+    # looked at first: the upsert locks the row alone, and batches of one epoch go side by side
+    row = connection.execute("SELECT writer, epoch FROM fence WHERE id = 1").fetchone()
+    if row != (writer, epoch):
+        connection.execute(
+            "INSERT INTO fence(id, writer, epoch, seen_at) VALUES (1, %s, %s, clock_timestamp())"
+            " ON CONFLICT (id) DO UPDATE SET writer = excluded.writer, epoch = excluded.epoch,"
+            " seen_at = excluded.seen_at"
+            " WHERE (fence.writer = excluded.writer AND fence.epoch < excluded.epoch)"
+            " OR (fence.writer <> excluded.writer"
+            " AND fence.seen_at < clock_timestamp() - make_interval(secs => %s))",
+            (writer, epoch, SILENT_S),
+        )
+    # shared, to the end of the transaction: a takeover waits for the batches under way
     row = connection.execute("SELECT writer, epoch FROM fence WHERE id = 1 FOR SHARE").fetchone()
     assert row is not None
     if row[0] != writer:

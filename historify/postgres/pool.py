@@ -116,6 +116,7 @@ class Pool:
         connection.execute(
             sql.SQL(
                 "SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'; SET search_path TO {};"
+                "SET default_transaction_isolation TO 'read committed';"
                 "SET statement_timeout TO {}; SET lock_timeout TO {};"
                 "SET idle_in_transaction_session_timeout TO {};"
                 # columns leave the server packed in the order they were read: one process reads them

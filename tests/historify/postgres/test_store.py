@@ -173,6 +173,20 @@ def test_who_was_admitted_shuts_older_ones_out_before_it_writes(opened: Opened) 
     assert count(store, series) == 5
 
 
+def test_a_takeover_waits_for_the_batch_under_way(opened: Opened, admin: Admin, url: str) -> None:
+    store, series = opened(), a_series()
+    put(store, series, 1)
+    with ThreadPoolExecutor(2) as pool, psycopg.connect(url.partition("&schema")[0]) as blocker:
+        blocker.execute(f"LOCK TABLE {url.rpartition('=')[2]}.ingest IN EXCLUSIVE MODE")
+        writer = pool.submit(put, store, series, 9)
+        wait_until_blocked(admin)
+        takeover = pool.submit(store.admit, Epoch(2))
+        wait_until_blocked(admin, 2)
+        blocker.rollback()
+        assert (writer.result(30), takeover.result(30)) == (None, None)
+    assert count(store, series) == 9
+
+
 def test_an_equal_batch_writes_no_row(opened: Opened, admin: Admin, url: str) -> None:
     store, series = opened(), a_series()
     where = url.rpartition("=")[2]
@@ -286,10 +300,10 @@ def cut(admin: Admin, which: str = "true") -> None:
     )
 
 
-def wait_until_blocked(admin: Admin) -> None:
+def wait_until_blocked(admin: Admin, many: int = 1) -> None:
     deadline = datetime.now(UTC) + timedelta(seconds=20)
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    while admin.execute(query).fetchone() == (0,):
+    while admin.execute(query).fetchone() != (many,):
         assert datetime.now(UTC) < deadline, "nobody waits for a lock"
         threading.Event().wait(0.01)
 

@@ -249,6 +249,13 @@ def test_a_split_is_found_with_its_ratio_and_its_volume(shares: float, told: str
     assert repairs([one]) == []
 
 
+def test_two_bad_days_are_no_split() -> None:
+    rows = walk(trading_days(120), step=0.01)
+    rows[60:62] = [(r[0], r[1] / 2, r[2] / 2, r[3] / 2, r[4] / 2, r[5], r[6]) for r in rows[60:62]]
+    found = [one.first for one in prices.corporate_actions(SHARE_DAYS, Bars.of(rows))]
+    assert date(1970, 1, 1) + timedelta(days=rows[60][0] // 86_400) not in found
+
+
 def test_a_crash_by_no_simple_ratio_is_none() -> None:
     rows = walk(trading_days(120), step=0.01)
     after = [(r[0], r[1] * 0.69, r[2] * 0.69, r[3] * 0.69, r[4] * 0.69, r[5], r[6]) for r in rows[60:]]
