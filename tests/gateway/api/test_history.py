@@ -260,3 +260,12 @@ def test_a_store_that_cannot_be_opened_says_so_and_is_tried_again(tmp_path):
         assert (answer.status_code, answer.json["code"]) == (500, "STORE_DAMAGED")
         history.paths.control.unlink()
         assert ask(one, "db", "D", FIRST, LAST).json["code"] == "NO_STORED_DATA"
+
+
+def test_of_a_day_that_was_asked_while_it_ran_only_the_new_answer_counts(rig, monkeypatch):
+    day = date(2025, 5, 6)
+    early, late = minutes(day, 1), Bars.of([*minutes(day, 1).rows()][1:3])
+    put(rig, Series("NSE", "SBICARD", MINUTE), early, {day: DayState.PARTIAL})
+    script(rig, monkeypatch, {MINUTE: late})
+    found = ask(rig, "auto", "1m", day, day, symbol="SBICARD").json["data"]
+    assert [row["timestamp"] for row in found] == list(late.ts)

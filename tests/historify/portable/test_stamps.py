@@ -103,3 +103,7 @@ def test_an_unknown_zone_says_what_is_expected():
 def test_what_cannot_be_read_is_said(value, clock, said):
     with pytest.raises(BadStamp, match=said):
         Stamps(IST, "1m").one(value, clock)
+
+
+def test_a_day_at_midnight_utc_is_that_day_also_in_a_zone_west_of_it():
+    assert Stamps(zone_of("America/New_York"), "D").one(DAY) == DAY
