@@ -26,10 +26,19 @@ socket.on("state", (found) => batch(() => {
   state.value = found;
   link.value = "live";
 }));
-socket.on("books", (found) => { books.value = found; });
+socket.on("books", (found) => {
+  // a book that could not be read is not an empty one: the last rows stay, with their age and the reason
+  for (const name of ["orders", "positions", "funds"]) {
+    const { rows, row, as_of_ms } = books.value[name];
+    if (found[name].error && (rows || row) && found.mode === books.value.mode) found[name] = { ...found[name], rows, row, as_of_ms };
+  }
+  books.value = found;
+});
 socket.on("books_as_of", (times) => {
   const next = { ...books.value };
-  for (const [name, at] of Object.entries(times)) next[name] = { ...next[name], as_of_ms: at };
+  for (const [name, at] of Object.entries(times)) {
+    if (!next[name].error) next[name] = { ...next[name], as_of_ms: at };
+  }
   books.value = next;
 });
 socket.on("order_update", (row) => {

@@ -46,7 +46,7 @@ function Orders({ book }) {
   const keep = STATES.find(([id]) => id === shown)[2];
   return html`<${Tabs} label="Orders by state" tabs=${tabs} active=${shown} choose=${choose} />
     ${book.error ? html`<p class="notice bad">${book.error}</p>` : ""}
-    ${shown === "unknown" ? html`<${Unknown} rows=${unknown} reload=${load} />` : html`<${OrdersTable} key=${shown} rows=${rows.filter(keep)} />`}`;
+    ${shown === "unknown" ? html`<${Unknown} rows=${unknown} reload=${load} />` : book.rows && html`<${OrdersTable} key=${shown} rows=${rows.filter(keep)} />`}`;
 }
 
 function Trades() {
@@ -79,7 +79,7 @@ function Books() {
     ]} /><span class="spring"></span>${at && html`<${Age} at=${at} budget=${BOOKS_S} />`}</div>
     ${tab === "orders" && html`<${Orders} book=${orders} />`}
     ${tab === "trades" && html`<${Trades} />`}
-    ${tab === "positions" && (positions.error ? html`<p class="notice bad">${positions.error}</p>` : html`<${PositionsTable} rows=${positions.rows || []} />`)}
+    ${tab === "positions" && html`${positions.error && html`<p class="notice bad">${positions.error}</p>`}${positions.rows && html`<${PositionsTable} rows=${positions.rows} />`}`}
     ${tab === "holdings" && html`<${Holdings} />`}
     <p class="hint soft">Keys on a row: ↑ ↓ move, space selects, m modifies, c cancels, x closes a position.</p>
   </section>`;

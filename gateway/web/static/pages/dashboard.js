@@ -49,7 +49,7 @@ function Feed({ found }) {
 function Funds({ funds }) {
   const row = funds.row || {};
   return html`<${Card} title="Funds" id="funds" at=${funds.as_of_ms} budget=${BOOKS_S}>
-    ${funds.error ? html`<p class="bad">${funds.error}</p>` : html`<${Facts} rows=${[
+    ${funds.error && html`<p class="bad">${funds.error}</p>`}${funds.row && html`<${Facts} rows=${[
       ["Free margin ₹", inr(row.free ?? row.availablecash), "big"],
       ["Cash", inr(row.availablecash)],
       ["Used", inr(row.utiliseddebits)],
@@ -120,10 +120,10 @@ function Dashboard() {
     </div>
     <div class="pair">
       <${Card} title="Open orders" at=${orders.as_of_ms} budget=${BOOKS_S} id="open-orders">
-        ${orders.error ? html`<p class="bad">${orders.error}</p>` : html`<${OrdersTable} rows=${open} short name="open orders" />`}
+        ${orders.error && html`<p class="bad">${orders.error}</p>`}${orders.rows && html`<${OrdersTable} rows=${open} short name="open orders" />`}
       <//>
       <${Card} title="Positions" at=${positions.as_of_ms} budget=${BOOKS_S} id="open-positions">
-        ${positions.error ? html`<p class="bad">${positions.error}</p>` : html`<${PositionsTable} rows=${positions.rows || []} short />`}
+        ${positions.error && html`<p class="bad">${positions.error}</p>`}${positions.rows && html`<${PositionsTable} rows=${positions.rows} short />`}
       <//>
     </div>`;
 }

@@ -116,7 +116,7 @@ function UnknownOrder({ row, reload }) {
       <span class="spring"></span><b class="state warn">${row.needs_a_person ? "needs you" : "being looked for"}</b></h2>
     <p>${row.needs_a_person ? "It is of an earlier day: today's books cannot tell. End it with what the broker's papers show."
       : "The broker's books are being read for it. Do not send it again."} ${row.reason}</p>
-    <p><button type="button" class="plain" onClick=${show}>Evidence</button>
+    <p class="row"><button type="button" class="plain" onClick=${show}>Evidence</button>
       <button type="button" disabled=${!row.needs_a_person} title=${row.needs_a_person ? "" : "Only an order of an earlier day is ended by hand"} onClick=${resolve}>Resolve…</button></p>
     ${events && html`<ol class="events">${events.map((one) => html`<li><time>${new Date(one.at_ns / 1e6).toISOString().replace("T", " ").slice(0, 23)}</time> <b>${one.kind}</b> ${one.state} <code>${typeof one.detail === "string" ? one.detail : JSON.stringify(one.detail)}</code></li>`)}</ol>`}
   </li>`;
