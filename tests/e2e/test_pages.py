@@ -215,6 +215,42 @@ def test_orders_are_modified_and_cancelled_by_hand(
     context.close()
 
 
+def fault(fleet: Fleet, name: str, method: str = "POST", **rule: Any) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{fleet.ports[name]['SIM_PORT']}/_sim/faults",
+        data=json.dumps(rule).encode() if rule else None,
+        headers={"Content-Type": "application/json"},
+        method=method,
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def test_an_unknown_order_is_in_the_inbox_and_a_lost_book_is_not_an_empty_one(
+    browser: Browser, fleet: Fleet, codes: dict[str, str]
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    enter(page, fleet.url("dhan"), codes["dhan"])
+    known = place(fleet, "dhan")
+    open_page(page, fleet.url("dhan"), "orders")
+    page.locator("#orders tr", has_text=known).wait_for()
+    fault(fleet, "dhan", kind="status", code=503, match={"path": "/orders", "method": "GET"})
+    fault(fleet, "dhan", kind="drop_before", count=1, match={"path": "/orders$", "method": "POST"})
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="504"):
+            place(fleet, "dhan")
+        page.locator(".notice.bad", has_text="503").wait_for()
+        assert page.locator("#orders tr", has_text=known).is_visible()
+        page.locator("#blocked", has_text="Do not send them again").wait_for()
+        page.click("text=Unknown")
+        page.click("text=Evidence")
+        page.locator(".events b", has_text="lost").wait_for()
+        assert page.locator("text=Resolve…").is_disabled(), "today's book decides"
+    finally:
+        fault(fleet, "dhan", "DELETE")
+    context.close()
+
+
 def test_a_market_watch_finds_streams_and_keeps(
     browser: Browser, fleet: Fleet, codes: dict[str, str]
 ) -> None:
