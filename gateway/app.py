@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
@@ -26,6 +25,8 @@ from gateway.api import (
 )
 from gateway.api.parts import Parts
 from gateway.gate import Gate
+from gateway.pagekit.headers import content_policy as content_policy
+from gateway.pagekit.headers import harden
 from gateway.web import pageapi, pages
 from gateway.web.access import Csrf, OneTimeCode, WebSessions, cookie_settings, over_tls
 from gateway.web.assets import Assets
@@ -99,31 +100,7 @@ class PageSessions(SecureCookieSessionInterface):
 
 
 def _security_headers(response: Response, feed_port: int) -> Response:
-    headers = response.headers
     if request.path.startswith(API_PREFIX):
         direct.decorate(response, request.environ)
         return response
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    headers["X-Frame-Options"] = "DENY"
-    headers["Referrer-Policy"] = "same-origin"
-    headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    if not request.path.startswith("/static/"):
-        headers.setdefault("Cache-Control", "no-store")
-    if response.mimetype == "text/html":
-        headers["Content-Security-Policy"] = content_policy(request.host, feed_port)
-    return response
-
-
-def content_policy(host: str, feed_port: int) -> str:
-    """No inline code, nothing from elsewhere, no text made into markup by a script (trusted types).
-
-    ``host`` has passed the allow-list. The feed's port is the one other place a page may connect to.
-    """
-    feed = f"{urlsplit(f'//{host}').hostname or host}:{feed_port}"
-    return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        f"connect-src 'self' ws://{host} wss://{host} ws://{feed} wss://{feed}; "
-        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    )
+    return harden(response, feed_port)

@@ -9,6 +9,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from brokers.errors import InvalidRequest
+from gateway.pagekit.access import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from gateway.pagekit.access import check_account as check_account
 from gateway.web import settingspage, views
 from gateway.web.shell import HUES, THEME_COOKIE, THEMES, Web, guard, hue_of, show, static_routes, to
 
@@ -16,9 +18,6 @@ __all__ = ["HUES", "Web", "blueprint", "hue_of", "show"]
 
 log = logging.getLogger(__name__)
 
-USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{1,31}\Z")
-SHORTEST_PASSWORD = 10
-LONGEST_PASSWORD = 200
 WRONG = "The user name or password is not right."
 WRONG_CODE = "The one-time code is not right. “algo up {name}” prints it, also while the instance runs."
 GUESSABLE = frozenset({"web.check", "web.make_owner"})
@@ -125,16 +124,3 @@ def _session_routes(pages: Blueprint, web: Web) -> None:
 
 def _setup_page(web: Web, status: int = 200, **values: Any) -> Response:
     return show(web, "setup.html", status, shortest_password=SHORTEST_PASSWORD, **values)
-
-
-def check_account(username: str, password: str, repeat: str) -> str | None:
-    """What is wrong with a new owner account, None when nothing is."""
-    if not USERNAME.match(username):
-        return "The user name needs 2 to 32 letters, digits, dots, dashes or underscores; a letter first."
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        return f"The password needs at least {SHORTEST_PASSWORD} characters."
-    if password.lower() == username.lower():
-        return "The password must not be the user name."
-    if password != repeat:
-        return "The two passwords differ."
-    return None

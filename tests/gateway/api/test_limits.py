@@ -53,7 +53,7 @@ def test_the_window_moves():
 
 
 def test_addresses_that_have_gone_are_forgotten(monkeypatch):
-    monkeypatch.setattr("gateway.api.limits.MOST_KEYS", 50)
+    monkeypatch.setattr("gateway.pagekit.windows.MOST_KEYS", 50)
     clock = ManualClock(datetime(2026, 11, 20, 5, tzinfo=UTC))
     limits = Limits(replace(FREE, api="2 per second"), clock.monotonic)
     for number in range(500):

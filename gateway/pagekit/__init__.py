@@ -1,0 +1,5 @@
+"""What every page server of ours shares: who is looking, files, headers, how often one may ask.
+
+The instances' own pages (``gateway.web``) and the fleet page (``supervisor.console``) are built on it, so it
+knows neither orders nor databases: Flask and the standard library only.
+"""
