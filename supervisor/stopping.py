@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from brokers.errors import AlgoError
 from brokers.venue import Venue
+from gateway import settings as gateway_settings
 from gateway.settings import Settings
 from supervisor.client import ask_running, message_of
+from supervisor.running import CommandFailed, ask
+from supervisor.state import RunFolder
 
 POLICIES = ("keep", "cancel", "flatten", "refuse")
 ASK_S = 10.0
@@ -40,6 +44,16 @@ class Open:
         parts += [f"{self.unknown} of them unknown"] if self.unknown else []
         parts += [f"{len(self.positions)} open positions"] if self.positions else []
         return f"{self.instance}: {', '.join(parts) or 'nothing open'}"
+
+
+class StillOpen(CommandFailed):
+    """Something is open at a broker, and nobody said what is to become of it. Nothing was stopped."""
+
+    code = "STILL_OPEN"
+
+    def __init__(self, message: str, lines: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.lines = tuple(lines)
 
 
 def policy_for(found: Open, asked: str | None, *, force: bool) -> str:
@@ -90,6 +104,40 @@ def _told(name: str, policy: str, answer: dict[str, Any]) -> tuple[str, bool]:
     if answer["failed"]:
         said += f"; failed: {'; '.join(answer['failed'])}"
     return said, not answer["failed"]
+
+
+def settle(
+    folder: RunFolder, names: Sequence[str], policy: str | None, *, force: bool, say: Callable[[str], object]
+) -> None:
+    """Deal with what is open at the brokers before a stop. ``say`` hears a line of what was found and done.
+
+    Raises:
+        StillOpen: The policy refuses; nothing is stopped.
+        CommandFailed: A cancel or exit failed; nothing is stopped.
+    """
+    instances = [gateway_settings.load(folder.home, name, folder.venue) for name in names]
+    with ThreadPoolExecutor(max(1, len(instances))) as pool:
+        found = list(pool.map(look, instances))
+        ways = [policy_for(one, policy, force=force) for one in found]
+        refused = [one for one, way in zip(found, ways, strict=True) if way == "refuse"]
+        if refused:
+            lines = details(refused)
+            for one in refused:
+                ask(folder, "stop-refused", {"names": [one.instance], "reason": str(one)})
+            shown = "\n  ".join(lines)
+            raise StillOpen(
+                f"not stopped, because this is open at the broker:\n  {shown}\n"
+                "choose: algo down --open cancel | --open flatten | --force (keeps it there, unwatched)",
+                lines,
+            )
+        for line in details([one for one in found if one.live or not one.error]):
+            say(line)
+        ending = [(i, w) for i, w in zip(instances, ways, strict=True) if w in ("cancel", "flatten")]
+        ends = list(pool.map(lambda pair: wind_down(*pair), ending))
+    for said, _ in ends:
+        say(said)
+    if not all(ok for _, ok in ends) and not force:
+        raise CommandFailed("not stopped: see above; algo down --force stops all the same")
 
 
 def details(everything: Sequence[Open]) -> list[str]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 import psutil
 
-from gateway import settings as gateway_settings
 from supervisor import stopping
 from supervisor.running import CommandFailed, ask, current_folder, ensure_supervisor
 from supervisor.state import RunFolder
@@ -51,38 +49,8 @@ def down(home: Path, names: tuple[str, ...], policy: str | None, force: bool) ->
     unknown = [n for n in names if n not in known]
     if unknown:
         raise click.UsageError(f"not running: {', '.join(unknown)} (running: {', '.join(known) or 'none'})")
-    settle_open(folder, names or tuple(known), policy, force=force)
+    stopping.settle(folder, names or tuple(known), policy, force=force, say=click.echo)
     stop(folder, names)
-
-
-def settle_open(folder: RunFolder, names: Sequence[str], policy: str | None, *, force: bool) -> None:
-    """Deal with what is open at the brokers before a stop.
-
-    Raises:
-        CommandFailed: Something is open and the policy refuses, or a cancel or exit failed; nothing is
-            stopped.
-    """
-    instances = [gateway_settings.load(folder.home, name, folder.venue) for name in names]
-    with ThreadPoolExecutor(max(1, len(instances))) as pool:
-        found = list(pool.map(stopping.look, instances))
-        ways = [stopping.policy_for(one, policy, force=force) for one in found]
-        refused = [one for one, way in zip(found, ways, strict=True) if way == "refuse"]
-        if refused:
-            lines = "\n  ".join(stopping.details(refused))
-            for one in refused:
-                ask(folder, "stop-refused", {"names": [one.instance], "reason": str(one)})
-            raise CommandFailed(
-                f"not stopped, because this is open at the broker:\n  {lines}\n"
-                "choose: algo down --open cancel | --open flatten | --force (keeps it there, unwatched)"
-            )
-        for line in stopping.details([one for one in found if one.live or not one.error]):
-            click.echo(line)
-        ending = [(i, w) for i, w in zip(instances, ways, strict=True) if w in ("cancel", "flatten")]
-        ends = list(pool.map(lambda pair: stopping.wind_down(*pair), ending))
-    for said, _ in ends:
-        click.echo(said)
-    if not all(ok for _, ok in ends) and not force:
-        raise CommandFailed("not stopped: see above; algo down --force stops all the same")
 
 
 def stop(folder: RunFolder, names: Sequence[str]) -> None:

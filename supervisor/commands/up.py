@@ -17,9 +17,9 @@ from brokers.errors import AlgoError, SettingsError
 from brokers.model import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
-from supervisor import checkup, envfile, failure, plan, preflight, services
+from supervisor import checkup, envfile, failure, plan, preflight, services, stopping
 from supervisor.client import ask_api, chosen
-from supervisor.commands.down import settle_open, stop
+from supervisor.commands.down import stop
 from supervisor.render import status_table
 from supervisor.running import CommandFailed, ask, ensure_supervisor
 from supervisor.state import RunFolder, running_venue
@@ -249,7 +249,7 @@ def _leave(folder: RunFolder, started: list[str]) -> None:
     policy: str | None = None
     while True:
         try:
-            settle_open(folder, started, policy, force=False)
+            stopping.settle(folder, started, policy, force=False, say=click.echo)
             break
         except CommandFailed as exc:
             click.echo(str(exc), err=True)
