@@ -27,7 +27,7 @@ from gateway.api.parts import Parts
 from gateway.gate import Gate
 from gateway.pagekit.headers import content_policy as content_policy
 from gateway.pagekit.headers import harden
-from gateway.web import pageapi, pages
+from gateway.web import fleetapi, pageapi, pages
 from gateway.web.access import Csrf, OneTimeCode, WebSessions, cookie_settings, over_tls
 from gateway.web.assets import Assets
 from gateway.web.live import Live
@@ -69,6 +69,7 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
     app.register_blueprint(pulling.blueprint(parts))
     app.register_blueprint(pages.blueprint(web))
     app.register_blueprint(pageapi.blueprint(web))
+    app.register_blueprint(fleetapi.blueprint(parts, live))
     dispatch.error_handlers(app, parts, error_page)
     app.after_request(partial(_security_headers, feed_port=settings.ws_port))
     live.attach(app, parts)

@@ -31,6 +31,7 @@ QUIET = (
     "/internal/order-update",
     "/internal/positions-and-orders",
     "/internal/history",
+    "/internal/fleet",
     LIVE_PATH,
 )
 """No line for these: asked all the time, and what the feed pushes is in the journal."""

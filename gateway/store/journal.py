@@ -333,6 +333,17 @@ class Journal:
                 found.append(sent_ns)
         return found + [self._clock.time_ns()] * sum(begun.values())
 
+    def last_round_trip(self) -> tuple[int, int] | None:
+        """Wall nanoseconds at which the latest acknowledged write was sent and acknowledged; None when it is
+        not among the last thousand events."""
+        text = (
+            "SELECT sent_ns, acknowledged_ns FROM order_events "
+            "WHERE id > (SELECT max(id) FROM order_events) - 1000 "
+            "AND sent_ns IS NOT NULL AND acknowledged_ns IS NOT NULL ORDER BY id DESC LIMIT 1"
+        )
+        rows = self._rows(text)
+        return (int(rows[0][0]), int(rows[0][1])) if rows else None
+
     def modifications(self, journal_id: int) -> int:
         """How many modifications of an order were begun."""
         text = "SELECT count(*) FROM order_events WHERE journal_id = ? AND kind = 'modify'"

@@ -104,6 +104,15 @@ class OrderDesk:
         """Reconcile now: a login came in, or a feed was reconnected. Does not block."""
         self._reconciler.soon()
 
+    @property
+    def version(self) -> int:
+        """Another number after every write of the journal: something about the orders may be new."""
+        return self._journal.version
+
+    def last_round_trip(self) -> tuple[int, int] | None:
+        """As ``Journal.last_round_trip``."""
+        return self._journal.last_round_trip()
+
     def forget_positions(self) -> None:
         """The account was emptied on purpose (a reset sandbox): its positions now are where drift begins."""
         self._reconciler.forget_positions()
