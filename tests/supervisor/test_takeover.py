@@ -145,6 +145,7 @@ def test_a_value_with_odd_characters_is_read_back(taken: Path) -> None:
         ("", "cannot be decrypted"),
         (sealed(KEY, salt=b"openalgo_static_salt"), None),
     ],
+    ids=["another pepper", "nothing", "the first salt"],
 )
 def test_a_key_of_other_secrets_is_not_taken_and_one_of_the_first_salt_is(
     folder: Path, encrypted: str, ends: str | None
