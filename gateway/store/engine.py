@@ -60,7 +60,9 @@ class Database:
     one that fails takes nothing with it. ``synchronous=FULL``: a write that returned is on disk.
     """
 
-    def __init__(self, path: Path, venue: Venue, *, read_only: bool, lock: IO[bytes] | None) -> None:
+    def __init__(
+        self, path: Path, venue: Venue, *, read_only: bool, lock: IO[bytes] | None, durable: bool = True
+    ) -> None:
         self.path = path
         self.venue = venue
         self.read_only = read_only
@@ -76,7 +78,7 @@ class Database:
         self._connection: Connection | None = None
         if not read_only:
             # our own transaction words, see _commit_group
-            self._writer = _engine(path, writing=True, begin=False)
+            self._writer = _engine(path, writing=True, begin=False, durable=durable)
             self._connection = self._writer.connect()
 
     @property
@@ -278,8 +280,19 @@ def _give_up(connection: Connection, raw: sqlite3.Connection) -> None:
         log.exception("rolling back")
 
 
-def open(path: Path, venue: Venue, *, metadata: MetaData = METADATA, read_only: bool = False) -> Database:
+def open(
+    path: Path,
+    venue: Venue,
+    *,
+    metadata: MetaData = METADATA,
+    read_only: bool = False,
+    durable: bool = True,
+) -> Database:
     """Open (and make, unless ``read_only``) a database of this project.
+
+    Args:
+        durable: False for figures nobody trades by: a commit survives the end of the process, but not always
+            that of the machine, and asks nothing of the disk that an order's commit would wait for.
 
     Raises:
         SettingsError: The file belongs to the other venue, or is not ours; it has not been written.
@@ -310,7 +323,7 @@ def open(path: Path, venue: Venue, *, metadata: MetaData = METADATA, read_only: 
     except BaseException:
         lock.close()
         raise
-    return Database(path, venue, read_only=False, lock=lock)
+    return Database(path, venue, read_only=False, lock=lock, durable=durable)
 
 
 def _stamp(path: Path) -> dict[str, str] | None:
@@ -399,7 +412,9 @@ def _lock(path: Path) -> IO[bytes]:
     return handle
 
 
-def _engine(path: Path, *, writing: bool, wal: bool = True, begin: bool = True) -> Engine:
+def _engine(
+    path: Path, *, writing: bool, wal: bool = True, begin: bool = True, durable: bool = True
+) -> Engine:
     """SQLAlchemy over one file with our own transaction words (the driver's guesses are switched off).
 
     Args:
@@ -427,7 +442,7 @@ def _engine(path: Path, *, writing: bool, wal: bool = True, begin: bool = True) 
         if writing:
             if wal:
                 cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             cursor.execute("PRAGMA foreign_keys=ON")
             cursor.execute("PRAGMA cache_size=-65536")
             cursor.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
