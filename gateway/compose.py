@@ -23,6 +23,9 @@ from gateway.brokerday import hours
 from gateway.brokerday.egress import EgressWatch
 from gateway.history import History
 from gateway.keys import Keys
+from gateway.latency import build as latency
+from gateway.latency.metered import metered
+from gateway.latency.recorder import Recorder
 from gateway.market import Market, MarketParts
 from gateway.sandbox import compose as paper
 from gateway.sandbox.compose import Sandbox
@@ -43,6 +46,7 @@ from gateway.ticks import TickCache
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
 from gateway.trading.riskdesk import DataMeter
+from gateway.trading.stages import NOBODY
 from gateway.triggers import build
 from gateway.web.access import OneTimeCode, WebSessions
 from gateway.web.live import Live
@@ -64,6 +68,7 @@ class Composed:
     parts: Parts
     app: Flask
     egress: EgressWatch
+    latency: Recorder | None
 
 
 def compose(settings: Settings, redactor: Redactor, clock: Clock) -> Composed:
@@ -96,9 +101,14 @@ def _wire(
     session = _session(settings, redactor, clock, database, broker, context)
     ticks = TickCache(settings.zmq_host, settings.zmq_port, clock)
     rest = broker.rest(context, session.current)
+    recorder = latency.recorder(settings, context.calendar, clock, lambda: session.status().state == "valid")
+    if recorder is not None:
+        rest = metered(rest, recorder.called)
     leases = LeaseFile(settings.run_dir / leasefile.NAME, clock)
     egress = _egress(settings, rest, clock)
-    market, desk = _trading(settings, context, instruments, database, rest, session, ticks, leases, egress)
+    market, desk = _trading(
+        settings, context, instruments, database, rest, session, ticks, leases, egress, recorder
+    )
     keeper = InstrumentKeeper(
         broker.instruments(context, session.current),
         instruments,
@@ -141,6 +151,7 @@ def _wire(
         hide=redactor.add,
         sandbox=sandbox,
         history=History(settings, context.calendar, clock),
+        latency=recorder,
         leases=leases,
         hours=context.calendar,
         egress=lambda: egress.last,
@@ -149,7 +160,9 @@ def _wire(
     )
     parts = modes.two_moded(parts)
     app = web_app.create(parts, code, sessions, live)
-    return Composed(database, session, keeper, ticks, desk, sandbox, live, queue, code, parts, app, egress)
+    return Composed(
+        database, session, keeper, ticks, desk, sandbox, live, queue, code, parts, app, egress, recorder
+    )
 
 
 def _egress(settings: Settings, rest: Rest, clock: Clock) -> EgressWatch:
@@ -224,6 +237,7 @@ def _trading(
     ticks: TickCache,
     leases: LeaseFile,
     egress: EgressWatch,
+    recorder: Recorder | None,
 ) -> tuple[Market, OrderDesk]:
     """Market data and orders over one limiter: they share the broker's account."""
     limiter = Limiter(settings.spec, context.clock)
@@ -259,6 +273,7 @@ def _trading(
             egress=lambda: egress.last.reason if egress.last.state == "mismatch" else "",
             risk=settings.risk,
             price_now=market.price_now,
+            stages=recorder or NOBODY,
         )
     )
     return market, desk

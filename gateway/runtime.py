@@ -56,6 +56,8 @@ class Process:
         self.made.ticks.start()
         self.made.ticks.want(pin(text) for text in self.settings.symbols)
         self.made.session.start()
+        if self.made.latency is not None:
+            self.made.latency.start()
         self.made.keeper.start()
         self.made.desk.start()
         self.made.sandbox.start(self._show)
@@ -91,6 +93,7 @@ class Process:
             self.made.desk.stop,
             self.made.sandbox.stop,
             self.made.session.stop,
+            *((self.made.latency.stop,) if self.made.latency is not None else ()),
             self.made.ticks.stop,
             *((self.made.parts.history.close,) if self.made.parts.history is not None else ()),
             self.made.database.close,

@@ -25,6 +25,7 @@ from brokers.sim import settings as sim
 from gateway import (
     daysettings,
     hooksettings,
+    latencysettings,
     limitsettings,
     logsettings,
     proxies,
@@ -35,6 +36,7 @@ from gateway import (
 from gateway.daysettings import DayRules
 from gateway.feedsettings import THRESHOLDS
 from gateway.hooksettings import HookRules
+from gateway.latencysettings import LatencyRules
 from gateway.limitsettings import ProcessLimits
 from gateway.proxies import Network
 from gateway.risksettings import RiskRules
@@ -165,6 +167,7 @@ class Settings:
     store: StoreRules = field(default_factory=StoreRules)
     limits: ProcessLimits = field(default_factory=ProcessLimits)
     day: DayRules = field(default_factory=DayRules)
+    latency: LatencyRules = field(default_factory=LatencyRules)
 
     @property
     def spec(self) -> BrokerSpec:
@@ -345,6 +348,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         store=storesettings.read(env, home, sim=venue is Venue.SIM),
         limits=limitsettings.read(env),
         day=daysettings.read(env, sim=venue is Venue.SIM),
+        latency=latencysettings.read(env),
     )
 
 

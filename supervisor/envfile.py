@@ -14,6 +14,7 @@ from brokers.errors import SettingsError
 from gateway import (
     daysettings,
     feedsettings,
+    latencysettings,
     limitsettings,
     logsettings,
     risksettings,
@@ -62,7 +63,7 @@ def fresh(name: str, broker: BrokerSpec, ports: Mapping[str, int], secret: Calla
     optional = OPTIONAL.format(port=ports["FLASK_PORT"])
     parts = (
         *(feedsettings, risksettings, sandboxsettings, logsettings),
-        *(limitsettings, daysettings, storesettings),
+        *(limitsettings, daysettings, storesettings, latencysettings),
     )
     return "\n".join([*lines, optional, *(part.EXAMPLE for part in parts)])
 

@@ -19,6 +19,7 @@ from gateway.api.schemas import AnyBody
 from gateway.brokerday.egress import Egress
 from gateway.history import History
 from gateway.keys import Keys
+from gateway.latency.recorder import Recorder
 from gateway.market import Market
 from gateway.sandbox.compose import Sandbox
 from gateway.session import SessionManager
@@ -63,6 +64,7 @@ class Parts:
         egress: The address this machine sends from, as last seen.
         leases: Who may trade under which strategy id; None where nobody is asked.
         history: The market-data store; None answers 501.
+        latency: Keeps stage times of orders; None where nobody does.
         sandbox: Paper trading; None where there is none.
         now: These parts in the instance's mode of this moment, which they keep: desk, market, ``analyzing``.
             None: they have one mode only. See ``modes``.
@@ -94,6 +96,7 @@ class Parts:
     hours: Calendar = field(default_factory=AlwaysOpen)
     egress: Callable[[], Egress] = Egress
     history: History | None = None
+    latency: Recorder | None = None
     now: Callable[[], Parts] | None = None
 
 

@@ -21,7 +21,7 @@ from brokers.errors import (
 )
 from brokers.model import Instrument, Order, OrderChange, OrderStatus, Placement
 from gateway.store.journal import Change, JournalRow, Times
-from gateway.trading import checks, machine, replies, transit
+from gateway.trading import checks, machine, replies, stages, transit
 from gateway.trading.answers import OrderAnswer
 from gateway.trading.limiter import Grant, Lane
 from gateway.trading.machine import State
@@ -178,6 +178,7 @@ class Changes:
         self, row: JournalRow, write: _Write, name: str, grant: Grant, received_ns: int
     ) -> tuple[OrderAnswer, Outcome]:
         """Journal, send and settle one modify or cancel."""
+        offset = stages.offset_ns(self._clock)
         times = Times(received_ns=received_ns, checked_ns=self._clock.time_ns())
         try:
             self._journal.apply(Change(row.id, name, None, times, pending=write.kind, detail=write.detail))
@@ -188,11 +189,15 @@ class Changes:
         grant.sent()
         outcome = send_once(write.call)
         times = replace(times, journaled_ns=sent_ns, sent_ns=sent_ns)
+        took = replace(times, acknowledged_ns=self._clock.time_ns() if isinstance(outcome, Done) else None)
         try:
-            return self._changed(row, write.kind, outcome, times, write.terms), outcome
+            answer = self._changed(row, write.kind, outcome, times, write.terms)
         except StoreError as exc:
             log.error("the %s of %s was sent, but could not be journaled: %s", name, row.shown_id, exc)
-            return self._unjournaled(row, write.kind, outcome), outcome
+            answer = self._unjournaled(row, write.kind, outcome)
+        told = stages.of_change(self._clock, write.kind, row, took, outcome, answer.code, offset)
+        self._parts.stages.wrote(told)
+        return answer, outcome
 
     @staticmethod
     def _unjournaled(row: JournalRow, kind: str, outcome: Outcome) -> OrderAnswer:

@@ -35,7 +35,7 @@ from brokers.model import (
 )
 from gateway.store.journal import FOREIGN, Change, Intent, JournalRow, Times
 from gateway.store.orderlog import OrderLog
-from gateway.trading import checks, exits, machine, measures, moving, reconcile, replies
+from gateway.trading import checks, exits, machine, measures, moving, reconcile, replies, stages
 from gateway.trading.answers import CancelReport, CloseReport, DeskStatus, OrderAnswer
 from gateway.trading.book import Books
 from gateway.trading.changes import Changes, heed
@@ -322,6 +322,8 @@ class OrderDesk:
         if row is None and order.tag:
             tagged = self._journal.by_tag(order.tag[:TAG_LENGTH])
             row = tagged if tagged is not None and reconcile.is_ours(order, tagged) else None
+        ours = row is not None and row.origin != FOREIGN
+        self._parts.stages.heard(stages.heard(self._clock, row.id if row is not None and ours else 0, update))
         if row is None:
             if order.order_id:
                 self._journal.import_foreign(order)
@@ -372,6 +374,7 @@ class OrderDesk:
         lease: str | None,
     ) -> OrderAnswer:
         begun = self._clock.monotonic()
+        offset = stages.offset_ns(self._clock)
         if not is_exit:
             self.guards.refuse_role()
         self._await_ready()
@@ -418,10 +421,14 @@ class OrderDesk:
             grant.sent()
             outcome = send_once(lambda: self._parts.rest.place(request, instrument, intent.tag, ltp=ltp))
         try:
-            return self._placed(journal_id, outcome, times)
+            answer = self._placed(journal_id, outcome, times)
         except StoreError as exc:
             log.error("J%d was sent, but its outcome could not be journaled: %s", journal_id, exc)
-            return self._unjournaled(journal_id, outcome)
+            answer = self._unjournaled(journal_id, outcome)
+        self._parts.stages.wrote(
+            stages.of_place(self._clock, journal_id, intent, times, outcome, answer.code, offset)
+        )
+        return answer
 
     def _placed(self, journal_id: int, outcome: Outcome, times: Times) -> OrderAnswer:
         """Journal how a place ended, and answer."""

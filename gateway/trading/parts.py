@@ -17,6 +17,7 @@ from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.trading.limiter import Limiter
 from gateway.trading.reconcile import SettleRules
+from gateway.trading.stages import NOBODY, Listener
 from gateway.trading.tags import new_tag
 from gateway.trading.tasks import THREADS, Tasks
 
@@ -37,6 +38,7 @@ class DeskParts:
         instance: Whose desk this is, in what it writes for others to read.
         risk: The operator's limits.
         price_now: As ``last_price``, but may ask the broker; only for limits that need a price.
+        stages: Told of every write and every pushed update; neither waits nor raises.
         objection: Why an entry of a strategy that carries this lease (empty: none) may not leave; None when
             it may. Looks at the disk at most, never at the network.
         executes: The operator lets orders leave here; without it only exits do.
@@ -65,6 +67,7 @@ class DeskParts:
     egress: Callable[[], str] = lambda: ""
     risk: RiskRules = NO_RULES
     price_now: Callable[[InstrumentKey], float | None] = lambda key: None  # noqa: ARG005
+    stages: Listener = NOBODY
 
     @property
     def settle_rules(self) -> SettleRules:
