@@ -1,0 +1,216 @@
+"""The report as HTML: a fragment for pages that have their own frame, and one self-contained file."""
+
+from __future__ import annotations
+
+from html import escape
+
+from supervisor.compare import svg
+from supervisor.compare.figures import Measure, Pair, Report
+from supervisor.compare.race import Race
+from supervisor.compare.stats import Estimate, Rate, Summary
+
+CSS = """
+:root { color-scheme: light dark; --ground: #fff; --card: #f7f8fa; --ink: #16191d; --quiet: #5b6470;
+  --line: #d5dae1; --s0: #1f5fd0; --s1: #c2570c; --s2: #0b7f5c; --s3: #8a2fc0; --s4: #b3123f; --s5: #64748b; }
+@media (prefers-color-scheme: dark) { :root { --ground: #14171b; --card: #1c2026; --ink: #e8ebef;
+  --quiet: #9aa4b1; --line: #363d47; --s0: #7aa8ff; --s1: #ff9d5c; --s2: #4fd0a4; --s3: #c690f5;
+  --s4: #ff7c98; --s5: #a3b0c2; } }
+body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
+main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 48px; }
+.comparison h1 { font-size: 1.55rem; margin: 0 0 4px; }
+.comparison h2 { font-size: 1.15rem; margin: 36px 0 2px; }
+.comparison p { margin: 4px 0; max-width: 75ch; }
+.comparison .quiet { color: var(--quiet); font-size: .9rem; }
+.comparison .verdicts { list-style: none; margin: 14px 0 0; padding: 12px 16px; background: var(--card);
+  border: 1px solid var(--line); border-radius: 8px; }
+.comparison .verdicts li { margin: 3px 0; overflow-wrap: anywhere; }
+.comparison .wide { overflow-x: auto; margin: 10px 0; }
+.comparison table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+.comparison th, .comparison td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line);
+  white-space: nowrap; vertical-align: top; }
+.comparison th { color: var(--quiet); font-weight: 600; font-size: .85rem; }
+.comparison th:first-child, .comparison td:first-child { text-align: left; }
+.comparison td small { display: block; color: var(--quiet); font-size: .78rem; }
+.comparison .key { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 7px; }
+.comparison .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr));
+  gap: 14px; }
+.comparison figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: 10px 12px; min-width: 0; }
+.comparison figcaption { font-size: .85rem; color: var(--quiet); margin-bottom: 6px;
+  overflow-wrap: anywhere; }
+""" + "".join(f".comparison .k{n} {{ background: var(--s{n}); }}\n" for n in range(svg.COLOURS))
+
+ZONE_S = 19_800
+"""Times of day are Indian, as everywhere in the product."""
+
+
+def document(report: Report) -> str:
+    """One file without a script, an outside font or image; light or dark as the reader's system."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(report.title)}</title><style>{CSS}{svg.CSS}</style></head>"
+        f"<body><main>{fragment(report)}</main></body></html>\n"
+    )
+
+
+def fragment(report: Report) -> str:
+    """The same without a frame, for a page that has ``CSS`` and ``svg.CSS``."""
+    venue = " · simulated brokers" if report.venue == "sim" else ""
+    parts = [
+        f'<div class="comparison"><h1>{escape(report.title)}</h1>',
+        f'<p class="quiet">{escape(report.made_at)}{venue}</p>',
+        *(f'<p class="quiet">{escape(line)}</p>' for line in report.source),
+    ]
+    if found := report.verdicts():
+        parts.append(f'<ul class="verdicts">{"".join(f"<li>{escape(line)}</li>" for line in found)}</ul>')
+    for measure in report.measures:
+        parts.append(_measure(measure, report))
+    if report.shares:
+        parts.append(_shares(report))
+    if report.counts:
+        parts.append(_counts(report))
+    if report.race:
+        parts.append(_race(report.race, report))
+    if report.notes:
+        parts.append("<h2>How to read this</h2>")
+        parts += [f'<p class="quiet">{escape(note)}</p>' for note in report.notes]
+    return "".join(parts) + "</div>"
+
+
+def _measure(measure: Measure, report: Report) -> str:
+    order = report.instances
+    head = "".join(f"<th>{h}</th>" for h in ("broker", "n", "no answer", "p50", "p90", "p99", "longest"))
+    rows = "".join(_row(row.instance, row.summary, report) for row in measure.rows)
+    charts = [
+        _figure(
+            f"{measure.name}: share answered within (line) and histogram (area); n = "
+            + ", ".join(f"{len(row.answered):,} {row.instance}" for row in measure.rows),
+            svg.distribution(measure.name, {r.instance: r.answered for r in measure.rows}, order),
+        )
+    ]
+    for pair in measure.pairs:
+        if len(pair.seconds):
+            charts.append(
+                _figure(_pair_caption(pair), svg.differences(pair.verdict, pair.seconds, _bounds(pair)))
+            )
+    lines = {row.instance: (row.at_s, row.by_time) for row in measure.rows if len(row.at_s)}
+    if lines:
+        drawn = svg.day_line(f"{measure.name} over the day", lines, order, ZONE_S)
+        charts.append(_figure(f"{measure.name} over the day (IST): each request, medians", drawn))
+    return (
+        f"<h2>{escape(measure.name.capitalize())}</h2><p class='quiet'>{escape(measure.meaning)}; "
+        f"milliseconds, 95 % interval below</p><div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+        f"</table></div><div class='charts'>{''.join(charts)}</div>"
+    )
+
+
+def _pair_caption(pair: Pair) -> str:
+    return f"{pair.b} − {pair.a}, same round (n = {len(pair.seconds):,}); band: 95 % interval of the median"
+
+
+def _bounds(pair: Pair) -> tuple[float, float] | None:
+    found = pair.difference
+    if found is None or found.median.low is None or found.median.high is None:
+        return None
+    return found.median.low, found.median.high
+
+
+def _figure(caption: str, drawn: str) -> str:
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{drawn}</figure>"
+
+
+def _name(instance: str, report: Report) -> str:
+    broker = report.brokers.get(instance, "")
+    more = f"<small>{escape(broker)}</small>" if broker and broker != instance else ""
+    key = f'<span class="key k{svg.colour(instance, report.instances)}"></span>'
+    return f"<td>{key}{escape(instance)}{more}</td>"
+
+
+def _row(instance: str, summary: Summary | None, report: Report) -> str:
+    if summary is None:
+        return f"<tr>{_name(instance, report)}<td>0</td>{'<td>–</td>' * 5}</tr>"
+    cells = [f"<td>{summary.n:,}</td><td>{summary.unanswered:,}</td>"]
+    cells += [_estimate(one) for one in (summary.p50, summary.p90, summary.p99)]
+    return f"<tr>{_name(instance, report)}{''.join(cells)}<td>{ms(summary.longest)}</td></tr>"
+
+
+def ms(seconds: float | None) -> str:
+    """Milliseconds as shown everywhere; ``∞`` was never answered."""
+    if seconds is None:
+        return "?"
+    return f"{seconds * 1e3:,.2f}" if seconds != float("inf") else "∞"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    return f"{ms(low)} – {ms(high)}"
+
+
+def _estimate(one: Estimate) -> str:
+    return f"<td>{ms(one.value)}<small>{interval(one.low, one.high)}</small></td>"
+
+
+def percent(found: Rate | None) -> str:
+    return "–" if found is None else f"{found.share.value:.1%}"
+
+
+def _rate(found: Rate | None) -> str:
+    if found is None:
+        return "<td>–</td>"
+    low, high = found.share.low or 0.0, found.share.high or 0.0
+    return f"<td>{percent(found)}<small>{low:.1%} – {high:.1%}, {found.count:,} of {found.n:,}</small></td>"
+
+
+def _shares(report: Report) -> str:
+    head = "".join(f"<th>{escape(share.name)}</th>" for share in report.shares)
+    rows = []
+    for at, instance in enumerate(report.instances):
+        cells = "".join(_rate(share.rows[at][1]) for share in report.shares)
+        rows.append(f"<tr>{_name(instance, report)}{cells}</tr>")
+    return (
+        f"<h2>What went wrong</h2><div class='wide'><table><thead><tr><th>broker</th>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _counts(report: Report) -> str:
+    names = list(dict.fromkeys(name for row in report.counts.values() for name in row))
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    rows = [
+        f"<tr>{_name(instance, report)}"
+        + "".join(f"<td>{escape(report.counts.get(instance, {}).get(name, '–'))}</td>" for name in names)
+        + "</tr>"
+        for instance in report.instances
+    ]
+    return (
+        f"<h2>The day</h2><div class='wide'><table><thead><tr><th>broker</th>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _race(race: Race, report: Report) -> str:
+    head = "".join(
+        f"<th>{h}</th>"
+        for h in ("broker", "ticks", "moments", "first", "coverage", "missed", "repeats", "longest gap")
+    )
+    rows = []
+    for lane in race.lanes:
+        missed = lane.coverage.n - lane.coverage.count if lane.coverage else 0
+        rows.append(
+            f"<tr>{_name(lane.instance, report)}<td>{lane.ticks:,}</td><td>{lane.moments:,}</td>"
+            f"{_rate(lane.first)}{_rate(lane.coverage)}<td>{missed:,}</td><td>{lane.duplicates:,}</td>"
+            f"<td>{lane.longest_gap_s:.2f} s</td></tr>"
+        )
+    charts = []
+    for lead in race.leads:
+        found = lead.difference
+        bounds = None
+        if found and found.median.low is not None and found.median.high is not None:
+            bounds = found.median.low, found.median.high
+        caption = f"{lead.behind} − {lead.ahead}: who saw the same moment later (n = {lead.matched:,})"
+        charts.append(_figure(caption, svg.differences(caption, lead.seconds, bounds)))
+    return (
+        f"<h2>Tick race</h2><p class='quiet'>{race.contracts:,} contracts; a moment is one pair of day volume "
+        f"and last price</p><div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+        f"</table></div><div class='charts'>{''.join(charts)}</div>"
+    )
