@@ -55,12 +55,12 @@ class Face:
         self._paths = paths
         self._control = control
         self._clock = clock
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp = ""
         self._publish = -1
 
     def due(self) -> bool:
         """Whether the bars changed since, or the file is not the one we wrote. Cheap: ask every second."""
-        if self._stamp is None or self._stamp != _stamp(self._paths.face):
+        if not self._stamp or self._stamp != manifest.stamp_of(self._paths.face):
             return True
         with self._control.read() as connection:
             return manifest.publish_number(connection) != self._publish
@@ -102,9 +102,9 @@ class Face:
                 raise
             finally:
                 _clear(fresh)
-        self._stamp, self._publish = _stamp(face), shot.publish
+        self._stamp, self._publish = manifest.stamp_of(face), shot.publish
         with self._control.transaction(durable=False) as tx:
-            manifest.face_published(tx, shot.publish, self._now_s())
+            manifest.face_published(tx, shot.publish, self._now_s(), self._stamp)
         return Published(State.PUBLISHED)
 
     def _now_s(self) -> float:
@@ -156,11 +156,3 @@ def _wal(face: Path) -> Path:
 def _clear(fresh: Path) -> None:
     for path in (fresh, _wal(fresh)):
         path.unlink(missing_ok=True)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return (found.st_ino, found.st_size, found.st_mtime_ns)

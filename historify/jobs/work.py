@@ -88,6 +88,19 @@ class Work:
             self._set(tx, task, "state = 'running'", ())
         return task
 
+    def other(self, task: Task) -> Series | None:
+        """Any other instrument somebody asked for at this interval, to see whether its broker answers at all;
+        one that came already, if there is one."""
+        series = task.series
+        rows = rows_of(
+            self._control,
+            "SELECT exchange, symbol, interval FROM job_item "
+            "WHERE interval = ? AND exchange = ? AND symbol != ? "
+            "ORDER BY state = 'done' DESC, updated_at DESC, symbol LIMIT 1",
+            (series.interval, series.exchange, series.symbol),
+        )
+        return Series(*rows[0]) if rows else None
+
     def planned(self, task: Task, calls: int, source: str) -> None:
         """How many calls it still needs. Raises ``Gone``."""
         with self._control.transaction(durable=False) as tx:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import os
 import signal
 import sys
 import threading
@@ -18,21 +17,20 @@ from brokers.errors import AlgoError, SettingsError
 from brokers.jsonlog import JsonLines
 from brokers.logrotate import OwnLog, OwnLogHandler
 from brokers.redact import Redactor
+from historify.contract import BarStore
 from historify.control import Control
-from historify.errors import BadBars, ForeignStore
-from historify.lease import Lease, PullerLock
-from historify.paths import StorePaths
-from historify.portable.tasks import Tasks, work
+from historify.lease import PullerLock
+from historify.paths import StorePaths, is_server
 from historify.puller.config import Config, read
 from historify.puller.health import Health
 from historify.puller.publisher import FacePublisher
 from historify.puller.puller import Parts, Puller
 from historify.puller.roster import Roster
 from historify.puller.source import Source
+from historify.puller.upkeep import Upkeep
 from historify.secretfile import home_secret
 from historify.segments import manifest
-from historify.segments.collect import collect
-from historify.segments.inbox import Inbox
+from historify.segments.safety import check_folder
 from historify.store import SegmentStore, open_store
 
 if TYPE_CHECKING:
@@ -54,21 +52,16 @@ class Process:
         secret = home_secret(config.secret_file)
         self.stop = threading.Event()
         calendar: Calendar = AlwaysOpen() if config.hours == "always" else FileCalendar()
-        self._store = open_store(config.store, calendar=calendar, clock=clock)
+        self._store, self.control = _opened(config, calendar, clock)
         self._segments = self._store if isinstance(self._store, SegmentStore) else None
-        self._control = self._segments.control if self._segments else Control(config.paths.control)
         self._clock = clock
-        self._inbox = Inbox(config.paths.inbox)
-        self._inbox_folder = config.paths.inbox
-        self._tasks = Tasks(self._control, clock)
-        self._calendar = calendar
+        self.upkeep = Upkeep(self._store, self.control, config.paths, calendar, clock)
         self._roster = Roster([Source(each, secret) for each in config.candidates], clock)
-        self._strange = self._is_strange()
         self._face: Face | None = None
         self._publisher = FacePublisher(self._publish, config.publish_s, clock)
         self.puller = Puller(
             Parts(
-                control=self._control,
+                control=self.control,
                 lock=PullerLock(config.paths.lock),
                 store=self._store,
                 roster=self._roster,
@@ -76,9 +69,7 @@ class Process:
                 clock=clock,
                 publisher=self._publisher,
                 stop=self.stop,
-                drain=self._drain,
-                inbox_waits=self._inbox_waits,
-                tidy=self._tidy,
+                upkeep=self.upkeep,
             )
         )
         self.health = Health(config.port if port is None else port, self.puller.report)
@@ -105,85 +96,42 @@ class Process:
         self.health.stop()
         if not any(thread.is_alive() for thread in self._threads):
             self._store.close()
-
-    def _is_strange(self) -> bool:
-        """Whether a file lies at the face's path that this store never published: an OpenAlgo store?"""
-        if self._segments is None or not self._segments.paths.face.exists():
-            return False
-        with self._control.read() as connection:
-            return connection.execute("SELECT 1 FROM face").fetchone() is None
-
-    def _migrate(self, segments: SegmentStore, lease: Lease) -> None:
-        """Take over what lies at the face's path; a file that is no market-data store stays untouched."""
-        self._strange = False
-        try:
-            if segments.migrate(lease, lambda done, of, name: lease.renew()) is not None:  # noqa: ARG005
-                log.info("took over the OpenAlgo store at %s", segments.paths.face)
-        except ForeignStore as exc:
-            log.error("%s", exc)
-
-    def _drain(self, lease: Lease) -> int:
-        """Publish what other processes left in the inbox, and carry out imports and deletions."""
-        if self._strange and self._segments is not None:
-            self._migrate(self._segments, lease)
-        letters = self._inbox.waiting()
-        for letter in letters:
-            try:
-                self._store.put(
-                    letter.series,
-                    letter.bars,
-                    fence=lease,
-                    provenance=letter.provenance,
-                    covered=letter.covered,
-                )
-            except BadBars as exc:
-                self._inbox.reject(letter.path, str(exc))
-            else:
-                self._inbox.done(letter)
-        tasks = work(
-            self._tasks,
-            self._store,
-            fence=lease,
-            calendar=self._calendar,
-            clock=self._clock,
-            beat=lease.renew,
-        )
-        return len(letters) + tasks
-
-    def _inbox_waits(self) -> bool:
-        if self._strange or self._tasks.waits():
-            return True
-        with contextlib.suppress(OSError), os.scandir(self._inbox_folder) as found:
-            return any(each.name.endswith(".bars") for each in found)
-        return False
-
-    def _tidy(self, lease: Lease, orphans: bool) -> None:
-        """Delete what nobody lists any more."""
-        if self._segments is not None:
-            now = self._clock.time_ns() / 1e9
-            collect(self._control, self._segments.paths, lease.epoch, now, orphans=orphans)
+            self.control.close()
 
     def _publish(self, force: bool) -> bool:
         """Make the face anew when the store has something newer; False: somebody has it open to write."""
         if self._segments is None:
             return True
+        if self.upkeep.strange:
+            return False
         if self._face is None:
             if not force and self._is_shown(self._segments.paths):
                 return True
             # loads DuckDB, which an idle puller never needs
             module = importlib.import_module("historify.face.publish")
-            self._face = cast("Face", module.Face(self._segments.paths, self._control, self._clock))
+            self._face = cast("Face", module.Face(self._segments.paths, self.control, self._clock))
         published = self._face.publish(force=force)
         if published.detail:
             log.info("the face waits: %s", published.detail)
         return str(published.state) != "held"
 
     def _is_shown(self, paths: StorePaths) -> bool:
-        """Whether an earlier run published all there is."""
-        with self._control.read() as connection:
+        """Whether an earlier run published all there is, and nobody touched the file since."""
+        with self.control.read() as connection:
             shown = connection.execute("SELECT publish FROM face").fetchone()
             newest = manifest.publish_number(connection)
-        return paths.face.exists() and shown is not None and shown[0] == newest
+            known = manifest.face_stamp(connection)
+        return shown is not None and shown[0] == newest and known == manifest.stamp_of(paths.face)
+
+
+def _opened(config: Config, calendar: Calendar, clock: Clock) -> tuple[BarStore, Control]:
+    """The bars, and the manifest with jobs and lease, which is a file also where the bars are on a server."""
+    if not is_server(config.store):
+        segments = SegmentStore(config.paths, calendar=calendar, clock=clock)
+        return segments, segments.control
+    check_folder(config.paths.root)
+    control = Control(config.paths.control)
+    return open_store(config.store, calendar=calendar, clock=clock, control=lambda: control), control
 
 
 def setup_log(config: Config, redactor: Redactor) -> None:

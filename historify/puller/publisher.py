@@ -22,7 +22,7 @@ class FacePublisher:
 
     Args:
         publish: Makes the face anew when it is not current, or in any case when told so (its tables of jobs
-            are older than its bars); False when it could not be replaced now.
+            are older than its bars); False when it could not be replaced now. Asked every ``publish_s``.
     """
 
     def __init__(self, publish: Callable[[bool], bool], publish_s: float, clock: Clock) -> None:
@@ -71,8 +71,8 @@ class FacePublisher:
                 continue
             with self._lock:
                 self._due = None
-            if not self._try() and not self._stopping:
-                self._set(AGAIN_S)
+            # also when nothing was published: somebody may delete or edit the file
+            self._set(self._publish_s if self._try() else AGAIN_S)
 
     def _try(self) -> bool:
         force, self._force = self._force, False

@@ -11,7 +11,8 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -23,12 +24,13 @@ from historify import lease as leases
 from historify.contract import BarStore
 from historify.control import Control
 from historify.errors import LeaseLost, PullerBusy
+from historify.jobs.plan import Limits
 from historify.jobs.queue import Queue
 from historify.jobs.schedule import Schedules
 from historify.jobs.work import Work, note_waiting, waits
 from historify.lease import Lease, PullerLock
 from historify.puller.roster import GRACE_S, Roster
-from historify.puller.runner import Bench, Incapable, Runner, Stopped
+from historify.puller.runner import Bench, Incapable, Runner, Stopped, Unanswered
 from historify.puller.source import Capability, Source
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,8 @@ LOOK_S = 0.5
 SCHEDULES_S = 5.0
 SESSION_S = 10.0
 """How often the idle puller looks whether its instance could still pull."""
-WAITING_S = 2.0
+WAITING_S = 0.5
+"""How often an instance that cannot pull is asked whether it can now."""
 RENEW_S = 5.0
 TIDY_S = 60.0
 ERROR_S = 5.0
@@ -69,15 +72,25 @@ class Publisher(Protocol):
         ...
 
 
+class Chores(Protocol):
+    """Work besides pulling; see ``historify.puller.upkeep``."""
+
+    def waits(self) -> bool:
+        """Whether there is anything to ``drain``."""
+        ...
+
+    def drain(self, lease: Lease) -> int:
+        """Do what waits; returns how many changes that made."""
+        ...
+
+    def tidy(self, lease: Lease, orphans: bool) -> None:
+        """Delete what nobody needs any more; with ``orphans`` also files no manifest ever listed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the loop is built from.
-
-    Attributes:
-        drain: Publishes what other processes left in the inbox, under a lease; returns how many batches.
-        tidy: Deletes files nobody lists; told whether to look for those no manifest ever listed.
-        ttl_s: Of the lease.
-    """
+    """What the loop is built from. ``ttl_s``: of the lease."""
 
     control: Control
     lock: PullerLock
@@ -87,9 +100,7 @@ class Parts:
     clock: Clock
     publisher: Publisher
     stop: threading.Event
-    drain: Callable[[Lease], int] | None = None
-    inbox_waits: Callable[[], bool] = lambda: False
-    tidy: Callable[[Lease, bool], None] = lambda lease, orphans: None  # noqa: ARG005
+    upkeep: Chores | None = None
     ttl_s: float = leases.TTL_S
 
 
@@ -102,6 +113,7 @@ class Puller:
         self._queue = Queue(parts.control, parts.clock)
         self._state = State.STARTING
         self._waiting: tuple[str, ...] = ()
+        self._refused = ""
         self._lease: Lease | None = None
         self._source: Source | None = None
         self._capability: Capability | None = None
@@ -180,6 +192,7 @@ class Puller:
                 "puller": source.candidate.instance if lease is not None and source is not None else None,
                 "epoch": lease.epoch if lease is not None else 0,
                 "waiting_for": list(self._waiting),
+                "refused": self._refused,
                 "jobs": jobs,
             }
         return {
@@ -212,7 +225,8 @@ class Puller:
         """One job, or the reason why none can be pulled."""
         if not self._stand():
             self._say(State.WAITING, self._parts.roster.reasons)
-            note_waiting(self._parts.control, self._parts.clock, f"waiting for capability: {self._why()}")
+            what = "the broker" if self._parts.roster.unanswered else "capability"
+            note_waiting(self._parts.control, self._parts.clock, f"waiting for {what}: {self._why()}")
             return WAITING_S
         assert self._work is not None
         assert self._source is not None
@@ -226,7 +240,7 @@ class Puller:
         except Moved:
             self._release()
         except Incapable as exc:
-            self._give_way(source, str(exc))
+            self._give_way(source, exc)
         finally:
             self._parts.publisher.flush()
         return 0.0
@@ -248,7 +262,12 @@ class Puller:
             stop=parts.stop,
             on_publish=parts.publisher.dirty,
             between=self._between,
+            others=self._others,
         )
+
+    def _others(self) -> list[tuple[Source, Limits]]:
+        """Whoever else can pull now, for a series the first one's broker does not have."""
+        return [(one, able.limits) for one, able in self._parts.roster.able() if one is not self._source]
 
     def _stand(self) -> bool:
         """Hold the lease for the first instance that can pull; False when nobody can."""
@@ -274,14 +293,15 @@ class Puller:
         self._lease, self._source = lease, source
         self._work = Work(parts.control, parts.clock, lease.epoch)
         taken = self._work.take_over()
-        parts.tidy(lease, True)
+        if parts.upkeep is not None:
+            parts.upkeep.tidy(lease, True)
         log.info("pulling through %s, epoch %d, %d jobs taken over", name, lease.epoch, taken)
 
-    def _give_way(self, source: Source, reason: str) -> None:
+    def _give_way(self, source: Source, said: Incapable) -> None:
         """An instance that said it can pull could not. Its api may be logging in just now; when it does not
         come back soon, the next one has its turn."""
         parts = self._parts
-        log.warning("%s: %s", source.candidate.instance, reason)
+        log.warning("%s: %s", source.candidate.instance, said)
         until = parts.clock.monotonic() + GRACE_S
         while parts.clock.monotonic() < until:
             if parts.stop.wait(LOOK_S):
@@ -292,7 +312,7 @@ class Puller:
             if isinstance(found, Capability) and found.ready:
                 if self._again(source):
                     # it says so once more, and it was not true a moment ago
-                    parts.roster.sick(source, reason)
+                    parts.roster.sick(source, str(said), unanswered=isinstance(said, Unanswered))
                     break
                 return
         self._release()
@@ -308,14 +328,17 @@ class Puller:
         now = self._parts.clock.monotonic()
         if now < self._next_session:
             return
-        self._next_session = now + SESSION_S
-        if not self._stand():
+        able = self._stand()
+        # an api that is just starting is seen at once; one that can pull seldom stops to
+        self._next_session = now + (SESSION_S if able else WAITING_S)
+        if able:
+            self._say(State.IDLE)
+        else:
             self._say(State.WAITING, self._parts.roster.reasons)
-            return
-        self._say(State.IDLE)
-        if now >= self._next_tidy and self._lease is not None:
+        if now >= self._next_tidy and self._parts.upkeep is not None:
             self._next_tidy = now + TIDY_S
-            self._parts.tidy(self._lease, False)
+            with self._some_lease() as lease:
+                self._parts.upkeep.tidy(lease, False)
 
     def _why(self) -> str:
         return "; ".join(self._parts.roster.reasons) or "nobody"
@@ -330,18 +353,26 @@ class Puller:
             log.info("schedule %s is due: %s", run.schedule, what)
 
     def _drain(self) -> None:
-        """What other instances' brokers answered and left for the puller."""
-        parts = self._parts
-        if parts.drain is None or not parts.inbox_waits():
+        """What other processes left for the one that writes."""
+        upkeep = self._parts.upkeep
+        if upkeep is None or not upkeep.waits():
             return
-        borrowed = self._lease is None
-        lease = self._lease or leases.acquire(parts.control, parts.lock, "inbox", parts.clock)
+        with self._some_lease() as lease:
+            if upkeep.drain(lease):
+                self._parts.publisher.dirty()
+
+    @contextmanager
+    def _some_lease(self) -> Iterator[Lease]:
+        """The one held, or one of this process's own: writing needs no broker."""
+        parts = self._parts
+        if self._lease is not None:
+            yield self._lease
+            return
+        lease = leases.acquire(parts.control, parts.lock, "upkeep", parts.clock)
         try:
-            if parts.drain(lease):
-                parts.publisher.dirty()
+            yield lease
         finally:
-            if borrowed:
-                lease.release()
+            lease.release()
 
     def _between(self) -> None:
         """Between two series of a job. Raises ``Moved`` when another instance is to go on with it."""
@@ -350,17 +381,25 @@ class Puller:
             raise Moved("another instance was asked to pull")
 
     def _is_asked_to_move(self) -> bool:
-        """Whether somebody politely asked for another instance to pull; a request that names none is moot:
-        this process is the one that writes, whoever its broker is."""
+        """Whether somebody politely asked for another instance to pull. One that names no candidate is
+        refused: this process is the one that writes, whoever its broker is."""
         lease = self._lease
         if lease is None:
             return False
         with self._parts.control.read() as connection:
-            row = connection.execute("SELECT instance FROM release_request").fetchone()
-        if row is None or row[0] == lease.holder or not self._parts.roster.prefer(str(row[0])):
+            row = connection.execute("SELECT instance, wanted_by FROM release_request").fetchone()
+        if row is None or row[0] == lease.holder:
             return False
-        log.info("%s is asked to pull instead of %s", row[0], lease.holder)
-        return True
+        instance, by = str(row[0]), str(row[1])
+        if self._parts.roster.prefer(instance):
+            log.info("%s is asked to pull instead of %s", instance, lease.holder)
+            return True
+        names = ", ".join(self._parts.roster.names) or "nobody"
+        self._refused = f"{by} asked for {instance or 'nobody'} to pull, which may not: {names} may"
+        log.warning("%s", self._refused)
+        with self._parts.control.transaction(durable=False) as tx:
+            tx.execute("DELETE FROM release_request WHERE instance = ? AND wanted_by = ?", (instance, by))
+        return False
 
     def _await_change(self) -> None:
         """Until somebody writes to ``control.db``, or something is due by time."""
@@ -372,9 +411,12 @@ class Puller:
             if seen != self._seen:
                 self._seen = seen
                 return
-            if parts.clock.monotonic() >= until or parts.inbox_waits():
+            if parts.clock.monotonic() >= until or self._has_chores():
                 return
             parts.stop.wait(LOOK_S)
+
+    def _has_chores(self) -> bool:
+        return self._parts.upkeep is not None and self._parts.upkeep.waits()
 
     def _say(self, state: State, waiting: tuple[str, ...] = ()) -> None:
         if state is not self._state:

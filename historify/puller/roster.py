@@ -24,12 +24,23 @@ class Roster:
         # without named standbys there is no failover
         self._sources = [*sources[:1], *(one for one in sources[1:] if one.candidate.standby)]
         self._clock = clock
-        self._sick: dict[str, tuple[float, str]] = {}
+        self._sick: dict[str, tuple[float, str, bool]] = {}
         self.reasons: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whom it may pull through, best first."""
+        return tuple(one.candidate.instance for one in self._sources)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether somebody is left alone because its broker does not answer."""
+        now = self._clock.monotonic()
+        return any(down and now < until for until, _, down in self._sick.values())
 
     def prefer(self, instance: str) -> bool:
         """A person wants this one to pull: it comes first from now on; False when it is no candidate."""
-        if instance not in {one.candidate.instance for one in self._sources}:
+        if instance not in self.names:
             return False
         self._sources.sort(key=lambda one: one.candidate.instance != instance)
         return True
@@ -51,7 +62,7 @@ class Roster:
     def ask(self, source: Source) -> Capability | str:
         """What an instance can do now, or why that is not known."""
         name = source.candidate.instance
-        until, why = self._sick.get(name, (float("-inf"), ""))
+        until, why, _ = self._sick.get(name, (float("-inf"), "", False))
         if self._clock.monotonic() < until:
             return why
         try:
@@ -59,11 +70,16 @@ class Roster:
         except AlgoError as exc:
             return str(exc)
 
-    def sick(self, source: Source, reason: str) -> None:
-        """It said that it can pull, and could not."""
+    def able(self) -> list[tuple[Source, Capability]]:
+        """All that can pull now, best first."""
+        found = ((one, self.ask(one)) for one in self._sources)
+        return [(one, said) for one, said in found if isinstance(said, Capability) and said.ready]
+
+    def sick(self, source: Source, reason: str, *, unanswered: bool = False) -> None:
+        """It said that it can pull, and could not. ``unanswered``: its broker does not answer."""
         name = source.candidate.instance
         log.warning("%s cannot pull: %s", name, reason)
-        self._sick[name] = (self._clock.monotonic() + SICK_S, f"{name}: {reason}")
+        self._sick[name] = (self._clock.monotonic() + SICK_S, f"{name}: {reason}", unanswered)
 
     def close(self) -> None:
         for source in self._sources:

@@ -106,14 +106,34 @@ def publish_number(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT value FROM counter WHERE name='publish'").fetchone()[0])
 
 
-def face_published(tx: sqlite3.Connection, publish: int, at_s: float) -> None:
-    """The face at the store's path shows the manifest as of ``publish``: superseded files may go some day."""
+def face_published(tx: sqlite3.Connection, publish: int, at_s: float, stamp: str = "") -> None:
+    """The face at the store's path shows the manifest as of ``publish``: superseded files may go some day.
+
+    Args:
+        stamp: Of the file; see ``stamp_of``.
+    """
     tx.execute(
         "INSERT INTO face(id, number, publish, published_at) VALUES(1, 1, ?, ?)"
         " ON CONFLICT(id) DO UPDATE SET number=number+1, publish=excluded.publish,"
         " published_at=excluded.published_at",
         (publish, at_s),
     )
+    tx.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('face', ?)", (stamp,))
+
+
+def face_stamp(connection: sqlite3.Connection) -> str:
+    """Of the face as it was published; empty before the first."""
+    row = connection.execute("SELECT value FROM meta WHERE key='face'").fetchone()
+    return "" if row is None else str(row[0])
+
+
+def stamp_of(face: Path) -> str:
+    """What tells one version of a file from the next; empty without a file."""
+    try:
+        found = face.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def next_publish(tx: sqlite3.Connection) -> int:
@@ -210,3 +230,25 @@ def note(
             provenance.at_s,
         ),
     )  # fmt: skip
+
+
+def has_months_before(connection: sqlite3.Connection, year: int) -> bool:
+    """Whether a year that is over still lies in files of its months."""
+    found = connection.execute(
+        "SELECT 1 FROM segment WHERE length(period)=7 AND period < ? LIMIT 1", (f"{year:04d}",)
+    ).fetchone()
+    return found is not None
+
+
+def forget_replaced(tx: sqlite3.Connection, before_s: int) -> int:
+    """Forget where batches came from whose every bar a later batch brought anew; returns how many.
+
+    Args:
+        before_s: Epoch seconds; younger ones are kept for a person who looks for what went wrong.
+    """
+    return tx.execute(
+        "DELETE FROM ingest WHERE at < ? AND EXISTS (SELECT 1 FROM ingest later WHERE later.symbol ="
+        " ingest.symbol AND later.exchange = ingest.exchange AND later.interval = ingest.interval"
+        " AND later.id > ingest.id AND later.lo <= ingest.lo AND later.hi >= ingest.hi)",
+        (before_s,),
+    ).rowcount

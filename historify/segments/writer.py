@@ -9,6 +9,7 @@ removes them); after it, the batch is there.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
 from bisect import bisect_left
@@ -22,7 +23,7 @@ from brokers.clock import IST, Clock
 from historify import lease, tail
 from historify.contract import Fence
 from historify.control import Control
-from historify.errors import StoreError
+from historify.errors import StoreDamaged, StoreError
 from historify.model import Bars, Batch, PutReport, Series
 from historify.paths import StorePaths
 from historify.segments import columns, manifest
@@ -31,6 +32,8 @@ from historify.segments.damage import Damage, verify
 from historify.segments.files import Files, read
 from historify.segments.manifest import Segment
 from historify.segments.periods import Period, day_bounds, day_of, named, period_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +128,14 @@ class Writer:
                         manifest.uncover(tx, of, first, last)
         return found
 
-    def close_years(self, fence: Fence) -> int:
-        """Merge month files of years that are over into one file a year; returns how many years it closed."""
+    def close_years(self, fence: Fence, *, most: int | None = None) -> int:
+        """Merge month files of years that are over into one file a year; returns how many years it closed.
+
+        A year with a damaged month stays as it is: readers name the damage.
+
+        Args:
+            most: Close no more than so many now; None: all.
+        """
         running = self._running_year()
         with self._control.read() as connection:
             due = connection.execute(
@@ -134,10 +143,18 @@ class Writer:
                 " WHERE length(period)=7 AND period < ?",
                 (f"{running:04d}",),
             ).fetchall()
+        closed = 0
         for exchange, symbol, interval, year in due:
-            with self._turn:
-                self._close_year(Series(exchange, symbol, interval), named(year), fence)
-        return len(due)
+            if closed == most:
+                break
+            series = Series(exchange, symbol, interval)
+            try:
+                with self._turn:
+                    self._close_year(series, named(year), fence)
+                closed += 1
+            except StoreDamaged as exc:
+                log.warning("%s of %s is not merged: %s", year, series, exc)
+        return closed
 
     def collect(self, fence: Fence, *, orphans: bool = False) -> Collected:
         """Delete files nobody can be reading; with ``orphans`` also those no manifest ever listed."""

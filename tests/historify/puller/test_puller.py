@@ -31,6 +31,7 @@ from historify.store import SegmentStore
 from tests.e2e.fleet import until
 from tests.historify.puller.test_runner import WEEK, answer
 
+IN_LIFE_S = loops.WAITING_S
 KEYS = tuple(("NSE", f"S{n}") for n in range(4))
 WISH = JobRequest(KEYS, ("D",), date(2026, 11, 16), date(2026, 11, 19))
 
@@ -175,6 +176,32 @@ def test_a_person_may_move_the_pull_in_the_middle(loop, first, second):
     job = loop.done(loop.queue.enqueue(WISH)[0].id)
     assert (len(first.asked), [s.symbol for s in second.asked]) == (1, ["S1", "S2", "S3"])
     assert job.failed == 0
+
+
+def test_who_asks_for_an_instance_that_may_not_pull_is_told_so(loop, first):
+    loop.done(loop.queue.enqueue(WISH)[0].id)
+    leases.request_release(loop.store.control, "page", SystemClock(), instance="third")
+    said = until(lambda: loop.puller.report()["refused"], 10, "it is refused")
+    assert said == "page asked for third to pull, which may not: first, second may"
+    with loop.store.control.read() as connection:
+        assert connection.execute("SELECT * FROM release_request").fetchall() == []
+    assert leases.current(loop.store.control).name == "first"
+
+
+@pytest.mark.parametrize("idle", [True, False], ids=["idle", "with a job"])
+def test_an_api_that_has_just_started_is_seen_within_a_second(tmp_path, first, monkeypatch, idle):
+    monkeypatch.setattr(loops, "WAITING_S", IN_LIFE_S)
+    first.down = True
+    loop = Loop(tmp_path, first)
+    try:
+        if not idle:
+            loop.queue.enqueue(WISH)
+        until(lambda: loop.puller.report()["state"] == "waiting for capability", 15, "it waits")
+        began, first.down = time.monotonic(), False
+        until(lambda: loop.puller.report()["puller"] == "first", 15, "it is seen")
+        assert time.monotonic() - began < 1.5
+    finally:
+        loop.close()
 
 
 def test_a_second_puller_only_reads_until_the_first_is_gone(loop, first, tmp_path):

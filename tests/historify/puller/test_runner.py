@@ -21,11 +21,12 @@ from historify.errors import LeaseLost, StoreFull
 from historify.jobs.model import ItemState, Job, JobRequest, JobState
 from historify.jobs.plan import Limits
 from historify.jobs.queue import Queue
-from historify.jobs.work import Work
+from historify.jobs.work import MOST_TRIES, Work
 from historify.lease import PullerLock
 from historify.model import BarRequest, DayState, Series
 from historify.paths import StorePaths
-from historify.puller.runner import Bench, Incapable, Runner, Stopped
+from historify.puller.config import Candidate
+from historify.puller.runner import Bench, Incapable, Runner, Stopped, Unanswered
 from historify.store import SegmentStore
 
 NSE = FileCalendar()
@@ -50,6 +51,7 @@ class Source:
     script: list[Exception | bytes] = field(default_factory=list)
     asked: list[tuple[Series, date, date]] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
+    candidate: Candidate = field(default_factory=lambda: Candidate("other", "dhan", ""))
 
     def pull(self, series: Series, start: date, end: date) -> bytes:
         self.asked.append((series, start, end))
@@ -195,12 +197,18 @@ def test_an_ended_session_puts_the_job_back_where_it_stood(rig):
     assert [series.symbol for series, _, _ in rig.source.asked] == ["NIFTY 50"]  # it goes on
 
 
-def test_a_broker_that_does_not_answer_is_tried_and_then_left(rig):
-    rig.source.script = [BrokerDown("no answer")] * 6
-    with pytest.raises(Incapable, match="no answer"):
-        rig.run()
-    assert len(rig.source.asked) == 6  # three tries for each of two series
-    assert rig.queue.listing()[0].state is JobState.QUEUED
+@pytest.mark.parametrize("keys", [WISH.keys, WISH.keys[:1]], ids=["two series", "one alone"])
+def test_a_broker_that_answers_nothing_is_waited_for_however_long(rig, keys):
+    rig.source.script = [BrokerDown("no answer")] * 100
+    for _ in range(MOST_TRIES + 2):
+        with pytest.raises(Unanswered, match="waiting for the broker: no answer"):
+            rig.run(replace(WISH, keys=keys))
+    # three tries, and one for another series if there is one
+    assert len(rig.source.asked) == (3 + (len(keys) > 1)) * (MOST_TRIES + 2)
+    [waits] = rig.queue.listing()
+    assert (waits.state, waits.error) == (JobState.QUEUED, "waiting for the broker: no answer")
+    rig.source.script.clear()
+    assert rig.run(replace(WISH, keys=keys)).failed == 0
 
 
 def test_one_series_the_broker_fails_on_does_not_hold_up_the_others(rig):
@@ -208,7 +216,38 @@ def test_one_series_the_broker_fails_on_does_not_hold_up_the_others(rig):
     rig.source.script = [BrokerDown("HTTP 500")] * 3
     job = rig.run(replace(WISH, keys=keys))
     assert (job.state, job.done) == (JobState.DONE, 4)
-    assert [series.symbol for series, _, _ in rig.source.asked] == ["S0"] * 3 + ["S1", "S2", "S3", "S0"]
+    asked = [series.symbol for series, _, _ in rig.source.asked]
+    assert asked == ["S0"] * 3 + ["S1"] + ["S1", "S2", "S3", "S0"]  # S1 first to see whether it answers
+
+
+def test_a_series_the_broker_always_fails_on_is_given_up(rig):
+    def fails(_: Any = None) -> None:
+        if rig.source.asked[-1][0].symbol == "M&M":
+            raise BrokerDown("HTTP 500")
+
+    rig.source.before = fails
+    job = rig.run()
+    assert (job.state, job.done, job.failed) == (JobState.DONE, 1, 1)
+    assert rig.queue.items(job.id, ItemState.FAILED)[0].error == "HTTP 500"
+
+
+def test_what_one_broker_lacks_another_named_one_is_asked_for(rig):
+    other = Source()
+    lacking = Limits("kotak", {"D": 180}, frozenset({"BSE"}))
+    dhan = Limits("dhan", {"D": 400}, frozenset({"NSE"}))
+    rig.source.script = [InvalidRequest("Symbol 'X' not found", code="SYMBOL_NOT_FOUND")]
+    job = rig.run(others=lambda: [(other, lacking), (other, dhan)])
+    assert (job.state, job.done, job.failed) == (JobState.DONE, 2, 0)
+    assert [series.symbol for series, _, _ in other.asked] == ["M&M"]
+    assert [s.symbol for s, _, _ in rig.source.asked] == ["M&M", "NIFTY 50"]
+    assert {row.source for row in rig.store.catalog()} == {"dhan"}
+    # nobody has it: the first one's own words; the one that has it cannot now: both are named
+    rig.source.script = [InvalidRequest("not found")]
+    wish = JobRequest((("NSE", "X"),), ("D",), WISH.start, WISH.end)
+    assert "not found" in rig.run(wish, others=lambda: [(other, lacking)]).error
+    rig.source.script, other.script = [InvalidRequest("not found")], [LoginRequired("expired")]
+    other.candidate = Candidate("dhan", "dhan", "")
+    assert "not found; dhan: expired" in rig.run(wish, others=lambda: [(other, dhan)]).error
 
 
 def test_pause_takes_effect_between_two_calls(rig):

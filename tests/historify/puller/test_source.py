@@ -49,6 +49,7 @@ class Api:
 
     def __init__(self) -> None:
         self.status, self.body, self.headers = 200, json.dumps(VALID).encode(), {}
+        self.candles: bytes | None = None
         self.asked: list[tuple[str, str | None, bytes]] = []
         api = self
 
@@ -58,11 +59,12 @@ class Api:
             def do_GET(self) -> None:
                 raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 api.asked.append((self.path, self.headers.get("X-Algo-Historify"), raw))
+                body = api.body if api.candles is None or self.command == "GET" else api.candles
                 self.send_response(api.status)
-                for name, value in {**api.headers, "Content-Length": str(len(api.body))}.items():
+                for name, value in {**api.headers, "Content-Length": str(len(body))}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(api.body)
+                self.wfile.write(body)
 
             do_POST = do_GET
 
