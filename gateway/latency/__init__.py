@@ -22,7 +22,7 @@ id. Give the same id to the orders of all instances that are sent as one pair; m
 ``kind``: ``click_acknowledged`` (click to the broker's order id in the page), ``click_drawn`` (click to the
 line on the chart), ``cancel_gone`` (cancel click to the line gone). ``ms``: of ``performance.now()``, 0 to
 60,000. 1 to 50 at a time. Answer: ``{"status": "success", "kept": 2, "dropped": 0}``. Only an order sent by
-this instance within the last hour counts, once for each kind, 20,000 a day in all; what does not count is
+this instance within the last 24 hours counts, once for each kind, 20,000 a day in all; what does not count is
 dropped, and a malformed body is a 400. These figures stand beside the gateway's own, never among them: a page
 can lie.
 """

@@ -48,6 +48,9 @@ FAILED = "failed"
 NOT_SENT = "not_sent"
 OUTCOMES = (ACKNOWLEDGED, REJECTED, LIMITED, LOST, FAILED, NOT_SENT)
 
+FIRST, LAST = "first_ms", "last_ms"
+"""Daily counts that are moments, not sums: when the day was first and last looked at."""
+
 RESTARTED = 1
 """The api process began anew under the order: stages after that are not known, and not computed."""
 CLOCK_SET = 2

@@ -110,6 +110,16 @@ def rows(path: Path, where: str, parameters: tuple[Any, ...]) -> list[dict[str, 
         return [dict(zip(COLUMNS, row, strict=True)) for row in found]
 
 
+def durations(
+    path: Path, length: str, where: str, parameters: tuple[Any, ...], most: int
+) -> list[tuple[int, int]]:
+    """(wall ns, duration ns) in the order of time, the newest ``most``. ``length`` and ``where`` as for
+    ``rows``."""
+    text = f"SELECT at_ns, {length} FROM requests WHERE {where} ORDER BY at_ns DESC LIMIT ?"
+    with _open(path) as connection:
+        return connection.execute(text, (*parameters, most)).fetchall()[::-1]
+
+
 def histograms(path: Path, first_day: str, last_day: str) -> list[Stored]:
     """Those of IST days from ``first_day`` to ``last_day``, both inclusive (``2026-11-20``).
 

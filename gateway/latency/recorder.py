@@ -20,7 +20,7 @@ from brokers.errors import StoreError
 from gateway.latency import rows
 from gateway.latency.book import SAME_CLOCK_NS, Book, Duration, Gathered
 from gateway.latency.histograms import Histogram
-from gateway.latency.model import day_of
+from gateway.latency.model import FIRST, LAST, day_of
 from gateway.store.engine import Database, raw_of
 from gateway.trading.stages import Heard, Written, offset_ns
 
@@ -88,7 +88,7 @@ class Recorder:
         self._clock_set: deque[tuple[int, int]] = deque(maxlen=32)
         self._saved_s = self._looked_s = clock.monotonic()
         self._day = ""
-        self._complained_s = float("-inf")
+        self._complained_s = self._refreshed_s = float("-inf")
         self._guard = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -139,6 +139,20 @@ class Recorder:
             self._drain()
             self._commit()
 
+    def refresh(self) -> None:
+        """As ``flush``, and the histograms too; at most once a second. For somebody who is about to read.
+
+        Raises ``StoreError``.
+        """
+        with self._guard:
+            now_s = self._clock.monotonic()
+            if now_s - self._refreshed_s < 1.0:
+                return
+            self._refreshed_s = now_s
+            self._drain()
+            self._commit()
+            self._save()
+
     def _run(self) -> None:
         try:
             with self._guard:
@@ -176,8 +190,8 @@ class Recorder:
         for name, value in self._look(since_s).items():
             self._book.gathered.count(day, name, value)
         # the span that figures per hour and uptime are about
-        self._unwritten.counts.setdefault((day, rows.FIRST), now_ms - int(since_s * 1000))
-        self._unwritten.counts[day, rows.LAST] = now_ms
+        self._unwritten.counts.setdefault((day, FIRST), now_ms - int(since_s * 1000))
+        self._unwritten.counts[day, LAST] = now_ms
 
     def _drain(self) -> None:
         self._watch_clock()

@@ -11,12 +11,10 @@ from typing import Protocol, TypeVar
 from brokers.clock import IST
 from gateway.latency.book import Duration, Gathered
 from gateway.latency.histograms import Histogram
-from gateway.latency.model import RESTARTED, STAGES, Row, day_of
+from gateway.latency.model import FIRST, LAST, RESTARTED, STAGES, Row, day_of
 from gateway.latency.reader import COLUMNS
 from gateway.store.engine import Database, raw_of
 
-FIRST, LAST = "first_ms", "last_ms"
-"""Counts that are moments of the day, not sums: when its first and its last look was taken."""
 MOST_BROWSER_ROWS = 20_000
 PRUNED_AT_ONCE = 20_000
 DAY_NS = 86_400 * 1_000_000_000

@@ -292,6 +292,11 @@ class OrderDesk:
         row = self._changes.row(order_id)
         return row is None or row.origin == FOREIGN
 
+    def made_ns(self, order_id: str) -> int | None:
+        """Wall time at which one of our orders was journaled; None for foreign and unknown ones."""
+        row = self._changes.row(order_id)
+        return None if row is None or row.origin == FOREIGN else row.created_ns
+
     def status(self) -> DeskStatus:
         reconciler = self._reconciler
         waiting = replies.WAITING
