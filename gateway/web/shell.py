@@ -39,6 +39,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry("web.dashboard", "Dashboard"),
     Entry("web.orders", "Orders", ("web.trades", "web.positions", "web.holdings")),
     Entry("web.watch", "Market watch"),
+    Entry("web.latency", "Latency"),
     Entry("web.playground", "Playground"),
     Entry("web.settings", "Settings"),
 )
