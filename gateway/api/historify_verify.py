@@ -10,7 +10,7 @@ from brokers.errors import InvalidRequest
 from gateway.api.historify_schemas import InOrder, StoreCatalog, day
 from gateway.api.parts import Call, Parts
 from gateway.api.quotes import store_of
-from historify.quality.findings import repairs
+from historify.quality.findings import damaged, repairs
 from historify.quality.verify import only, verify
 
 MOST_SERIES = 100
@@ -29,7 +29,7 @@ class StoreRepair(StoreVerify):
 
 
 def look(parts: Parts, call: Call) -> dict[str, Any]:
-    """Gaps, spikes, splits, contradictions and damage; with ``repair`` also queue the pulls."""
+    """Gaps, spikes, splits, contradictions and damage; with ``repair`` also queue what mends it."""
     data, history = call.data, store_of(parts)
     wanted = only(data["exchange"], [data["symbol"]] if data["symbol"] else None)
     there = sum(wanted(row.series) for row in history.store.catalog())
@@ -46,4 +46,8 @@ def look(parts: Parts, call: Call) -> dict[str, Any]:
     if data.get("repair"):
         jobs = repairs(report.findings, requested_by=f"api {parts.settings.name} verify")
         found["jobs"] = [history.queue.enqueue(job)[0].id for job in jobs]
+        if broken := damaged(report.findings):
+            made = history.tasks.add_mend(broken, requested_by=f"api {parts.settings.name} verify")
+            # the writer takes the files out first, then queues the pulls: GET historify/task tells which
+            found["mend_task"] = made.id
     return {"status": "success", "data": found}

@@ -1,4 +1,4 @@
-"""Imports and deletions: asked for by any process, carried out by the one that writes.
+"""Imports, deletions and mending: asked for by any process, carried out by the one that writes.
 
 A task is a row in ``control.db``; the puller does what waits between two pulls (``work``), a command does it
 under the puller's lock while no puller runs. A task that a killed process had begun is begun again by the
@@ -23,10 +23,14 @@ from brokers.errors import AlgoError, InvalidRequest
 from historify.contract import BarStore, Fence
 from historify.control import Control
 from historify.errors import LeaseLost
-from historify.jobs.model import Conflict, NoSuch
+from historify.jobs.model import Conflict, JobRequest, NoSuch
+from historify.jobs.queue import Queue
 from historify.model import Series
 from historify.portable import importing
 from historify.portable.importing import ImportOptions, ImportRefused
+from historify.segments.damage import Damage
+from historify.segments.periods import day_of
+from historify.store import SegmentStore
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +56,13 @@ class Cancelled(AlgoError):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One import or deletion as it stands.
+    """One import, deletion or mending as it stands.
 
     Attributes:
-        kind: ``import`` or ``delete``.
+        kind: ``import``, ``delete`` or ``mend``.
         params: What was asked for.
         rows_done, rows: Written so far and in all, for an import; bars removed, for a deletion.
-        report: What an import found (``ImportReport.plain``); None before it looked.
+        report: What an import found (``ImportReport.plain``) or a mending did; None before it looked.
         code, error: Why it failed.
     """
 
@@ -126,6 +130,29 @@ class Tasks:
             "end": None if end is None else end.isoformat(),
         }
         return self._add("delete", params, requested_by)
+
+    def add_mend(self, series: Sequence[Series], *, requested_by: str = "") -> Task:
+        """Queue taking damaged files of these series out of the store; what was in them is pulled again.
+
+        Raises:
+            InvalidRequest: No series.
+        """
+        if not series:
+            raise InvalidRequest("nothing to mend: no series is named")
+        params = {"series": [[one.exchange, one.symbol, one.interval] for one in series]}
+        return self._add("mend", params, requested_by)
+
+    def pull_again(self, found: Sequence[Damage], *, requested_by: str) -> list[int]:
+        """Queue pulls of what damaged files held; ids of the jobs."""
+        queue = Queue(self._control, self._clock)
+        jobs = []
+        for one in found:
+            series = one.segment.series
+            first, last = (day_of(series.interval, ts) for ts in (one.segment.lo, one.segment.hi))
+            key = (series.exchange, series.symbol)
+            wish = JobRequest((key,), (series.interval,), first, last, requested_by=requested_by)
+            jobs.append(queue.enqueue(wish)[0].id)
+        return jobs
 
     def listing(self, limit: int = 100) -> list[Task]:
         """Newest first."""
@@ -284,6 +311,8 @@ def perform(
                 progress=told,
             )
             tasks.ended(task, report.rows - report.bad, report.plain(), None)
+        elif task.kind == "mend":
+            tasks.ended(task, 0, _mend(task, tasks, store, fence), None)
         else:
             tasks.ended(task, _delete(task, store, fence, told), None, None)
     except LeaseLost:
@@ -295,6 +324,17 @@ def perform(
         tasks.ended(task, -1, None, exc)
     if task.params.get("owned"):
         path.unlink(missing_ok=True)
+
+
+def _mend(task: Task, tasks: Tasks, store: BarStore, fence: Fence) -> dict[str, Any]:
+    if not isinstance(store, SegmentStore):
+        raise InvalidRequest("bars on a server lie in no files that could be damaged")
+    found: list[Damage] = []
+    for exchange, symbol, interval in task.params["series"]:
+        found += store.writer.drop_damaged(fence, Series(exchange, symbol, interval))
+    # after the files are out: a pull is merged with what is stored
+    jobs = tasks.pull_again(found, requested_by=f"mend {task.id}")
+    return {"taken_out": [f"{one.segment.path}: {one.reason}" for one in found], "jobs": jobs}
 
 
 def _delete(task: Task, store: BarStore, fence: Fence, told: Callable[[int, int], None]) -> int:

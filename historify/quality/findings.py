@@ -50,7 +50,7 @@ _SEVERITY: Mapping[Kind, Severity] = {
     Kind.OFF_SESSION: Severity.INFO,
 }
 _ADVICE: Mapping[Kind, str] = {
-    Kind.DAMAGED: "pull it again",
+    Kind.DAMAGED: "take it out and pull it again: --repair does",
     Kind.MISSING_DAY: "pull it",
     Kind.UNFINISHED_DAY: "pull it again",
     Kind.MISSING_PART: "pull it again; if the broker has no more, the instrument did not trade",
@@ -61,7 +61,7 @@ _ADVICE: Mapping[Kind, str] = {
     Kind.CORPORATE_ACTION: "import the split or bonus, and ask for adjusted bars",
     Kind.DISAGREEMENT: "pull both intervals of that day again",
 }
-MENDED_BY_PULLING = frozenset(_ADVICE) - {Kind.OFF_SESSION, Kind.CORPORATE_ACTION}
+MENDED_BY_PULLING = frozenset(_ADVICE) - {Kind.OFF_SESSION, Kind.CORPORATE_ACTION, Kind.DAMAGED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,16 @@ class Report:
         }
 
 
+def damaged(findings: Iterable[Finding]) -> list[Series]:
+    """Series with files that have to be taken out before anything can be pulled into their place."""
+    return sorted({one.series for one in findings if one.kind is Kind.DAMAGED})
+
+
 def repairs(findings: Iterable[Finding], *, requested_by: str = "verify") -> list[JobRequest]:
-    """Pulls that would mend what pulling can mend: one for each series and stretch of days, all anew."""
+    """Pulls that would mend what pulling can mend: one for each series and stretch of days, all anew.
+
+    Damage is not among it: see ``damaged``.
+    """
     wanted: dict[Series, list[tuple[date, date]]] = {}
     for one in findings:
         if one.kind in MENDED_BY_PULLING:

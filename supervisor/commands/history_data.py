@@ -146,13 +146,13 @@ def take(
             return
         store = one.store  # a store that cannot be opened is no reason to leave a task behind
         made = one.tasks.add_import(file, options, requested_by="cli")
-        done = _carried_out(one, store, made)
+        done = carried_out(one, store, made)
     if done.report is not None:
         _report(done.report, as_json)
-    _must_be_done(done)
+    must_be_done(done)
 
 
-def _carried_out(one: Place, store: BarStore, made: Task) -> Task:
+def carried_out(one: Place, store: BarStore, made: Task) -> Task:
     """By this process under the puller's lock; where a puller runs, by that one."""
     try:
         with lease.writing(one.control, one.paths.lock, "cli", one.clock) as fence:
@@ -177,7 +177,7 @@ def _carried_out(one: Place, store: BarStore, made: Task) -> Task:
     return found
 
 
-def _must_be_done(task: Task) -> None:
+def must_be_done(task: Task) -> None:
     if task.state is TaskState.FAILED:
         raise CommandFailed(f"{task.kind} {task.id} failed ({task.code}): {task.error}")
     if task.state is TaskState.CANCELLED:
@@ -310,8 +310,8 @@ def delete(
             click.confirm(f"remove bars of {', '.join(map(str, found))}?", abort=True)
         first, last = start.date() if start else None, end.date() if end else None
         made = one.tasks.add_delete(found, start=first, end=last, requested_by="cli")
-        done = _carried_out(one, one.store, made)
-    _must_be_done(done)
+        done = carried_out(one, one.store, made)
+    must_be_done(done)
     if as_json:
         shown(plain.task(done))
     else:

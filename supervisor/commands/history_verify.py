@@ -11,12 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from historify.lease import writing
 from historify.model import Series
-from historify.quality.findings import Finding, Kind, Report, repairs
+from historify.quality.findings import Finding, Report, damaged, repairs
 from historify.quality.verify import only, verify
-from historify.store import SegmentStore
 from supervisor.client import CommandFailed
+from supervisor.commands.history_data import carried_out, must_be_done
 from supervisor.histories import Place, json_option, keys_of, place, shown, sim_option
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -88,14 +87,15 @@ def _looked(
 
 
 def _mended(one: Place, report: Report) -> list[int]:
-    """Queue the pulls; ids of the jobs."""
-    damaged = sorted({found.series for found in report.findings if found.kind is Kind.DAMAGED})
-    if damaged and isinstance(one.store, SegmentStore):
-        # a pull is merged with what is stored: what cannot be read has to go first
-        with writing(one.store.control, one.paths.lock, "verify", one.clock) as held:
-            for series in damaged:
-                one.store.writer.drop_damaged(held, series)
-    return [one.queue.enqueue(job)[0].id for job in repairs(report.findings, requested_by="cli verify")]
+    """Take out what is damaged and queue the pulls; ids of the jobs."""
+    jobs = [one.queue.enqueue(job)[0].id for job in repairs(report.findings, requested_by="cli verify")]
+    broken = damaged(report.findings)
+    if broken:
+        made = one.tasks.add_mend(broken, requested_by="cli verify")
+        done = carried_out(one, one.store, made)
+        must_be_done(done)
+        jobs += (done.report or {}).get("jobs", [])
+    return jobs
 
 
 def _tell(report: Report, jobs: list[int], *, repair: bool) -> None:

@@ -93,7 +93,7 @@ def test_damage_goes_before_it_is_pulled_again(home: Home) -> None:
     for file in folder.rglob("*.parquet"):
         file.write_bytes(file.read_bytes()[:64])
     told = json.loads(home.verify("--repair", "--json").stdout)
-    assert told["counts"] == {"damaged": 1}
-    assert home.jobs() == [(("NSE", "M&M"), MONDAY, MONDAY + timedelta(days=4), Mode.ALL)]
+    assert (told["counts"], len(told["jobs"])) == ({"damaged": 1}, 1)
+    assert home.jobs() == [(("NSE", "M&M"), MONDAY, MONDAY + timedelta(days=4), Mode.MISSING)]
     after = json.loads(home.verify("--json").stdout)
     assert (after["sound"], after["series"]) == (True, 0)

@@ -12,6 +12,7 @@ from gateway.api import historify_verify
 from gateway.history import History
 from historify import lease
 from historify.model import Bars, Provenance, Series
+from historify.portable.tasks import work
 from tests.gateway.api.rig import Rig, running
 from tests.historify.contract.rig import bar, daily
 
@@ -70,3 +71,27 @@ def test_too_many_series_are_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
     answer = get(rig)
     assert answer.status_code == 400
     assert "2 series" in answer.json["message"]
+
+
+def test_damage_is_taken_out_by_the_one_who_writes_and_then_pulled_again(rig: Rig) -> None:
+    """Last: the store has one series less afterwards."""
+    history = rig.parts.history
+    assert isinstance(history, History)
+    [segment] = history.paths.folder("NSE", "M&M", "D").iterdir()
+    segment.chmod(0o600)
+    segment.write_bytes(segment.read_bytes()[:50])
+    found = rig.post("historify/verify", exchange="NSE", symbol="M&M").json["data"]
+    assert (found["counts"], found["jobs"]) == ({"damaged": 1}, [])
+    assert rig.post("history", symbol="M&M", exchange="NSE", interval="D", start_date=str(MONDAY),
+                    end_date=str(MONDAY), source="db").json["code"] == "STORE_DAMAGED"  # fmt: skip
+    with lease.writing(history.control, history.paths.lock, "test", history.clock) as fence:
+        work(history.tasks, history.store, fence=fence, calendar=history.calendar, clock=history.clock)
+    task = rig.parts.history.tasks.show(found["mend_task"])
+    assert (task.kind, str(task.state)) == ("mend", "done")
+    [job] = task.report["jobs"]
+    made = history.queue.show(job)
+    assert (made.first_keys, made.start, made.end, made.requested_by) == (
+        (("NSE", "M&M"),), MONDAY, MONDAY + timedelta(days=4), "mend 1",
+    )  # fmt: skip
+    assert get(rig, exchange="NSE", symbol="M&M").json["data"]["sound"] is True
+    assert history.store.catalog("NSE", "M&M") == []
