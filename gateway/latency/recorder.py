@@ -88,7 +88,7 @@ class Recorder:
         self._clock_set: deque[tuple[int, int]] = deque(maxlen=32)
         self._saved_s = self._looked_s = clock.monotonic()
         self._day = ""
-        self._complained_s = self._refreshed_s = float("-inf")
+        self._complained_s = float("-inf")
         self._guard = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -140,15 +140,8 @@ class Recorder:
             self._commit()
 
     def refresh(self) -> None:
-        """As ``flush``, and the histograms too; at most once a second. For somebody who is about to read.
-
-        Raises ``StoreError``.
-        """
+        """As ``flush``, and the histograms too, for somebody who is about to read. Raises ``StoreError``."""
         with self._guard:
-            now_s = self._clock.monotonic()
-            if now_s - self._refreshed_s < 1.0:
-                return
-            self._refreshed_s = now_s
             self._drain()
             self._commit()
             self._save()

@@ -46,6 +46,7 @@ from gateway.api.limits import Limits
 from gateway.api.parts import Parts
 from gateway.history import History
 from gateway.keys import Keys
+from gateway.latency import build as latency
 from gateway.market import Market, MarketParts
 from gateway.session import SessionManager
 from gateway.settings import RateLimits
@@ -62,6 +63,7 @@ from gateway.sync import InstrumentKeeper
 from gateway.ticks import TickCache
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
+from gateway.trading.stages import NOBODY
 from gateway.triggers.kept import GatewayGtts
 from gateway.triggers.parts import GttParts
 from gateway.web.access import OneTimeCode, WebSessions
@@ -393,8 +395,9 @@ def running(
     logged_in: bool = True,
     loaded: bool = True,
     reconciled: bool = True,
+    timed: bool = False,
 ) -> Iterator[Rig]:
-    """A rig with a key, a session and instruments (unless told otherwise)."""
+    """A rig with a key, a session and instruments (unless told otherwise); ``timed``: and stage times."""
     write_env(home, "dhan")
     settings = replace(gateway_settings.load(home, "dhan", Venue.SIM), rate_limits=rates)
     clock = SystemClock()
@@ -406,6 +409,7 @@ def running(
     ticks = TickCache(settings.zmq_host, settings.zmq_port, clock)
     capabilities = settings.spec.capabilities
     market = Market(MarketParts(rest, store, limiter, capabilities, clock, ticks))
+    recorder = latency.recorder(settings, AlwaysOpen(), clock, lambda: True) if timed else None
     desk = OrderDesk(
         DeskParts(
             rest=rest,
@@ -419,6 +423,7 @@ def running(
             last_price=market.last_price,
             instance=settings.name,
             panic_file=settings.run_dir / panicfile.NAME,
+            stages=recorder or NOBODY,
         )
     )
     today = clock.now().astimezone(IST).date()
@@ -462,6 +467,7 @@ def running(
         started_at=clock.now().isoformat(),
         owner_code=code,
         preferences=Preferences(database),
+        latency=recorder,
         on_update=live.on_update,
         queue=queue,
         gtt=gtts,
@@ -489,4 +495,6 @@ def running(
         session.stop()
         if parts.history is not None:
             parts.history.close()
+        if recorder is not None:
+            recorder.stop()
         database.close()
