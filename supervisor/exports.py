@@ -15,7 +15,6 @@ from brokers.errors import SettingsError
 from gateway.settings import Settings
 from historify.paths import is_server
 from supervisor import services
-from supervisor.plan import UpOptions
 
 ROLES = ("api", "feed")
 IMAGE = "algo-gateways:latest"
@@ -92,7 +91,6 @@ TITLES = {
     "api": "orders, REST and pages",
     "feed": "market data",
     "historify": "the market-data store's puller",
-    "console": "the page of all instances",
 }
 
 
@@ -108,7 +106,7 @@ def systemd(instances: Sequence[Settings], program: Path, user: str) -> dict[str
             needs = f" algo-{one.name}-api.service" if role == "feed" else ""
             what = (role, one.name, f"{one.name} {role}", str(one.env_path))
             units[f"algo-{one.name}-{role}.service"] = _unit(instances, program, user, what, needs)
-    for spec in services.children(instances, UpOptions()):
+    for spec in services.alone(instances):
         what = (spec.role, spec.key, spec.key, f"the env files of {instances[0].env_path.parent}")
         units[f"algo-{spec.key}.service"] = _unit(instances, program, user, what, "")
     return units
@@ -166,7 +164,7 @@ def compose(instances: Sequence[Settings], home: Path) -> dict[str, str]:
             "depends_on": {host: {"condition": "service_healthy"}},
             "healthcheck": _health(one.ws_port),
         }
-    for spec in services.children(instances, UpOptions()):
+    for spec in services.alone(instances):
         found[spec.key] = {
             **_common(["run", spec.key, "--by-name"], home),
             "networks": {one.name: {} for one in instances},

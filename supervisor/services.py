@@ -1,4 +1,4 @@
-"""The processes a home has once, beside its instances: the market-data store's puller and its kind.
+"""The processes a home has once, beside its instances: the market-data store's puller, the fleet page.
 
 A service is a function from the running instances to a ``ChildSpec``, or None when it is not wanted. Its
 configuration is a file the supervisor writes before each start; when it would read differently (another
@@ -23,6 +23,7 @@ from supervisor.plan import children as instance_children
 
 Service = Callable[[Sequence[Settings], UpOptions], "ChildSpec | None"]
 HISTORIFY = "historify"
+CONSOLE = "console"
 
 
 def historify(instances: Sequence[Settings], options: UpOptions) -> ChildSpec | None:
@@ -52,7 +53,26 @@ def historify(instances: Sequence[Settings], options: UpOptions) -> ChildSpec | 
     return service(HISTORIFY, instances, port, ("HISTORIFY_PORT", where), config)
 
 
-SERVICES: tuple[Service, ...] = (historify,)
+def console(instances: Sequence[Settings], options: UpOptions) -> ChildSpec:  # noqa: ARG001 - a Service
+    """The fleet page. Its configuration names no instance: it asks which there are.
+
+    Raises:
+        SettingsError: The env files name two ports.
+    """
+    one = instances[0]
+    port, where = shared_value(instances, "CONSOLE_PORT", lambda each: each.store.console_port)
+    config = {
+        "home": str(one.home),
+        "venue": one.venue.value,
+        "port": port,
+        "hosts": sorted({name for each in instances for name in each.allowed_hosts}),
+    }
+    return service(CONSOLE, instances, port, ("CONSOLE_PORT", where), config)
+
+
+SERVICES: tuple[Service, ...] = (historify, console)
+NEED_A_SUPERVISOR = (CONSOLE,)
+"""What has nothing to show or do where a service manager or containers look after the processes."""
 
 
 def children(instances: Sequence[Settings], options: UpOptions) -> list[ChildSpec]:
@@ -62,6 +82,11 @@ def children(instances: Sequence[Settings], options: UpOptions) -> list[ChildSpe
     found = [one for make in SERVICES if (one := make(instances, options)) is not None]
     _check_ports(found, instances)
     return found
+
+
+def alone(instances: Sequence[Settings]) -> list[ChildSpec]:
+    """The services that run without a supervisor, too. Raises ``SettingsError``."""
+    return [one for one in children(instances, UpOptions()) if one.key not in NEED_A_SUPERVISOR]
 
 
 def same(running: ChildSpec, wanted: ChildSpec | None) -> bool:
@@ -110,7 +135,7 @@ def service(
     )
 
 
-PROGRAMS: dict[str, tuple[str, ...]] = {}
+PROGRAMS: dict[str, tuple[str, ...]] = {CONSOLE: ("-m", "supervisor.console")}
 """What runs a service that is not the package of its own name."""
 
 

@@ -80,7 +80,7 @@ def _of_home(home: Path, venue: Venue, by_name: bool) -> list[plan.ChildSpec]:
     everyone = [gateway_settings.load(home, n, venue) for n in gateway_settings.instance_names(home)]
     if by_name:
         everyone = [replace(one, host=one.name) for one in everyone]
-    return services.children(everyone, plan.UpOptions())
+    return services.alone(everyone)
 
 
 def _watch(spec: plan.ChildSpec, handle: child.Handle) -> int:

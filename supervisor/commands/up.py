@@ -20,6 +20,7 @@ from gateway.settings import Settings
 from supervisor import checkup, envfile, failure, plan, preflight, services, stopping
 from supervisor.client import ask_api, chosen
 from supervisor.commands.down import stop
+from supervisor.console.config import CODE
 from supervisor.render import status_table
 from supervisor.running import CommandFailed, ask, ensure_supervisor
 from supervisor.state import RunFolder, running_venue
@@ -220,7 +221,16 @@ def _say_ready(home: Path, folder: RunFolder, names: list[str]) -> None:
         # one that has just begun waits for an api, as it should
         for text in said or (row["waiting_for"] if row["state"] != "ready" else []):
             click.echo(f"note: {text}", err=True)
+        if row["name"] == services.CONSOLE and row["state"] == "ready":
+            _say_console(folder, f"http://127.0.0.1:{row['port']}")
     click.echo(f"API key for a strategy: algo key create {names[0]}")
+
+
+def _say_console(folder: RunFolder, url: str) -> None:
+    click.echo(f"all instances on one page: {url}")
+    with contextlib.suppress(FileNotFoundError):
+        code = (folder.path / CODE).read_text(encoding="utf-8").strip()
+        click.echo(f"  first sign-in: open {url} with the one-time code {code}")
 
 
 def _foreground(home: Path, folder: RunFolder, names: list[str], timeout_s: float) -> None:

@@ -121,7 +121,7 @@ def test_what_all_share_reaches_each_container_by_its_name(two: list[Settings]) 
     assert "ports" not in one
     assert one["command"] == ["run", "historify", "--by-name"]
     named = [replace(each, host=each.name) for each in two]
-    [spec] = services.children(named, plan.UpOptions())
+    [spec] = services.alone(named)
     assert spec.config is not None
     assert [c["api"] for c in json.loads(spec.config.text)["candidates"]] == ["http://dhan:5001"]
 
