@@ -63,6 +63,11 @@ class Panic:
         return found
 
 
+def paper_name(instance: str) -> str:
+    """Under which the paper desk of an instance writes what it has done (no instance has a dot)."""
+    return f"{instance}.paper"
+
+
 def spoken(
     active: bool,
     *,

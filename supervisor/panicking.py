@@ -82,6 +82,12 @@ def _told(answer: dict[str, Any]) -> tuple[str, bool]:
     said = f"entries blocked, {len(answer['cancelled'])} orders cancelled"
     if answer["ended"]:
         said += f", {len(answer['ended'])} had ended"
+    if gtts := len(answer["gtts_cancelled"]):
+        said += f", {gtts} GTT orders cancelled"
+    if left := len(answer["left"]):
+        said += f", {left} GTT orders stay armed at the broker"
+    if papers := len(answer.get("paper", {}).get("cancelled", ())):
+        said += f", {papers} paper orders cancelled"
     if answer["closed"]:
         said += f", {answer['closed']} exits sent"
     failed = [_row(row) for row in answer["failed"]]

@@ -1,4 +1,5 @@
-"""``POST /api/v1/panic``: block entries on every instance of this home at once, then cancel what is open.
+"""``POST /api/v1/panic``: block entries on every instance of this home at once, then cancel what is open:
+orders and GTT orders, the account's and those on paper.
 
 The block is on disk before anything else happens. The answer comes within two seconds and tells of each
 order what is known then; what is not confirmed goes on in the background and shows in status.
@@ -17,9 +18,9 @@ from gateway.api import reply
 from gateway.api.dispatch import PREFIX, Dispatcher, body_of
 from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.schemas import KeyOnly
-from gateway.panicfile import POLICIES, Panic
+from gateway.panicfile import POLICIES, Panic, paper_name
 from gateway.settings import instance_names
-from gateway.trading.panic import Fate, Report
+from gateway.trading.fates import Fate, Report
 
 ANSWER_S = 1.5
 """How long the answer waits for confirmations; with what else a request costs it stays below two seconds."""
@@ -54,6 +55,9 @@ class InternalResume(Schema):
 def _resume(parts: Parts, *, day_loss: bool) -> None:
     if day_loss:
         parts.desk.guards.watch.resume()
+        if parts.sandbox is not None:
+            parts.sandbox.desk.guards.watch.resume()
+    # one word for all: the paper desks of this home read it, too
     parts.desk.allow_entries()
 
 
@@ -73,7 +77,7 @@ def told(parts: Parts, word: Panic, *, answer_s: float) -> dict[str, Any]:
     began = monotonic()
     report = desk.guards.canceller.wait(word.serial, answer_s)
     while True:
-        others = _others(parts, word.serial)
+        others = {**_own_paper(parts), **_others(parts, word.serial)}
         quiet = [name for name, one in others.items() if not one["blocked"]]
         going = [name for name, one in others.items() if one["blocked"] and not one["done"]]
         spent = monotonic() - began
@@ -81,7 +85,8 @@ def told(parts: Parts, word: Panic, *, answer_s: float) -> dict[str, Any]:
             break
         time.sleep(min(0.05, answer_s - spent))
     report = desk.guards.canceller.report()
-    whole = report.done and not report.plain()["counts"]["failed"] and not report.not_closed
+    whole = report.done and not report.not_closed
+    whole = whole and not report.count(Fate.FAILED) and not report.count_gtts(Fate.FAILED)
     whole = whole and all(one["done"] and not one["failed"] for one in others.values() if one["blocked"])
     return {
         "status": "success" if whole else "partial",
@@ -98,20 +103,34 @@ def _others(parts: Parts, serial: int) -> dict[str, dict[str, Any]]:
     folder = parts.settings.run_dir / panicfile.FOLDER
     heard = panicfile.reports(folder, serial)
     names = [name for name in instance_names(parts.settings.home) if name != parts.settings.name]
-    return {name: _summary(heard.get(name)) for name in names}
+    found = {name: _summary(heard.get(name)) for name in names}
+    # a paper desk is part of its instance: it is not heard from when that does not run
+    papers = {paper_name(name) for name in names} & heard.keys()
+    return found | {name: _summary(heard[name]) for name in sorted(papers)}
+
+
+def _own_paper(parts: Parts) -> dict[str, dict[str, Any]]:
+    """What the paper desk of this instance has done."""
+    if parts.sandbox is None:
+        return {}
+    report = parts.sandbox.desk.guards.canceller.report()
+    return {paper_name(parts.settings.name): _summary(report.plain())}
 
 
 def _summary(report: dict[str, Any] | None) -> dict[str, Any]:
     if report is None:
         silent = "not heard: it does not run, or hangs; its entries are blocked when it looks or starts"
-        return {"blocked": False, "done": False, "cancelled": 0, "going": 0, "failed": 0, "message": silent}
-    counts = report["counts"]
+        none = dict.fromkeys(("cancelled", "going", "failed", "gtts_cancelled", "gtts_left"), 0)
+        return {"blocked": False, "done": False, **none, "message": silent}
+    counts, gtts = report["counts"], report.get("gtt_counts", {})
     return {
         "blocked": True,
         "done": report["done"],
         "cancelled": counts["cancelled"],
-        "going": counts["going"],
-        "failed": counts["failed"],
+        "going": counts["going"] + gtts.get("going", 0),
+        "failed": counts["failed"] + gtts.get("failed", 0),
+        "gtts_cancelled": gtts.get("cancelled", 0),
+        "gtts_left": gtts.get("left", 0),
         "message": report["waiting"],
     }
 
@@ -123,8 +142,15 @@ def _sentence(report: Report, others: dict[str, dict[str, Any]]) -> str:
         said += f", {counts['ended']} had ended"
     if counts["failed"]:
         said += f", {counts['failed']} could not be cancelled"
+    if report.gtts:
+        said += f"; {report.count_gtts(Fate.CANCELLED)} GTT orders cancelled"
+    if failed := report.count_gtts(Fate.FAILED):
+        said += f", {failed} could not be cancelled"
+    if left := report.count_gtts(Fate.LEFT):
+        said += f", {left} stay armed"
     if not report.done:
-        said += f"; {counts['going']} known to be still open, cancelling goes on"
+        going = counts["going"] + report.count_gtts(Fate.GOING)
+        said += f"; {going} known to be still open, cancelling goes on"
     if report.waiting:
         said += f" ({report.waiting})"
     if quiet := sorted(name for name, one in others.items() if not one["blocked"]):
@@ -161,12 +187,23 @@ def add_routes(internal: Blueprint, parts: Parts) -> None:
         state = parts.desk.guards.panicked()
         if state is None or not state.active or state.serial < asked["serial"] or not asked["serial"]:
             state = parts.desk.guards.panic(asked["reason"], asked["policy"])
+        began = parts.clock.monotonic()
         parts.desk.guards.canceller.wait(state.serial, ANSWER_S)
+        if parts.sandbox is not None:
+            left_s = ANSWER_S - (parts.clock.monotonic() - began)
+            parts.sandbox.desk.guards.canceller.wait(state.serial, max(0.0, left_s))
         return progress()
 
     @internal.get("/panic")
     def progress() -> Response:
-        return reply.json({"status": "success", **_by_fate(parts.desk.guards.canceller.report())})
+        body = _by_fate(parts.desk.guards.canceller.report())
+        if parts.sandbox is not None:
+            paper = _by_fate(parts.sandbox.desk.guards.canceller.report())
+            body["paper"] = paper
+            body["done"] = body["done"] and paper["done"]
+            for fate in ("failed", "going"):
+                body[fate] += [{**row, "what": f"{row['what']} (paper)"} for row in paper[fate]]
+        return reply.json({"status": "success", **body})
 
     @internal.post("/resume")
     def resume() -> Response:
@@ -177,13 +214,23 @@ def add_routes(internal: Blueprint, parts: Parts) -> None:
 
 def _by_fate(report: Report) -> dict[str, Any]:
     found: dict[str, Any] = {fate.value: [] for fate in Fate}
+    gtts: dict[str, Any] = {fate.value: [] for fate in Fate}
     for one in report.orders:
         row = {"what": one.orderid, "code": one.code, "message": one.message}
         plain = one.state in (Fate.CANCELLED, Fate.ENDED)
         found[one.state.value].append(one.orderid if plain else row)
+    for one in report.gtts:
+        row = {"what": f"GTT {one.orderid}", "code": one.code, "message": one.message}
+        if one.state in (Fate.CANCELLED, Fate.ENDED, Fate.LEFT):
+            gtts[one.state.value].append(one.orderid)
+        else:
+            found[one.state.value].append(row)
     found["failed"] += [{"what": text, "code": "", "message": ""} for text in report.not_closed]
     return {
         **found,
+        "left": gtts["left"],
+        "gtts_cancelled": gtts["cancelled"],
+        "gtts_ended": gtts["ended"],
         "closed": report.closed,
         "done": report.done,
         "waiting": report.waiting,

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from brokers.calendar import Calendar
 from brokers.clock import Clock
 from brokers.model import OrderUpdate
+from gateway import panicfile
 from gateway.market import MarketParts
+from gateway.panicfile import paper_name
 from gateway.sandbox.account import PaperState
 from gateway.sandbox.books import Books, tables
 from gateway.sandbox.days import PaperDays
@@ -105,6 +107,9 @@ def build(
                 rules=settings.trading,
                 capabilities=replace(settings.spec.capabilities, modifications_per_order=None),
                 last_price=prices.last_price,
+                # a panic of the home is one on paper too; it writes what it did beside the instance's own
+                instance=paper_name(settings.name),
+                panic_file=settings.run_dir / panicfile.NAME,
                 # the operator's limits hold on paper as they do live
                 risk=settings.risk,
                 price_now=lambda key: prices.price_now(key, rules.price_wait_s),

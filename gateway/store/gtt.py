@@ -34,6 +34,7 @@ from brokers.clock import IST, Clock
 from brokers.errors import InvalidRequest
 from brokers.model import Action, GttLeg, GttRequest, InstrumentKey, PriceType, Product
 from gateway.store.engine import Database
+from gateway.store.gttmarks import GTT_MARKS, GttMarks
 from gateway.store.tables import METADATA
 from gateway.triggers import machine
 from gateway.triggers.machine import Keeper, Known, State
@@ -127,10 +128,11 @@ class GttStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self.marks = GttMarks(database)
 
     def make_tables(self) -> None:
         """For a database that was opened without knowing of them; nothing when they are there."""
-        self._database.write(lambda c: METADATA.create_all(c, tables=[GTTS, GTT_EVENTS]))
+        self._database.write(lambda c: METADATA.create_all(c, tables=[GTTS, GTT_EVENTS, GTT_MARKS]))
 
     def add(self, new: NewGtt) -> tuple[GttRow, bool]:
         """Put a GTT on disk: ``active`` with an id of ours when the gateway keeps it, else ``sending``.

@@ -9,11 +9,12 @@ from brokers.errors import AlgoError, EntriesBlocked, RoleMissing
 from brokers.model import Instrument, OrderChange, OrderRequest
 from gateway.panicfile import Panic
 from gateway.store.journal import JournalRow
-from gateway.trading.panic import Canceller, Switch
+from gateway.trading.panic import Canceller
 from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader
 from gateway.trading.riskdesk import Risk, Ticket
 from gateway.trading.riskwatch import Watch
+from gateway.trading.switch import Switch
 
 if TYPE_CHECKING:
     from gateway.trading.desk import OrderDesk

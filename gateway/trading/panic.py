@@ -1,28 +1,31 @@
-"""Panic: entries blocked at once and on disk, then open orders cancelled until none is left.
+"""Panic: entries blocked at once and on disk (``switch``), then open orders cancelled until none is left.
 
-``Switch`` is what the order path asks: a ``stat`` and a comparison. ``Canceller`` works off what the switch
-says, in the background, over restarts, and can tell at any moment what became of each order.
+``Canceller`` works off what the switch says, in the background, over restarts, and can tell at any moment
+what became of each order. GTT orders go first (``gttstop``): one that fires meanwhile is an order by then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from brokers.errors import AlgoError, StoreError
-from brokers.model import Order, OrderStatus
-from gateway.panicfile import Panic, PanicFile, spoken, write_whole
-from gateway.store.journal import Journal
+from brokers.errors import AlgoError
+from brokers.model import Order
+from gateway.panicfile import Panic, write_whole
 from gateway.trading.exits import WORKING
+from gateway.trading.fates import Fate, One, Report, begun, ended
+from gateway.trading.gttstop import GttStop
 from gateway.trading.machine import State
 from gateway.trading.parts import DeskParts
+from gateway.trading.switch import Switch
 from gateway.trading.tasks import each
 
 if TYPE_CHECKING:
@@ -48,158 +51,6 @@ WAITING_CODES = frozenset(
 """Nothing was refused for good: it is tried again as long as the panic lasts."""
 
 
-class Switch:
-    """Whether entries are blocked: the file of the home, the instance's own row, whichever spoke last."""
-
-    def __init__(self, journal: Journal, parts: DeskParts) -> None:
-        self._journal = journal
-        self._clock = parts.clock
-        self._by = parts.instance
-        self._file = PanicFile(parts.panic_file) if parts.panic_file else None
-        self._lock = threading.Lock()
-        self._stored = self._state = _stored(journal.blocked())
-
-    def state(self) -> Panic | None:
-        """The last word, None when none was ever spoken. No network, no database."""
-        seen = self._file.read() if self._file else None
-        state = self._state
-        if seen is None or (state is not None and seen.serial <= state.serial):
-            return state
-        with self._lock:
-            if self._state is None or seen.serial > self._state.serial:
-                self._state = seen
-                said = (
-                    f"blocked by {seen.by or 'somebody'}: {seen.reason}" if seen.active else "allowed again"
-                )
-                log.warning("entries %s", said)
-            return self._state
-
-    def reason(self) -> str:
-        """Why entries are blocked now; empty when they are not."""
-        state = self.state()
-        return state.reason if state is not None and state.active else ""
-
-    def call(self, reason: str, policy: str) -> Panic:
-        """Block entries on every instance of this home. It counts before it is on disk, and is on disk when
-        this returns.
-
-        Raises:
-            StoreError: This instance is blocked, but neither file nor database could be written.
-        """
-        return self._speak(True, reason=reason or "blocked", policy=policy)
-
-    def resume(self) -> Panic:
-        """Allow entries on every instance again. Raises ``StoreError``: then nothing has changed."""
-        return self._speak(False, reason="resumed", policy="block")
-
-    def keep(self) -> None:
-        """Put what was read from the file into the instance's own database too."""
-        state = self._state
-        if state is not None and state is not self._stored:
-            self._journal.set_blocked(state.to_text())
-            self._stored = state
-
-    def _speak(self, active: bool, *, reason: str, policy: str) -> Panic:
-        self.state()
-        with self._lock:
-            before = self._state
-            after = before.serial if before else 0
-            word = spoken(
-                active, reason=reason, policy=policy, by=self._by, after=after, now_ns=self._clock.time_ns
-            )
-            if active:
-                self._state = word
-            problems: list[str] = []
-            if self._file is not None:
-                try:
-                    self._file.write(word)
-                except OSError as exc:
-                    problems.append(f"{self._file.path.name}: {exc.strerror or exc}")
-            if problems and not active:
-                raise StoreError(f"entries stay blocked: {problems[0]}")
-            try:
-                self._journal.set_blocked(word.to_text())
-                self._stored = word
-            except StoreError as exc:
-                if self._file is None or problems:
-                    raise
-                log.error("the panic is in the file, but not in the database: %s", exc)
-            self._state = word
-        if problems:
-            raise StoreError(f"entries are blocked on this instance alone: {problems[0]}")
-        log.warning("entries %s: %s", "blocked" if active else "allowed", reason)
-        return word
-
-
-def _stored(text: str) -> Panic | None:
-    """What the database says; an older version kept the reason alone."""
-    if not text:
-        return None
-    try:
-        return Panic.from_text(text)
-    except ValueError:
-        return Panic(1, True, text, "block", "", "")
-
-
-class Fate(StrEnum):
-    """What became of one order that was open when panic was called."""
-
-    GOING = "going"
-    """Its cancellation has not been confirmed yet, and goes on."""
-    CANCELLED = "cancelled"
-    """The broker's book shows it cancelled, or does not show it working any more after it took the cancel."""
-    ENDED = "ended"
-    """It was executed or rejected before the cancellation reached it."""
-    FAILED = "failed"
-    """The broker refuses to cancel it; nothing more is tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class One:
-    """One order. ``taken_at``: when the broker took a request to cancel it, monotonic; 0 while it has not."""
-
-    orderid: str
-    state: Fate = Fate.GOING
-    code: str = ""
-    message: str = ""
-    taken_at: float = 0.0
-    refusals: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How far this instance is with one panic.
-
-    Attributes:
-        done: Nothing is left to do.
-        waiting: Why it cannot go on now (no session, book unreadable), empty otherwise.
-        closed, not_closed: With policy ``close``: exits the broker took, and what did not work.
-    """
-
-    serial: int = 0
-    active: bool = False
-    policy: str = "block"
-    reason: str = ""
-    by: str = ""
-    at: str = ""
-    done: bool = True
-    waiting: str = ""
-    orders: tuple[One, ...] = ()
-    closed: int = 0
-    not_closed: tuple[str, ...] = field(default=())
-
-    def count(self, fate: Fate) -> int:
-        return sum(one.state is fate for one in self.orders)
-
-    def plain(self) -> dict[str, Any]:
-        rows = [
-            {"orderid": one.orderid, "state": one.state.value, "code": one.code, "message": one.message}
-            for one in self.orders
-        ]
-        counts = {fate.value: self.count(fate) for fate in Fate}
-        return {**asdict(self), "orders": rows, "counts": counts, "not_closed": list(self.not_closed)}
-
-
 class Canceller:
     """Carries a panic out on one instance."""
 
@@ -213,6 +64,7 @@ class Canceller:
         self._guard = threading.Lock()
         self._report = Report()
         self._orders: dict[str, One] = {}
+        self.gtts = GttStop(parts.clock, lambda: self._show(self._report))
         self._written = ""
         self._done = int(self._journal.fact(DONE) or 0)
         self._stopping = False
@@ -239,7 +91,7 @@ class Canceller:
             report = self._report
         if state is None or report.serial == state.serial:
             return report
-        return _begun(state, done=not state.active or state.serial <= self._done)
+        return begun(state, done=not state.active or state.serial <= self._done)
 
     def wait(self, serial: int, seconds: float) -> Report:
         """Until this panic is done, at most so long; how far it is then."""
@@ -270,12 +122,17 @@ class Canceller:
         done = not state.active or state.serial <= self._done
         if self._report.serial != state.serial:
             self._orders = {}
-            self._show(_begun(state, done=done))
+            self.gtts.begin()
+            self._show(begun(state, done=done))
         if not done:
             self._carry_out(state)
 
     def _carry_out(self, state: Panic) -> None:
-        if state.policy != "block":
+        if state.policy == "block":
+            # nothing here can hold back what the broker watches: at least it is named
+            if (problem := self.gtts.look(leave=True)) is not None:
+                log.warning("panic: %s", problem)
+        else:
             if not self._cancel_until_none_is_left(state):
                 return
             if state.policy == "close":
@@ -284,8 +141,10 @@ class Canceller:
             self._journal.set_fact(DONE, str(state.serial))
             self._done = state.serial
             self._show(replace(self._report, done=True, waiting=""))
-            counts = ", ".join(f"{self._report.count(fate)} {fate}" for fate in Fate)
-            log.warning("panic carried out: %s", counts)
+            report = self._report
+            counts = ", ".join(f"{report.count(fate)} {fate}" for fate in Fate)
+            gtts = ", ".join(f"{report.count_gtts(fate)} {fate}" for fate in Fate)
+            log.warning("panic carried out: orders %s; GTT orders %s", counts, gtts)
 
     def _cancel_until_none_is_left(self, state: Panic) -> bool:
         """Round after round of book and cancels; False when it was called off. An order that passed the block
@@ -303,23 +162,32 @@ class Canceller:
         return False
 
     def _round(self) -> str | None:
-        """One reading of the book and a cancel for what works; why nothing could be done, or None."""
-        if not self._desk.status().ready:
-            return f"orders cannot be read yet: {self._desk.status().waiting_for}"
+        """One reading of the books and a cancel for what works; why something could not be done, or None."""
+        gtt_problem = self.gtts.look()
         problem = self._look()
-        if problem is not None:
-            return problem
-        todo = [one.orderid for one in self._orders.values() if one.state is Fate.GOING and not one.taken_at]
-        work = self._tasks.start("panic", lambda: each(self._tasks, self._cancel, todo, AT_ONCE))
+        todo: list[Callable[[], None]] = [functools.partial(self.gtts.cancel, i) for i in self.gtts.todo()]
+        todo += [
+            functools.partial(self._cancel, one.orderid)
+            for one in self._orders.values()
+            if one.state is Fate.GOING and not one.taken_at and problem is None
+        ]
+        if not todo:
+            return problem or gtt_problem
+        work = self._tasks.start("panic", lambda: each(self._tasks, lambda call: call(), todo, AT_ONCE))
         while not work.done():
             # what the broker took is only cancelled when its book says so
             self._pause(CONFIRM_S)
             problem = self._look()
         self._tasks.result(work)
-        return problem or self._look()
+        if gtt_problem is None and self.gtts.going():
+            gtt_problem = self.gtts.look()
+        # orders after GTT orders: what fired a moment before it was cancelled is an order by now
+        return self._look() or problem or gtt_problem
 
     def _look(self) -> str | None:
         """Take one reading of the book into account; why there was none, or None."""
+        if not self._desk.status().ready:
+            return f"orders cannot be read yet: {self._desk.status().waiting_for}"
         read_at = self._parts.clock.monotonic()
         try:
             self._note_book(self._desk.orders(), read_at)
@@ -347,7 +215,7 @@ class Canceller:
                 elif not one.code:
                     self._set(replace(one, message="not in the broker's book any more"))
             elif now.status not in WORKING:
-                self._set(_ended(one, now))
+                self._set(ended(one, now))
             elif one.taken_at and read_at > one.taken_at + CONFIRM_S:
                 # taken, but it still works: the next round asks again
                 self._set(replace(one, taken_at=0.0))
@@ -364,7 +232,7 @@ class Canceller:
             if row.known.order_id not in self._orders:
                 self._set(One(row.known.order_id))
             return
-        self._set(_ended(one, row.to_order()))
+        self._set(ended(one, row.to_order()))
 
     def _cancel(self, order_id: str) -> None:
         if self._stopping:
@@ -406,7 +274,7 @@ class Canceller:
             self._pause(1.0)
 
     def _left(self) -> int:
-        return sum(one.state is Fate.GOING for one in self._orders.values())
+        return sum(one.state is Fate.GOING for one in self._orders.values()) + self.gtts.going()
 
     def _is_current(self, state: Panic) -> bool:
         now = self._switch.state()
@@ -423,7 +291,7 @@ class Canceller:
 
     def _show(self, report: Report) -> None:
         with self._guard:
-            self._report = replace(report, orders=tuple(self._orders.values()))
+            self._report = replace(report, orders=tuple(self._orders.values()), gtts=self.gtts.ones())
             if self._folder is None:
                 return
             text = json.dumps(self._report.plain())
@@ -434,22 +302,3 @@ class Canceller:
                 write_whole(self._folder / f"{self._parts.instance}.json", text)
             except OSError as exc:
                 log.warning("what panic has done could not be written: %s", exc)
-
-
-def _begun(state: Panic, *, done: bool) -> Report:
-    return Report(
-        serial=state.serial,
-        active=state.active,
-        policy=state.policy,
-        reason=state.reason,
-        by=state.by,
-        at=state.at,
-        done=done,
-    )
-
-
-def _ended(one: One, order: Order) -> One:
-    """It does not work any more."""
-    if order.status is not OrderStatus.CANCELLED:
-        return replace(one, state=Fate.ENDED, code="", message=f"it is {order.status.value}")
-    return replace(one, state=Fate.CANCELLED, code="", message="")

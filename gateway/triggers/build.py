@@ -30,16 +30,20 @@ def gtts(
     store = GttStore(database, context.clock)
     parts = _parts(settings.spec.title, settings, context, store, instruments, market, desk)
     if not capabilities.native_gtt:
-        return GatewayGtts(parts)
-    return BrokerGtts(
-        parts,
-        BrokerParts(
-            rest=broker.gtt(context, session),
-            limiter=market.limiter,
-            order_deadline_s=settings.trading.order_deadline_s,
-            on_login_required=market.login_required,
-        ),
+        return _obeying(GatewayGtts(parts), desk)
+    beside = BrokerParts(
+        rest=broker.gtt(context, session),
+        limiter=market.limiter,
+        order_deadline_s=settings.trading.order_deadline_s,
+        on_login_required=market.login_required,
     )
+    return _obeying(BrokerGtts(parts, beside), desk)
+
+
+def _obeying(gtts: Gtts, desk: OrderDesk) -> Gtts:
+    """A panic of the desk is theirs too."""
+    desk.guards.canceller.gtts.attach(gtts)
+    return gtts
 
 
 def paper(settings: Settings, context: BrokerContext, instruments: InstrumentStore, sandbox: Sandbox) -> Gtts:
@@ -47,7 +51,7 @@ def paper(settings: Settings, context: BrokerContext, instruments: InstrumentSto
     store = GttStore(sandbox.database, context.clock)
     store.make_tables()
     parts = _parts("The sandbox", settings, context, store, instruments, sandbox.market, sandbox.desk)
-    return GatewayGtts(parts)
+    return _obeying(GatewayGtts(parts), sandbox.desk)
 
 
 def _parts(
@@ -70,5 +74,5 @@ def _parts(
         ticks=market.ticks,
         quotes=market.quotes,
         last_price=market.last_price,
-        blocked=lambda: desk.status().blocked,
+        blocked=desk.guards.blocked,
     )

@@ -15,6 +15,7 @@ from brokers.clock import Clock
 from brokers.errors import (
     AlgoError,
     BrokerDown,
+    EntriesBlocked,
     InvalidRequest,
     LoginRequired,
     NotReady,
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 PASSING = frozenset({"BROKER_DISCONNECTED", "RATE_LIMITED", "AUTH_EXPIRED"})
 """Refusals of an order that provably was not executed, for reasons that pass: a new attempt is made."""
 CLOSED = "MARKET_CLOSED"
+BLOCKED = EntriesBlocked.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,14 @@ def judge(outcome: OrderAnswer | AlgoError) -> Verdict:
             return Look(outcome.message, may_end=False)
         if outcome.code in PASSING:
             return machine.Again(outcome.message)
+        if outcome.code == BLOCKED:
+            return machine.Held()
         return machine.NotSent(outcome.code, outcome.message)
     if isinstance(outcome, OutcomeUnknown):
         return Look(str(outcome), may_end=False)
     if isinstance(outcome, RateLimited | NotReady | LoginRequired | BrokerDown | StoreError):
         return Look(str(outcome), may_end=True)
-    if isinstance(outcome, InvalidRequest) and outcome.code == CLOSED:
+    if outcome.code == BLOCKED or (isinstance(outcome, InvalidRequest) and outcome.code == CLOSED):
         return machine.Held()
     return machine.NotSent(outcome.code, str(outcome))
 

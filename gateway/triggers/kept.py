@@ -54,21 +54,34 @@ class GatewayGtts:
         vet(self._parts, request)
         new = NewGtt(request, Keeper.GATEWAY, strategy, None, client_order_id, expires_ns or now + LIFE_NS)
         row, is_new = self._store.add(new)
+        if is_new and (blocked := self._parts.blocked()):
+            # a panic cancels what it sees: what came to disk after it looked must not stay
+            self._store.apply(row.id, "cancelled", machine.Cancelled())
+            raise EntriesBlocked(f"new entries are blocked: {blocked}")
         self._runner.changed()
         return self._answer(row, repeated=not is_new)
 
     def modify(self, trigger_id: str, request: GttRequest) -> GttAnswer:
+        if blocked := self._parts.blocked():
+            raise EntriesBlocked(f"GTT orders can only be cancelled now, entries are blocked: {blocked}")
         row = self._row(trigger_id)
         checks.same_order(row.known.terms, request, product_too=False)
         vet(self._parts, request)
+        self._runner.spikes.forget(row.id)
         return self._change(row, "modified", machine.Changed(request))
 
     def cancel(self, trigger_id: str) -> GttAnswer:
         return self._change(self._row(trigger_id), "cancelled", machine.Cancelled())
 
+    call_off = cancel
+
     def book(self, *, everything: bool = False) -> list[Shown]:
         rows = self._store.newest() if everything else self._store.working()
         return [shown(row) for row in rows if row.kept_by is Keeper.GATEWAY]
+
+    def standing(self) -> dict[str, str]:
+        rows = (*self._store.newest(), *self._store.working())
+        return {row.shown_id: row.known.state.value for row in rows if row.kept_by is Keeper.GATEWAY}
 
     def _row(self, trigger_id: str) -> GttRow:
         row = self._store.get(trigger_id)

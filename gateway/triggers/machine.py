@@ -54,6 +54,10 @@ class State(StrEnum):
 FINAL = frozenset({State.TRIGGERED, State.FAILED, State.CANCELLED, State.EXPIRED, State.REJECTED, State.GONE})
 
 
+MISSED = "MISSED"
+"""Code of one that is armed, and whose price was there while nobody could act on it."""
+
+
 class IllegalStep(Exception):
     """The state does not allow it (any more): somebody was faster, or our own code is wrong."""
 
@@ -72,7 +76,7 @@ class Known:
         attempt: Number of the order of this fire, from 1.
         seen_price: The price that fired it.
         order_id: The order it sent, as the broker numbers it.
-        code, reason: Why it failed or was rejected.
+        code, reason: Why it failed or was rejected; of an armed one, that and when it missed its price.
         pending: ``modify`` or ``cancel`` while the outcome of such a write at the broker is not known.
     """
 
@@ -140,7 +144,15 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The market closed before the order was journaled: it waits for the next price that reaches it."""
+    """The market closed, or a panic blocked entries, before the order left: it waits for the next price that
+    reaches it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The price was there while nobody could act on it, and is not there any more. It stays armed."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +197,8 @@ class ChildSeen:
 
 
 Event = (
-    Placed | Refused | AnswerLost | Crossed | Sent | Again | NotSent | Held | Changed | Cancelled | Expired
-    | Vanished | Pending | BrokerSays | ChildSeen
+    Placed | Refused | AnswerLost | Crossed | Sent | Again | NotSent | Held | Missed | Changed | Cancelled
+    | Expired | Vanished | Pending | BrokerSays | ChildSeen
 )  # fmt: skip
 
 
@@ -206,9 +218,12 @@ def step(known: Known, event: Event) -> Known:
         case AnswerLost():
             _only(known, event, State.SENDING)
             return replace(known, state=State.UNKNOWN)
+        case Missed(reason):
+            _only(known, event, State.ACTIVE)
+            return replace(known, code=MISSED, reason=reason)
         case Changed(terms):
             _only(known, event, State.ACTIVE)
-            return replace(known, terms=terms)
+            return replace(known, terms=terms, code="", reason="")
         case Cancelled() | Expired() | Vanished():
             _only(known, event, State.ACTIVE)
             return replace(known, state=_ENDS[type(event)])

@@ -20,7 +20,7 @@ from brokers.errors import (
     OutcomeUnknown,
     RateLimited,
 )
-from brokers.model import Gtt, GttRequest, InstrumentKey, Order, PriceType, Product
+from brokers.model import Gtt, GttRequest, GttState, InstrumentKey, Order, PriceType, Product
 from gateway.store.gtt import GttRow, NewGtt
 from gateway.trading.limiter import Lane, Limiter
 from gateway.trading.reconcile import Evidence, SettleRules
@@ -69,6 +69,7 @@ class BrokerGtts:
         self._store = parts.store
         self._broker = broker
         self._evidence: dict[int, Evidence] = {}
+        self._shown: dict[str, Gtt] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -124,6 +125,12 @@ class BrokerGtts:
         if not is_new:
             grant.give_back()
             return replace(self._of_state(row), repeated=True)
+        if blocked := self._parts.blocked():
+            # a panic waits for rows on their way: what it did not see yet must not leave
+            grant.give_back()
+            why = EntriesBlocked(f"new entries are blocked: {blocked}")
+            refused = machine.Refused(why.code, str(why))
+            return self._refused(self._store.apply(row.id, "refused", refused), why)
         grant.sent()
         outcome = send_once(lambda: self._broker.rest.place_gtt(request, instrument, row.tag))
         match outcome:
@@ -140,6 +147,8 @@ class BrokerGtts:
 
     def modify(self, trigger_id: str, request: GttRequest) -> GttAnswer:
         """Leg by leg, those that differ; the answer says so when only the first was changed."""
+        if blocked := self._parts.blocked():
+            raise EntriesBlocked(f"GTT orders can only be cancelled now, entries are blocked: {blocked}")
         row, listed = self._row(trigger_id)
         checks.same_order(row.known.terms, request, product_too=True)
         instrument = vet(self._parts, request)
@@ -169,6 +178,33 @@ class BrokerGtts:
 
     def cancel(self, trigger_id: str) -> GttAnswer:
         row, _ = self._row(trigger_id)
+        return self._cancel(row)
+
+    def call_off(self, trigger_id: str) -> GttAnswer:
+        """The list decides, not our journal: what it shows armed is cancelled, again if need be, and also
+        what this gateway has no words for."""
+        listed, row = self._shown.get(trigger_id), self._store.get(trigger_id)
+        if row is None and listed is not None and listed.product in Product.__members__:
+            row = self._store.adopt(_known_of(listed))
+        if row is not None and row.known.state is State.ACTIVE:
+            return self._cancel(row)
+        if listed is None or listed.state not in (GttState.ACTIVE, GttState.UNKNOWN):
+            if row is None:
+                raise NotFound(f"GTT {trigger_id} not found")
+            return self._not_open(row)
+        with self._broker.limiter.acquire(Lane.EXIT, self._broker.order_deadline_s):
+            log.warning("GTT %s (%s) is armed at the broker: cancel", trigger_id, listed.key)
+            outcome = send_once(lambda: self._broker.rest.cancel_gtt(trigger_id))
+        code = message = ""
+        if isinstance(outcome, Failed):
+            self._heed(outcome.error)
+            code, message = outcome.error.code, str(outcome.error)
+        elif not isinstance(outcome, Done):
+            code, message = OutcomeUnknown.code, "the broker's answer was lost"
+        return GttAnswer(trigger_id, self.kept_by, listed.state.value, code, message)
+
+    def _cancel(self, row: GttRow) -> GttAnswer:
+        trigger_id = row.known.trigger_id
         if row.known.state is not State.ACTIVE:
             return self._not_open(row)
         outcome = self._write(row, "cancel", Lane.EXIT, lambda: self._broker.rest.cancel_gtt(trigger_id))
@@ -206,6 +242,12 @@ class BrokerGtts:
         working = {state.value for state in State if not state.is_final}
         return [one for one in found if one.state in working]
 
+    def standing(self) -> dict[str, str]:
+        """The list's word, also where our journal knows more: a cancellation the broker took is none yet."""
+        listed = self._listed()
+        ours = {row.shown_id: row.known.state.value for row in self._learn(listed)}
+        return ours | {gtt.trigger_id: gtt.state.value for gtt in listed}
+
     def _learn(self, listed: list[Gtt]) -> list[GttRow]:
         """Take what the list says over into the journal; every row of ours that it or we still know."""
         rows = [row for row in self._store.newest() if row.kept_by is Keeper.BROKER]
@@ -227,7 +269,9 @@ class BrokerGtts:
     def _listed(self) -> list[Gtt]:
         self._broker.limiter.acquire(Lane.DATA, READ_DEADLINE_S).sent()
         try:
-            return self._broker.rest.gtts()
+            listed = self._broker.rest.gtts()
+            self._shown = {gtt.trigger_id: gtt for gtt in listed}
+            return listed
         except RateLimited as exc:
             self._broker.limiter.close(Lane.DATA, exc.retry_after_s)
             raise

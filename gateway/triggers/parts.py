@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Protocol
 
 from brokers.calendar import Calendar
@@ -45,6 +46,22 @@ class Ticks(Protocol):
     def listen(self, listener: Callable[[bytes, bytes], None]) -> None: ...
 
 
+class Purse(Protocol):
+    """Money that armed GTT orders block, by trigger id. Thread-safe."""
+
+    def check(self, trigger_id: str, request: GttRequest, instrument: Instrument) -> Decimal:
+        """What it would block, rupees. Raises ``OrderRejected`` when there is not so much."""
+        ...
+
+    def keep(self, armed: Mapping[str, tuple[GttRequest, Instrument]]) -> None:
+        """These are armed now, and no others."""
+        ...
+
+    def blocked(self, trigger_id: str) -> Decimal:
+        """Rupees one blocks; zero when it is not armed."""
+        ...
+
+
 Quotes = Callable[
     [Sequence[InstrumentKey]], tuple[Mapping[InstrumentKey, Quote], Mapping[InstrumentKey, str]]
 ]
@@ -58,6 +75,9 @@ class GttParts:
         title: The broker's name, for answers.
         quotes: Quotes, and why others have none; may ask the broker.
         blocked: Why new entries are blocked, empty when they are not.
+        fires_missed: One whose price was there while nobody looked is fired all the same (``GTT_MISSED``).
+        announce: Told of what a person should hear of at once; must not block.
+        purse: What paper GTT orders block; the real ones block nothing before they fire.
     """
 
     title: str
@@ -71,6 +91,9 @@ class GttParts:
     quotes: Quotes
     last_price: Callable[[InstrumentKey], float | None]
     blocked: Callable[[], str] = lambda: ""
+    fires_missed: bool = False
+    announce: Callable[[GttRow], None] = lambda row: None  # noqa: ARG005
+    purse: Purse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +122,8 @@ class GttAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One row of the GTT book. Times are aware UTC or None."""
+    """One row of the GTT book. Times are aware UTC or None; ``margin``: rupees it blocks on paper, None for
+    a real one."""
 
     trigger_id: str
     key: InstrumentKey
@@ -117,9 +141,10 @@ class Shown:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     expires_at: datetime | None = None
+    margin: Decimal | None = None
 
 
-def shown(row: GttRow) -> Shown:
+def shown(row: GttRow, margin: Decimal | None = None) -> Shown:
     known, terms = row.known, row.known.terms
     changed = row.updated_ns != row.created_ns
     return Shown(
@@ -139,6 +164,7 @@ def shown(row: GttRow) -> Shown:
         created_at=utc(row.created_ns),
         updated_at=utc(row.updated_ns) if changed else None,
         expires_at=None if row.expires_ns is None else utc(row.expires_ns),
+        margin=margin,
     )
 
 
@@ -189,8 +215,16 @@ class Gtts(Protocol):
 
     def cancel(self, trigger_id: str) -> GttAnswer: ...
 
+    def call_off(self, trigger_id: str) -> GttAnswer:
+        """As ``cancel``, in a panic: of one that ``standing`` has just shown, whoever placed it."""
+        ...
+
     def book(self, *, everything: bool = False) -> list[Shown]:
         """Those that have not ended; ``everything``: the ended ones too, as far as they are known."""
+        ...
+
+    def standing(self) -> dict[str, str]:
+        """State by trigger id, by the word of whoever keeps them; a panic believes nothing else."""
         ...
 
     def keys(self) -> set[InstrumentKey]:

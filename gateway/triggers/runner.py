@@ -22,11 +22,13 @@ from gateway.store.gtt import GttRow
 from gateway.triggers import fire, machine
 from gateway.triggers.machine import Keeper, State
 from gateway.triggers.parts import GttParts
+from gateway.triggers.spikes import Spikes
 from gateway.triggers.watch import Seen, fired
 
 log = logging.getLogger(__name__)
 
 CHORES_S = 0.5
+LOOK_EVERY_S = 2.0
 QUIET_S = 10.0
 """A watched symbol without a tick for this long is quoted."""
 RETRY_FOR_S = 600.0
@@ -76,12 +78,14 @@ class Runner:
         self._queued: set[int] = set()
         self._cases: dict[int, _Case] = {}
         self._heard_at: dict[InstrumentKey, float] = {}
+        self.spikes = Spikes(parts, self._cross)
         self._stale = True
         self._wanted_at = float("-inf")
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
+        self.spikes.load()
         self._parts.ticks.listen(self.heard)
         for name, work in (("triggers", self._run), ("trigger-quotes", self._quote)):
             thread = threading.Thread(target=work, name=name, daemon=True)
@@ -94,6 +98,11 @@ class Runner:
         self._crossings.put(None)
         for thread in self._threads:
             thread.join(timeout_s)
+        if self._threads:
+            try:
+                self.spikes.save(self._watched.rows, now=True)
+            except StoreError as exc:
+                log.error("what was last known of GTT orders could not be kept: %s", exc)
 
     def changed(self) -> None:
         """A GTT came, went or has other terms. Does not block."""
@@ -119,6 +128,7 @@ class Runner:
             return
         self._heard_at[key] = self._parts.clock.monotonic()
         self.look(key, Seen(Decimal(str(tick.ltp)), tick.timestamp, tick.ltt))
+        self.spikes.heard(key, tick.ltp)
 
     def look(self, key: InstrumentKey, seen: Seen) -> None:
         """Hand what a price fires to the journaling thread, each GTT once."""
@@ -126,11 +136,17 @@ class Runner:
             leg = fired(row.known.terms, seen, self._parts.clock.now(), self._parts.calendar)
             if leg is None:
                 continue
-            with self._lock:
-                if row.id in self._queued:
-                    continue
-                self._queued.add(row.id)
-            self._crossings.put((row, leg, seen))
+            if self._parts.blocked():
+                self.spikes.blocked(row, seen)
+                continue
+            self._cross(row, leg, seen)
+
+    def _cross(self, row: GttRow, leg: int, seen: Seen) -> None:
+        with self._lock:
+            if row.id in self._queued:
+                return
+            self._queued.add(row.id)
+        self._crossings.put((row, leg, seen))
 
     def _quote(self) -> None:
         """Where no tick comes, the broker is asked: a price may have jumped while nobody looked."""
@@ -145,16 +161,22 @@ class Runner:
                 told = str(exc)
             except Exception:
                 log.exception("looking at quotes for GTT orders")
-            self._stopping.wait(2.0)
+            self._stopping.wait(LOOK_EVERY_S)
 
     def look_at_quiet(self) -> None:
-        """Compare what has had no tick for a while with a quote, in market hours. Raises broker errors."""
+        """Compare what has had no tick for a while with a quote, in market hours; and whatever is new here,
+        at any hour, with the day's extremes. Raises broker errors."""
         now, at = self._parts.clock.now(), self._parts.clock.monotonic()
+        rows = self._watched.rows
+        due = self.spikes.due(rows)
         quiet = [
             key
-            for key in self._watched.rows
-            if at - self._heard_at.get(key, float("-inf")) >= QUIET_S
-            and self._parts.calendar.is_open(key.exchange, now)
+            for key in rows
+            if key in due
+            or (
+                at - self._heard_at.get(key, float("-inf")) >= QUIET_S
+                and self._parts.calendar.is_open(key.exchange, now)
+            )
         ]
         if not quiet:
             return
@@ -162,6 +184,8 @@ class Runner:
         for key, quote in found.items():
             seen_ms = self._parts.clock.time_ns() // 1_000_000
             self._heard_at[key] = self._parts.clock.monotonic()
+            # first: what is missed and fired nevertheless is fired once
+            self.spikes.compare(key, quote, rows.get(key, ()))
             self.look(key, Seen(Decimal(str(quote.ltp)), seen_ms, quote.last_trade_ms))
 
     # -- the journaling thread --------------------------------------------------------------------------
@@ -183,6 +207,7 @@ class Runner:
             crossing = self._crossings.get(timeout=CHORES_S)
         except queue.Empty:
             crossing = None
+        self._stale |= self.spikes.journal()
         if crossing is not None:
             self._crossed(*crossing)
         self.chores()
@@ -198,6 +223,7 @@ class Runner:
             self._wanted_at = now
             self._parts.ticks.want(self._watched.rows)
         self._send_due()
+        self.spikes.save(self._watched.rows)
 
     def _crossed(self, row: GttRow, leg: int, seen: Seen) -> None:
         try:

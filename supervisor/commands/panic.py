@@ -26,7 +26,7 @@ BY = "algo"
 )
 @click.pass_obj
 def panic(home: Path, resume: bool, day_loss: bool, policy: str) -> None:
-    """Block new entries on every instance at once, then cancel open orders.
+    """Block new entries on every instance at once, then cancel open orders and GTT orders, on paper too.
 
     Also instances that do not run are blocked when they start. Entries stay blocked over restarts until
     `algo panic --resume`. Positions are left alone unless the policy is `close`.

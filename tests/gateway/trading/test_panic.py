@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -338,3 +338,134 @@ def test_serials_grow_even_when_the_clock_goes_back():
 def test_nonsense_is_not_a_word(text):
     with pytest.raises(ValueError, match=r".+"):
         panicfile.Panic.from_text(text)
+
+
+# -- GTT orders -------------------------------------------------------------------------------------------
+
+
+class Gtts:
+    """Those of one desk in memory: state by trigger id, and what a cancellation answers."""
+
+    def __init__(self, **states: str) -> None:
+        self.states = dict(states)
+        self.cancelled: list[str] = []
+        self.answer: dict[str, list] = {}
+        self.unreadable: list[Exception] = []
+        self.on_cancel = lambda trigger_id: None
+
+    def standing(self):
+        if self.unreadable:
+            raise self.unreadable.pop(0)
+        return dict(self.states)
+
+    def call_off(self, trigger_id):
+        self.cancelled.append(trigger_id)
+        self.on_cancel(trigger_id)
+        for given in self.answer.get(trigger_id, []):
+            self.answer[trigger_id].remove(given)
+            if isinstance(given, Exception):
+                raise given
+            return given
+        self.states[trigger_id] = "cancelled"
+        return Said("", "")
+
+
+@dataclass
+class Said:
+    code: str
+    message: str
+
+
+def gtt_fates(report: panic.Report) -> dict[str, str]:
+    return {one.orderid: one.state.value for one in report.gtts}
+
+
+def with_gtts(bench: Bench, **states: str) -> Gtts:
+    gtts = Gtts(**states)
+    bench.desk.guards.canceller.gtts.attach(gtts)
+    return gtts
+
+
+def test_gtt_orders_are_cancelled_and_those_that_ended_left_alone(bench, home):
+    gtts = with_gtts(bench, F1="active", F2="cancelled", F3="triggered")
+    order_id = bench.place().order_id
+    word = bench.desk.guards.panic("enough")
+    report = done(bench, word.serial)
+    assert (gtt_fates(report), fates(report)) == ({"F1": "cancelled"}, {order_id: "cancelled"})
+    assert gtts.cancelled == ["F1"]
+    assert bench.desk.status().panic["gtt_counts"]["cancelled"] == 1
+    told = reports(home.run / panicfile.FOLDER, word.serial)["one"]
+    assert [(row["trigger_id"], row["state"]) for row in told["gtts"]] == [("F1", "cancelled")]
+
+
+def test_a_taken_cancellation_counts_when_the_book_shows_it(bench):
+    gtts = with_gtts(bench, F1="active")
+    gtts.answer["F1"] = [Said("", "")]  # taken, and nothing happens
+    report = bench.desk.guards.canceller.wait(bench.desk.guards.panic("enough").serial, 0.25)
+    assert not report.done
+    assert gtt_fates(report) == {"F1": "going"}
+    report = done(bench, report.serial)
+    assert gtts.cancelled == ["F1", "F1"]
+    assert gtt_fates(report) == {"F1": "cancelled"}
+
+
+def test_one_that_fires_while_it_is_cancelled_is_cancelled_as_an_order(bench):
+    gtts = with_gtts(bench, F1="active")
+
+    def fire(trigger_id):
+        bench.rest.book["88"] = book_row("88")
+        gtts.states["F1"] = "triggered"
+
+    gtts.on_cancel = fire
+    gtts.answer["F1"] = [OrderRejected("not active")]
+    report = done(bench, bench.desk.guards.panic("enough").serial)
+    assert (gtt_fates(report), fates(report)) == ({"F1": "ended"}, {"88": "cancelled"})
+
+
+def test_one_of_unknown_outcome_is_waited_for_under_its_number(bench):
+    gtts = with_gtts(bench, G4="unknown")
+    word = bench.desk.guards.panic("enough")
+    report = bench.desk.guards.canceller.wait(word.serial, 0.3)
+    assert (report.done, gtt_fates(report), gtts.cancelled) == (False, {"G4": "going"}, [])
+    del gtts.states["G4"]
+    gtts.states["F9"] = "active"
+    report = done(bench, word.serial)
+    assert gtt_fates(report) == {"F9": "cancelled"}
+
+
+def test_one_that_is_firing_is_cancelled_once_its_order_was_refused(bench):
+    gtts = with_gtts(bench, F1="triggering")
+    word = bench.desk.guards.panic("enough")
+    until(lambda: gtt_fates(bench.desk.guards.canceller.report()) == {"F1": "going"})
+    assert gtts.cancelled == []
+    gtts.states["F1"] = "active"
+    assert gtt_fates(done(bench, word.serial)) == {"F1": "cancelled"}
+
+
+def test_a_gtt_book_that_cannot_be_read_holds_up_no_order_and_is_said(bench):
+    gtts = with_gtts(bench, F1="active")
+    gtts.unreadable = [BrokerDown("no list")] * 3
+    order_id = bench.place().order_id
+    word = bench.desk.guards.panic("enough")
+    until(lambda: bench.rest.book[order_id].status is OrderStatus.CANCELLED)
+    until(lambda: "GTT book could not be read" in bench.desk.guards.canceller.report().waiting)
+    assert gtt_fates(done(bench, word.serial)) == {"F1": "cancelled"}
+
+
+def test_a_gtt_the_broker_will_not_cancel_is_failed_and_named(bench, monkeypatch):
+    monkeypatch.setattr(panic, "LONGEST_PAUSE_S", 0.02)
+    monkeypatch.setattr(panic, "FIRST_PAUSE_S", 0.02)
+    gtts = with_gtts(bench, F1="active")
+    gtts.answer["F1"] = [Said("ORDER_REJECTED", "frozen") for _ in range(9)]
+    report = done(bench, bench.desk.guards.panic("enough").serial, 10)
+    [one] = report.gtts
+    assert (one.state, one.code, one.message) == ("failed", "ORDER_REJECTED", "frozen")
+    assert len(gtts.cancelled) == 6
+
+
+def test_block_alone_leaves_them_and_names_them(bench):
+    gtts = with_gtts(bench, F1="active")
+    report = done(bench, bench.desk.guards.panic("enough", "block").serial)
+    assert (gtt_fates(report), gtts.cancelled) == ({"F1": "left"}, [])
+    report = done(bench, bench.desk.guards.panic("more", "cancel").serial)
+    assert gtt_fates(report) == {"F1": "cancelled"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -75,6 +76,8 @@ class Keeper:
         self.more = more
         self.quotes: dict[InstrumentKey, float] = {}
         self.quoted = 0
+        self.blocked = ""
+        self.extremes: dict[InstrumentKey, tuple[float, float]] = {}
         self.gtts: GatewayGtts | None = None
 
     @property
@@ -96,6 +99,7 @@ class Keeper:
             "ticks": self.ticks,
             "quotes": self._quotes,
             "last_price": lambda key: None,
+            "blocked": lambda: self.blocked,
         }
         self.parts = GttParts(**{**given, **self.more})
         self.gtts = GatewayGtts(self.parts)
@@ -105,7 +109,11 @@ class Keeper:
 
     def _quotes(self, keys):
         self.quoted += 1
-        return {k: quote(k, self.quotes[k]) for k in keys if k in self.quotes}, {}
+        found = {k: quote(k, self.quotes[k]) for k in keys if k in self.quotes}
+        for key, (low, high) in self.extremes.items():
+            if key in found:
+                found[key] = replace(found[key], low=low, high=high)
+        return found, {}
 
     def close(self) -> None:
         if self.gtts is not None:
@@ -120,6 +128,11 @@ class Keeper:
         row = self.store.get(trigger_id)
         assert row is not None
         return row.known.state.value
+
+    def kinds(self, trigger_id: str) -> list[str]:
+        row = self.store.get(trigger_id)
+        assert row is not None
+        return [event["kind"] for event in self.store.events(row.id)]
 
     def orders(self) -> list[tuple[str, int, Decimal]]:
         """What the broker has."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from brokers.calendar import FileCalendar
+from brokers.clock import SystemClock
 from brokers.errors import (
     BrokerDown,
     EntriesBlocked,
@@ -21,6 +22,7 @@ from brokers.errors import (
     OutcomeUnknown,
 )
 from brokers.model import InstrumentKey, PriceType
+from gateway.store.gtt import GttStore
 from gateway.triggers import runner
 from tests.gateway.trading.desks import until
 from tests.gateway.triggers.bench import SBIN, TOPIC, Keeper, gtt, leg, oco, single
@@ -30,6 +32,7 @@ from tests.gateway.triggers.bench import SBIN, TOPIC, Keeper, gtt, leg, oco, sin
 def keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
     monkeypatch.setattr(runner, "BACKOFF_S", (0.02,))
     monkeypatch.setattr(runner, "CHORES_S", 0.02)
+    monkeypatch.setattr(runner, "LOOK_EVERY_S", 0.02)
     one = Keeper(tmp_path / "main.db")
     one.quotes[SBIN] = 800.0
     one.open()
@@ -126,12 +129,13 @@ def test_a_closed_market_fires_nothing(tmp_path: Path) -> None:
     one.open()
     try:
         trigger_id = placed(one)
-        before = one.quoted
         one.ticks.send(700.0)
         one.quotes[SBIN] = 700.0
-        one.gtts._runner.look_at_quiet()
-        one.gtts._runner.chores()
-        assert (one.state(trigger_id), one.quoted) == ("active", before)
+        for _ in range(3):
+            one.gtts._runner.look_at_quiet()
+            one.gtts._runner.chores()
+        # asked for once for the check of its terms, once for the day's extremes, and never again
+        assert (one.state(trigger_id), one.quoted) == ("active", 2)
     finally:
         one.close()
 
@@ -316,15 +320,44 @@ def test_bad_terms_are_refused_before_anything_is_kept(keeper: Keeper, request_,
     assert keeper.store.working() == []
 
 
-def test_blocked_entries_refuse_a_new_one_and_fail_one_that_fires(keeper: Keeper) -> None:
+def test_blocked_entries_refuse_a_new_one_and_hold_one_that_fires(keeper: Keeper) -> None:
     trigger_id = placed(keeper)
     keeper.bench.desk.block_entries("panic")
+    keeper.ticks.send(700.0)  # the desk refuses its order
+    until(lambda: "held" in keeper.kinds(trigger_id))
+    until(lambda: [r.known.attempt for r in keeper.gtts._runner._watched.rows.get(SBIN, ())] == [1])
+    keeper.blocked = "panic"
+    for change in (
+        lambda: keeper.gtts.place(single()),
+        lambda: keeper.gtts.modify(trigger_id, single("780", price="779.5")),
+    ):
+        with pytest.raises(EntriesBlocked):
+            change()
     keeper.ticks.send(700.0)
-    until(lambda: keeper.state(trigger_id) == "failed")
-    assert keeper.store.get(trigger_id).known.code == "ENTRIES_BLOCKED"
-    keeper.gtts._parts = replace(keeper.parts, blocked=lambda: "panic")
+    until(lambda: keeper.store.get(trigger_id).known.code == "MISSED")
+    keeper.ticks.send(700.0)
+    keeper.gtts._runner.chores()
+    (row,) = keeper.gtts.book()
+    assert (row.state, row.reason) == (
+        "active",
+        "missed: 700.0 was reached while entries were blocked; not fired",
+    )
+    assert keeper.kinds(trigger_id).count("missed") == 1
+    assert keeper.orders() == []
+    # afterwards a price that reaches it counts again
+    keeper.blocked = ""
+    keeper.bench.desk.allow_entries()
+    keeper.ticks.send(785.0)
+    until(lambda: keeper.state(trigger_id) == "triggered")
+    assert keeper.store.get(trigger_id).known.code == ""
+
+
+def test_one_that_came_to_disk_under_a_falling_block_does_not_stay(keeper: Keeper) -> None:
+    words = iter(["", "panic"])
+    keeper.gtts._parts = replace(keeper.parts, blocked=lambda: next(words))
     with pytest.raises(EntriesBlocked):
         keeper.gtts.place(single())
+    assert keeper.store.working() == []
 
 
 def test_the_same_id_keeps_one(keeper: Keeper) -> None:
@@ -350,3 +383,102 @@ def test_many_fire_at_the_same_tick_each_once(keeper: Keeper) -> None:
         keeper.ticks.send(700.0, topic=TOPIC)
     until(lambda: all(keeper.state(i) == "triggered" for i in ids))
     assert sorted(q for _, q, _ in keeper.orders()) == list(range(1, 26))
+
+
+# -- panic, and prices nobody heard -----------------------------------------------------------------------
+
+
+def test_a_panic_of_the_desk_cancels_what_is_armed(keeper: Keeper) -> None:
+    keeper.bench.desk.guards.canceller.gtts.attach(keeper.gtts)
+    trigger_id = placed(keeper)
+    word = keeper.bench.desk.guards.panic("enough")
+    report = keeper.bench.desk.guards.canceller.wait(word.serial, 5)
+    assert report.done
+    assert [(one.orderid, one.state) for one in report.gtts] == [(trigger_id, "cancelled")]
+    assert keeper.state(trigger_id) == "cancelled"
+    assert keeper.gtts.standing() == {trigger_id: "cancelled"}
+
+
+def marked(keeper: Keeper) -> None:
+    """Wait until the day's extremes of every armed one were looked at, and keep them."""
+    until(lambda: SBIN in keeper.gtts._runner._watched.rows)
+    until(lambda: keeper.gtts._runner.spikes._compared == {row.id for row in keeper.store.working()})
+    until(lambda: len(keeper.gtts._runner.spikes._marks) == len(keeper.store.working()))
+
+
+def spike(keeper: Keeper, low: float, high: float) -> None:
+    """The gateway is down while the price goes there and comes back."""
+    keeper.close()
+    keeper.extremes[SBIN] = (low, high)
+    keeper.open()
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+def test_a_spike_while_it_was_down_is_told_and_it_stays_armed(keeper: Keeper, killed: bool) -> None:
+    told = []
+    keeper.more = {"announce": told.append}
+    keeper.extremes[SBIN] = (795.0, 805.0)
+    trigger_id, other = placed(keeper), placed(keeper, single("810", rises=True))
+    marked(keeper)
+    if killed:
+        until(lambda: len(keeper.store.marks.all()) == 2)
+        keeper.gtts._runner.spikes.save = lambda *_, **__: None
+    spike(keeper, 780.0, 806.0)
+    until(lambda: keeper.store.get(trigger_id).known.code == "MISSED")
+    row, untouched = keeper.gtts.book()
+    assert row.reason.startswith("missed: 790 (the day's low is 780.0) was reached while no price was heard")
+    assert (row.state, untouched.trigger_id, untouched.code) == ("active", other, "")
+    until(lambda: [one.known.trigger_id for one in told] == [trigger_id])
+    assert keeper.orders() == []
+    # told once, and still armed
+    keeper.restart()
+    marked(keeper)
+    assert keeper.kinds(trigger_id) == ["placed", "missed"]
+    keeper.ticks.send(785.0)
+    until(lambda: keeper.state(trigger_id) == "triggered")
+
+
+def test_what_was_reached_before_it_was_placed_is_not_missed(keeper: Keeper) -> None:
+    keeper.extremes[SBIN] = (780.0, 830.0)
+    trigger_id = placed(keeper)
+    marked(keeper)
+    spike(keeper, 779.0, 831.0)
+    marked(keeper)
+    keeper.gtts._runner.spikes.journal()
+    assert keeper.store.get(trigger_id).known.code == ""
+
+
+def test_what_was_heard_since_the_last_quote_is_kept_at_the_end(keeper: Keeper) -> None:
+    keeper.extremes[SBIN] = (800.0, 800.0)
+    placed(keeper, single("810", rises=True))
+    marked(keeper)
+    for price in (795.0, 809.0, 800.0):
+        keeper.ticks.send(price)
+    keeper.close()
+    keeper.bench.open()
+    (mark,) = GttStore(keeper.bench.database, SystemClock()).marks.all().values()
+    assert (mark.low, mark.high) == (795, 809)
+
+
+def test_with_fire_a_missed_one_is_sent_but_not_an_oco_whose_both_prices_were_there(keeper: Keeper) -> None:
+    keeper.more = {"fires_missed": True}
+    keeper.extremes[SBIN] = (795.0, 805.0)
+    fired, both = placed(keeper), placed(keeper, oco())
+    marked(keeper)
+    spike(keeper, 780.0, 825.0)
+    until(lambda: keeper.state(fired) == "triggered")
+    until(lambda: keeper.store.get(both).known.code == "MISSED")
+    assert keeper.orders() == [("SELL", 5, Decimal("789.5"))]
+    assert keeper.kinds(fired)[:3] == ["placed", "missed", "crossed"]
+    assert "790 (the day's low is 780.0) and 820" in keeper.store.get(both).known.reason
+
+
+def test_a_change_forgets_what_was_known(keeper: Keeper) -> None:
+    keeper.extremes[SBIN] = (795.0, 805.0)
+    trigger_id = placed(keeper)
+    marked(keeper)
+    until(keeper.store.marks.all)
+    spikes = keeper.gtts._runner.spikes
+    keeper.gtts._runner.look_at_quiet = lambda: None
+    keeper.gtts.modify(trigger_id, single("799", price="798.5"))
+    assert (keeper.store.marks.all(), spikes._marks) == ({}, {})

@@ -356,3 +356,41 @@ def test_a_book_that_cannot_be_read_is_an_error(rig: Rig) -> None:
     with pytest.raises(LoginRequired):
         rig.gtts.book()
     assert rig.logins == 1
+
+
+# -- panic ------------------------------------------------------------------------------------------------
+
+
+def test_a_block_that_falls_while_one_is_journaled_keeps_it_here(rig: Rig) -> None:
+    words = iter(["", "panic"])
+    rig.gtts._parts = replace(rig.gtts._parts, blocked=lambda: next(words))
+    answer = rig.gtts.place(single())
+    assert (answer.code, answer.state, rig.rest.calls) == ("ENTRIES_BLOCKED", "rejected", [])
+
+
+def test_what_the_list_shows_is_called_off_whoever_placed_it(rig: Rig) -> None:
+    rig.gtts.place(single())
+    row = Gtt("X1", SBIN, oco().action, 5, None, "CNC", oco().legs, GttState.ACTIVE)
+    rig.rest.rows |= {"X1": row, "X2": replace(row, trigger_id="X2", product="MTF")}
+    assert rig.gtts.standing() == {"F1": "active", "X1": "active", "X2": "active"}
+    reads = rig.rest.calls.count("list")
+    for trigger_id in ("F1", "X1", "X2"):
+        assert rig.gtts.call_off(trigger_id).ok
+    assert rig.rest.calls.count("list") == reads
+    assert set(rig.gtts.standing().values()) == {"cancelled"}
+    assert rig.gtts.call_off("F1").code == "ORDER_NOT_OPEN"
+    with pytest.raises(NotFound):
+        rig.gtts.call_off("X7")
+
+
+def test_a_cancel_the_broker_took_and_forgot_is_seen_and_sent_again(rig: Rig) -> None:
+    rig.gtts.place(single())
+    rig.gtts.standing()
+    cancelling = rig.rest.cancel_gtt
+    rig.rest.cancel_gtt = lambda trigger_id: None
+    assert rig.gtts.call_off("F1").ok
+    assert rig.row("F1").known.state is State.CANCELLED
+    assert rig.gtts.standing() == {"F1": "active"}, "the list decides"
+    rig.rest.cancel_gtt = cancelling
+    assert rig.gtts.call_off("F1").ok
+    assert rig.gtts.standing() == {"F1": "cancelled"}
