@@ -16,7 +16,19 @@ from marshmallow import Schema, ValidationError
 
 from brokers.errors import InvalidRequest, LoginRequired
 from brokers.model import InstrumentKey, OrderUpdate
-from gateway.api import checkup, choosing, errors, latency, leases, panic, reply, resolving, stopping, waiting
+from gateway.api import (
+    checkup,
+    choosing,
+    errors,
+    latency,
+    leases,
+    panic,
+    probing,
+    reply,
+    resolving,
+    stopping,
+    waiting,
+)
 from gateway.api.dispatch import body_of
 from gateway.api.health import readiness
 from gateway.api.parts import Parts
@@ -159,6 +171,7 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
     resolving.add_routes(internal, parts)
     stopping.add_routes(internal, parts)
     checkup.add_routes(internal, parts)
+    probing.add_routes(internal, parts)
     choosing.add_routes(internal, parts)
     leases.add_routes(internal, parts)
     latency.add_routes(internal, parts)

@@ -39,7 +39,7 @@ def _standing(parts: Parts, key: InstrumentKey) -> dict[str, Any]:
         "broker": parts.settings.broker,
         "venue": parts.settings.venue.value,
         "mode": "analyze" if parts.analyzing() else "live",
-        "market_open": parts.calendar.is_open(key.exchange, parts.clock.now()),
+        "market_open": parts.hours.is_open(key.exchange, parts.clock.now()),
         "orders": [
             {
                 "orderid": order.order_id,
