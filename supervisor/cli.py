@@ -36,6 +36,7 @@ COMMANDS = {
     "run": ("run", "One process in the foreground, for service managers."),
     "export": ("export", "Units, compose files and proxy settings from the same settings."),
     "orders": ("orders", "Orders of unknown outcome: list them, resolve one of an earlier day."),
+    "compare": ("compare", "Which broker is better: the day's orders, order probes, tick race."),
     "panic": ("panic", "Block entries and cancel open orders on every instance; --resume."),
     "instruments": ("instruments", "Refresh an instance's instrument table."),
     "sim": ("sim", "Simulated brokers alone, for other programs."),

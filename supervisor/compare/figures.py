@@ -160,6 +160,7 @@ def of_shots(
     rounds: int,
     rng: np.random.Generator,
     began_s: float = 0.0,
+    period_s: float = 1.0,
 ) -> tuple[tuple[Measure, ...], tuple[Share, ...]]:
     """Measures and rates of a probe run. ``began_s``: wall seconds of its start, for the time series."""
     measures, shares = [], []
@@ -168,7 +169,7 @@ def of_shots(
         for shot in shots:
             if shot.op == op:
                 values[shot.instance][shot.round] = _seconds(shot)
-        at_s = began_s + np.arange(rounds, dtype=np.float64)
+        at_s = began_s + period_s * np.arange(rounds, dtype=np.float64)
         measures.append(measure_pairs(op, MEANINGS[op], values, rng, at_s))
     made = [shot for shot in shots if shot.outcome != sender.NOT_SENT]
     for word, outcomes in SHARES.items():

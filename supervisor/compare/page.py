@@ -100,9 +100,16 @@ def _measure(measure: Measure, report: Report) -> str:
         charts.append(_figure(f"{measure.name} over the day (IST): each request, medians", drawn))
     return (
         f"<h2>{escape(measure.name.capitalize())}</h2><p class='quiet'>{escape(measure.meaning)}; "
-        f"milliseconds, 95 % interval below</p><div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
-        f"</table></div><div class='charts'>{''.join(charts)}</div>"
+        f"milliseconds, 95 % interval below</p>{_table(head, rows)}{_grid(charts)}"
     )
+
+
+def _grid(figures: list[str]) -> str:
+    return f"<div class='charts'>{''.join(figures)}</div>"
+
+
+def _table(head: str, rows: str) -> str:
+    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _pair_caption(pair: Pair) -> str:
@@ -167,10 +174,7 @@ def _shares(report: Report) -> str:
     for at, instance in enumerate(report.instances):
         cells = "".join(_rate(share.rows[at][1]) for share in report.shares)
         rows.append(f"<tr>{_name(instance, report)}{cells}</tr>")
-    return (
-        f"<h2>What went wrong</h2><div class='wide'><table><thead><tr><th>broker</th>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return f"<h2>What went wrong</h2>{_table(f'<th>broker</th>{head}', ''.join(rows))}"
 
 
 def _counts(report: Report) -> str:
@@ -182,10 +186,7 @@ def _counts(report: Report) -> str:
         + "</tr>"
         for instance in report.instances
     ]
-    return (
-        f"<h2>The day</h2><div class='wide'><table><thead><tr><th>broker</th>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return f"<h2>The day</h2>{_table(f'<th>broker</th>{head}', ''.join(rows))}"
 
 
 def _race(race: Race, report: Report) -> str:
@@ -210,7 +211,6 @@ def _race(race: Race, report: Report) -> str:
         caption = f"{lead.behind} − {lead.ahead}: who saw the same moment later (n = {lead.matched:,})"
         charts.append(_figure(caption, svg.differences(caption, lead.seconds, bounds)))
     return (
-        f"<h2>Tick race</h2><p class='quiet'>{race.contracts:,} contracts; a moment is one pair of day volume "
-        f"and last price</p><div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        f"</table></div><div class='charts'>{''.join(charts)}</div>"
+        f"<h2>Tick race</h2><p class='quiet'>{race.contracts:,} contracts; a moment is one pair of day "
+        f"volume and last price</p>{_table(head, ''.join(rows))}{_grid(charts)}"
     )

@@ -201,7 +201,7 @@ def refusals(side: str, standings: Sequence[Standing], rounds: int, consent: Seq
     """
     found = []
     for one in standings:
-        found += [f"{one.instance}: {why}" for why in _unfit(one)]
+        found += [f"{one.instance}: {why}" for why in unfit(one)]
         cap = SIM_CAP if one.venue == "sim" else LIVE_CAP
         if one.used_today + rounds > cap:
             found.append(
@@ -230,7 +230,7 @@ def opposite(side: str, standings: Sequence[Standing]) -> list[str]:
     return found
 
 
-def _unfit(one: Standing) -> list[str]:
+def unfit(one: Standing) -> list[str]:
     found = []
     if not one.ready:
         found.append(f"not ready ({', '.join(one.waiting_for) or 'no reason given'})")

@@ -107,7 +107,7 @@ class Run:
         self.shots: list[Shot] = []
         self.stopped = ""
         self.left = Left(open=("not cleaned up",))
-        self._on_shot, self._may_go_on, self._patience_s = on_shot, may_go_on, patience_s
+        self.on_shot, self._may_go_on, self._patience_s = on_shot, may_go_on, patience_s
         self._lives = {(step.instance, step.round): _Life() for step in plan.steps}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -244,7 +244,7 @@ class Run:
     def _keep(self, shot: Shot) -> None:
         with self._lock:
             self.shots.append(shot)
-        self._on_shot(shot)
+        self.on_shot(shot)
 
     def _tidy(self) -> Left:
         with ThreadPoolExecutor(len(self.wires)) as pool:
@@ -269,8 +269,8 @@ def outcome_of(status: int, code: str) -> str:
 def tidy(instance: str, wire: Wire, ours: set[str], patience_s: float = CLEAN_S) -> Left:
     """Cancel every probe that still works at one instance, until its book and journal show none.
 
-    An order of unknown outcome is waited for: the gateway looks for it at the broker. What an earlier run left
-    behind is found too, since the journal knows its orders by their strategy.
+    An order of unknown outcome is waited for: the gateway looks for it at the broker. What an earlier run
+    left behind is found too, since the journal knows its orders by their strategy.
 
     Args:
         ours: Client order ids whose executions are told of; others are cancelled only.
