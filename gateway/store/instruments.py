@@ -129,6 +129,12 @@ class InstrumentStore:
             rows = _all(connection, statement, exchange, root.upper(), today.isoformat())
             return [date.fromisoformat(r[0]) for r in rows]
 
+    def underlyings(self, exchange: str) -> list[str]:
+        """Roots that have options there, ascending; answered from an index alone."""
+        statement = f"SELECT DISTINCT name FROM {LIVE} WHERE exchange = ? AND strike_inr > 0 ORDER BY name"
+        with self._database.read() as connection:
+            return [str(r[0]) for r in _all(connection, statement, exchange)]
+
     def chain(self, root: str, exchange: str, expiry: date) -> list[Instrument]:
         """Options of one root and expiry, by strike, CE before PE."""
         statement = (

@@ -22,7 +22,7 @@ from gateway.api.surface import ENDPOINTS
 from gateway.gate import caller, from_elsewhere
 from gateway.store.users import User
 from gateway.tickets import Tickets
-from gateway.web import latency, watchlists
+from gateway.web import charts, latency, watchlists
 from gateway.web.lookup import Lookup
 from gateway.web.shell import Web
 
@@ -75,6 +75,7 @@ def blueprint(web: Web) -> Blueprint:
     _call_route(api, web)
     _book_routes(api, web)
     _watch_routes(api, web)
+    charts.add_calls(api, web)
     latency.add_calls(api, web)
     # as the command line has them
     resolving.add_routes(api, web.parts)

@@ -40,6 +40,8 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry("web.orders", "Orders", ("web.trades", "web.positions", "web.holdings")),
     Entry("web.watch", "Market watch"),
     Entry("web.latency", "Latency"),
+    Entry("web.scalping", "Scalping"),
+    Entry("web.option_chain", "Option chain"),
     Entry("web.playground", "Playground"),
     Entry("web.settings", "Settings"),
 )

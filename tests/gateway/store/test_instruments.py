@@ -129,6 +129,13 @@ def test_expiries_chain_and_nearest_future(store):
     assert store.future("NIFTY", "NFO", NOV + timedelta(days=1)).expiry == DEC
 
 
+def test_underlyings_are_what_has_options(store):
+    listed = {i.name for i in market() if i.strike and i.key.exchange == "NFO"}
+    assert "NIFTY" in listed
+    assert store.underlyings("NFO") == sorted(listed)
+    assert store.underlyings("NSE") == []
+
+
 def test_a_swap_counts_what_it_did(store):
     rows = [r for r in market() if r.expiry != NOV and r.key.symbol != "SBIN"]
     rows = [replace(r, lot_size=75) if r.key.symbol == "NIFTY29DEC26FUT" else r for r in rows]

@@ -1,20 +1,10 @@
 // A line over time with uPlot, in the colours of the page. Only pages with charts load this.
 import uPlot from "../vendor/uplot.js";
 import { html, useEffect, useRef } from "./ui.js";
+import { onScheme, painted } from "./colours.js";
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const hours = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const seconds = new Intl.DateTimeFormat("en-IN", { timeZone: "Asia/Kolkata", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-
-/** A custom property may be ``light-dark(...)``: let the browser work it out. */
-function painted(name) {
-  const probe = document.createElement("i");
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found || colour(name);
-}
 
 /** ``data``: [epoch seconds[], values[]]; ``label`` names the line. */
 export function Line({ data, label, height = 160, format = (value) => String(value) }) {
@@ -37,9 +27,8 @@ export function Line({ data, label, height = 160, format = (value) => String(val
     make();
     const watch = new ResizeObserver(() => plot.current?.setSize({ width: box.current.clientWidth, height }));
     watch.observe(box.current);
-    const dark = window.matchMedia("(prefers-color-scheme: dark)");
-    dark.addEventListener("change", make);
-    return () => { watch.disconnect(); dark.removeEventListener("change", make); plot.current?.destroy(); };
+    const forget = onScheme(make);
+    return () => { watch.disconnect(); forget(); plot.current?.destroy(); };
   }, []);
   useEffect(() => plot.current?.setData(data), [data]);
   return html`<div class="chart" ref=${box} role="img" aria-label=${label}></div>`;

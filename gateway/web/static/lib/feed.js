@@ -38,6 +38,16 @@ export function hold(exchange, symbol, mode = 2) {
   };
 }
 
+/** Every tick of something held, at once and with none left out: for what is counted, not shown. */
+export function listen(exchange, symbol, mode, handler) {
+  const { ears } = cell(exchange, symbol, mode);
+  ears.add(handler);
+  return () => ears.delete(handler);
+}
+
+/** Best bid and ask of a tick; some brokers send them with the depth alone (mode 3). 0 where nobody stands. */
+export const touch = (data) => ({ bid: data?.bid || data?.depth?.buy?.[0]?.price || 0, ask: data?.ask || data?.depth?.sell?.[0]?.price || 0 });
+
 /** Seconds since the tick was received by the gateway; read inside an effect or component it keeps moving. */
 export const ageOf = (data) => (data ? Math.max(0, (now.value - data.timestamp) / 1000) : NaN);
 
@@ -45,7 +55,7 @@ function cell(exchange, symbol, mode) {
   const name = nameOf(exchange, symbol, mode);
   let one = cells.get(name);
   if (!one) {
-    one = { signal: signal(undefined), error: signal(""), holders: 0, mode, exchange, symbol };
+    one = { signal: signal(undefined), error: signal(""), holders: 0, ears: new Set(), mode, exchange, symbol };
     cells.set(name, one);
   }
   return one;
@@ -74,6 +84,7 @@ function heard(message) {
     const name = nameOf(message.exchange, message.symbol, message.mode);
     if (!cells.has(name)) return;
     waiting.set(name, message.data);
+    for (const handler of cells.get(name).ears) handler(message.data);
     if (!timer) timer = setTimeout(flush, REPAINT_MS);
   } else if (message.type === "auth") {
     ready = message.status === "success";

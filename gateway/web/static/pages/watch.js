@@ -2,8 +2,9 @@
 import { html, mount, first, signal, useEffect, useRef, useState } from "../lib/ui.js";
 import { now } from "../lib/live.js";
 import { STALE_S, ageOf, errorOf, feedLink, hold, tick } from "../lib/feed.js";
-import { ask, get } from "../lib/api.js";
+import { ask } from "../lib/api.js";
 import { Card, Tabs, confirm, note, tried } from "../lib/widgets.js";
+import { Finder } from "../lib/finder.js";
 import { Table } from "../lib/table.js";
 import { compact, count, percent, price, sign, signed, span, time } from "../lib/fmt.js";
 import "../lib/shell.js";
@@ -18,41 +19,6 @@ async function keep(next) {
   lists.value = next;
   const kept = await tried(() => ask("PUT", "lists", { lists: next.map(({ name, symbols }) => ({ name, symbols: symbols.map(({ exchange, symbol }) => ({ exchange, symbol })) })) }));
   if (!kept) lists.value = before;
-}
-
-/** Search over the whole table; arrows and Enter choose. */
-function Finder({ add }) {
-  const [text, setText] = useState("");
-  const [found, setFound] = useState([]);
-  const [at, setAt] = useState(0);
-  const asked = useRef(0);
-  useEffect(() => {
-    const mine = ++asked.current;
-    if (!text.trim()) { setFound([]); return; }
-    const timer = setTimeout(async () => {
-      try {
-        const answer = await get(`search?q=${encodeURIComponent(text)}`);
-        if (mine === asked.current) { setFound(answer.data); setAt(0); }
-      } catch (error) { note(error.message, "bad"); }
-    }, 60);
-    return () => clearTimeout(timer);
-  }, [text]);
-  const take = (row) => { add(row); setText(""); };
-  const press = (event) => {
-    if (event.key === "ArrowDown") setAt(Math.min(found.length - 1, at + 1));
-    else if (event.key === "ArrowUp") setAt(Math.max(0, at - 1));
-    else if (event.key === "Enter" && found[at]) take(found[at]);
-    else if (event.key === "Escape") setText("");
-    else return;
-    event.preventDefault();
-  };
-  return html`<div class="finder">
-    <input type="search" role="combobox" aria-label="Find an instrument" aria-expanded=${found.length > 0} aria-controls="found"
-      aria-activedescendant=${found.length ? `found-${at}` : undefined} placeholder="Add: SBIN, NIFTY 25000 CE, a token …" autocomplete="off"
-      value=${text} onInput=${(event) => setText(event.target.value)} onKeyDown=${press} onBlur=${() => setTimeout(() => setFound([]), 200)} />
-    ${found.length > 0 && html`<ul id="found" class="found" role="listbox" aria-label="Found instruments">${found.map((row, place) => html`<li role="option" id=${`found-${place}`} aria-selected=${place === at}
-      onMouseDown=${(event) => { event.preventDefault(); take(row); }}><b>${row.symbol}</b><small>${row.exchange} ${row.name}</small><span class="spring"></span><small>${row.expiry}</small></li>`)}</ul>`}
-  </div>`;
 }
 
 const of = (row) => tick(row.exchange, row.symbol, QUOTE).value;
