@@ -118,6 +118,8 @@ def build(settings: Settings, redactor: Redactor, clock: Clock) -> Process:
         server = Server(made.app, settings.host, settings.port)
     except OSError:
         made.database.close()
+        if made.latency is not None:
+            made.latency.database.close()
         raise
     return Process(settings, made, server)
 
