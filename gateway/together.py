@@ -25,12 +25,6 @@ def broker_listens(settings: Settings) -> bool:
     return settings.venue is not Venue.SIM or _listens("127.0.0.1", settings.sim_port)
 
 
-def api_listens(settings: Settings) -> bool:
-    """Whether the instance's api process has opened its databases and serves."""
-    host = settings.host if settings.host not in ("0.0.0.0", "::", "") else "127.0.0.1"
-    return _listens(host, settings.port)
-
-
 def wait_for_broker(settings: Settings, given_up: Callable[[float], bool]) -> None:
     """Block until the simulated broker listens, at most ``BROKER_PATIENCE_S``.
 

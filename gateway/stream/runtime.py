@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import gc
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from brokers import registry
@@ -52,6 +54,9 @@ EXIT_SETTINGS = 2
 EXIT_PORT_TAKEN = 3
 EXIT_CRASH = 1
 STOP_WITHIN_S = 1.5
+DATABASE_SETTLES_S = 1.0
+"""A database that an api is just making may look torn for a moment; one that is not ours stays so."""
+DATABASE_LOOK_S = 0.1
 
 
 class PortTaken(Exception):
@@ -189,8 +194,6 @@ class FeedProcess:
         except OSError as exc:
             sock.close()
             raise _binding(settings, "ZMQ_PORT", settings.zmq_host, settings.zmq_port, exc) from exc
-        if together.api_listens(settings):
-            self.records.open()
         await self.server.start(sock)
         self.relay.missed("the feed process has started")
         self._begin(self.relay.run())
@@ -254,42 +257,55 @@ class FeedProcess:
 
     async def _feed(self) -> None:
         """Wait for the database, then run the broker feed and the subscriptions that need no client."""
-        await self._others()
-        while not self.records.open():
-            await asyncio.sleep(0.25)
-        await self._login()
+        await self._opened()
         followers = (
             follow_table(self.records.synced_at, self.fanout, self._standings.values()),
             self._account.run(),
-            self.upstream.run(self._make_feed),
+            self._broker(),
         )
         await self._standings["pinned"].add(pinned(self.settings.symbols))
         async with asyncio.TaskGroup() as group:
             for follower in followers:
                 group.create_task(follower)
 
-    async def _others(self) -> None:
-        """Started beside the api and a simulated broker: wait, not for ever, until both are there."""
-        for listens, patience_s in (
-            (together.api_listens, together.API_PATIENCE_S),
-            (together.broker_listens, together.BROKER_PATIENCE_S),
-        ):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(patience_s):
-                    while not await asyncio.to_thread(listens, self.settings):
-                        await asyncio.sleep(together.LOOK_S)
+    async def _opened(self) -> None:
+        """Until the api, which may have started beside this process, has made or upgraded its database.
 
-    async def _login(self) -> None:
-        """The api logs in at its start; a feed that asks before that is told to wait two seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(together.API_PATIENCE_S):
-                while True:
-                    try:
-                        await asyncio.to_thread(self.records.session)
-                    except LoginRequired:
-                        await asyncio.sleep(together.LOOK_S)
-                    else:
-                        return
+        Raises:
+            SettingsError: The file is not ours, and still is not when an api that was making it had the time.
+        """
+        settles = time.monotonic() + DATABASE_SETTLES_S
+        while True:
+            try:
+                if self.records.open():
+                    return
+            except SettingsError:
+                if time.monotonic() > settles:
+                    raise
+            await asyncio.sleep(DATABASE_LOOK_S)
+
+    async def _broker(self) -> None:
+        """The broker feed, once api and simulated broker, started beside it, had the time to get ready.
+
+        Asked too early they refuse, and the next try would be seconds away.
+        """
+        patience = time.monotonic() + together.API_PATIENCE_S
+        if await self._until(self._logged_in, patience):
+            listens = functools.partial(together.broker_listens, self.settings)
+            await self._until(listens, time.monotonic() + together.BROKER_PATIENCE_S)
+        await self.upstream.run(self._make_feed)
+
+    async def _until(self, holds: Callable[[], bool], deadline: float) -> bool:
+        while not (found := await asyncio.to_thread(holds)) and time.monotonic() < deadline:
+            await asyncio.sleep(together.LOOK_S)
+        return found
+
+    def _logged_in(self) -> bool:
+        try:
+            self.records.session()
+        except LoginRequired:
+            return False
+        return True
 
     def _make_feed(self, sink: FeedSink) -> Feed:
         settings = self.settings
