@@ -7,7 +7,7 @@ from html import escape
 from supervisor.compare import svg
 from supervisor.compare.figures import Measure, Pair, Report
 from supervisor.compare.race import Race
-from supervisor.compare.stats import Estimate, Rate, Summary
+from supervisor.compare.stats import Estimate, Floats, Rate, Summary
 
 CSS = """
 :root { color-scheme: light dark; --ground: #fff; --card: #f7f8fa; --ink: #16191d; --quiet: #5b6470;
@@ -16,7 +16,7 @@ CSS = """
   --quiet: #9aa4b1; --line: #363d47; --s0: #7aa8ff; --s1: #ff9d5c; --s2: #4fd0a4; --s3: #c690f5;
   --s4: #ff7c98; --s5: #a3b0c2; } }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 48px; }
+main { max-width: 1240px; margin: 0 auto; padding: 24px 20px 48px; }
 .comparison h1 { font-size: 1.55rem; margin: 0 0 4px; }
 .comparison h2 { font-size: 1.15rem; margin: 36px 0 2px; }
 .comparison p { margin: 4px 0; max-width: 75ch; }
@@ -32,7 +32,7 @@ main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 48px; }
 .comparison th:first-child, .comparison td:first-child { text-align: left; }
 .comparison td small { display: block; color: var(--quiet); font-size: .78rem; }
 .comparison .key { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 7px; }
-.comparison .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr));
+.comparison .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr));
   gap: 14px; }
 .comparison figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 10px 12px; min-width: 0; }
@@ -60,7 +60,7 @@ def fragment(report: Report) -> str:
     parts = [
         f'<div class="comparison"><h1>{escape(report.title)}</h1>',
         f'<p class="quiet">{escape(report.made_at)}{venue}</p>',
-        *(f'<p class="quiet">{escape(line)}</p>' for line in report.source),
+        f'<p class="quiet">{escape("; ".join(report.source))}</p>',
     ]
     if found := report.verdicts():
         parts.append(f'<ul class="verdicts">{"".join(f"<li>{escape(line)}</li>" for line in found)}</ul>')
@@ -86,7 +86,7 @@ def _measure(measure: Measure, report: Report) -> str:
         _figure(
             f"{measure.name}: share answered within (line) and histogram (area); n = "
             + ", ".join(f"{len(row.answered):,} {row.instance}" for row in measure.rows),
-            svg.distribution(measure.name, {r.instance: r.answered for r in measure.rows}, order),
+            svg.distribution(measure.name, _answers(measure), order),
         )
     ]
     for pair in measure.pairs:
@@ -102,6 +102,10 @@ def _measure(measure: Measure, report: Report) -> str:
         f"<h2>{escape(measure.name.capitalize())}</h2><p class='quiet'>{escape(measure.meaning)}; "
         f"milliseconds, 95 % interval below</p>{_table(head, rows)}{_grid(charts)}"
     )
+
+
+def _answers(measure: Measure) -> dict[str, tuple[Floats, int]]:
+    return {r.instance: (r.answered, r.summary.unanswered if r.summary else 0) for r in measure.rows}
 
 
 def _grid(figures: list[str]) -> str:

@@ -6,22 +6,23 @@ Every chart has its own axis with units, names its rows in words beside the colo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
 
 from supervisor.compare.stats import Floats, ecdf
 
-WIDTH, HEIGHT = 560, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 38
+WIDTH, HEIGHT = 420, 250
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 26, 40
 COLOURS = 6
-BINS = 60
+MOST_BINS = 40
+CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400)
 POINTS = 240
 
 CSS = """
 .chart { width: 100%; height: auto; display: block; }
-.chart text { font: 11px system-ui, sans-serif; fill: var(--quiet); }
+.chart text { font: 12px system-ui, sans-serif; fill: var(--quiet); }
 .chart .axis { stroke: var(--line); stroke-width: 1; fill: none; }
 .chart .grid { stroke: var(--line); stroke-width: 1; stroke-dasharray: 2 4; fill: none; }
 .chart .zero { stroke: var(--quiet); stroke-width: 1; fill: none; }
@@ -36,12 +37,10 @@ CSS = """
 class Frame:
     """Axes of one chart. ``x`` and ``y`` map values to pixels."""
 
-    def __init__(
-        self, x_range: tuple[float, float], y_range: tuple[float, float], height: int = HEIGHT
-    ) -> None:
+    def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
         self.low, self.high = x_range
         self.bottom, self.top = y_range
-        self.height = height
+        self.height = HEIGHT
 
     def x(self, value: float) -> float:
         span = (self.high - self.low) or 1.0
@@ -55,17 +54,22 @@ class Frame:
         return "M" + "L".join(f"{self.x(a):.1f} {self.y(b):.1f}" for a, b in points)
 
     def draw(
-        self, label: str, unit: str, inside: Sequence[str], y_labels: Sequence[tuple[float, str]]
+        self,
+        label: str,
+        unit: str,
+        inside: Sequence[str],
+        y_labels: Sequence[tuple[float, str]],
+        x_labels: Sequence[tuple[float, str]] | None = None,
     ) -> str:
         parts = [
             f'<svg class="chart" viewBox="0 0 {WIDTH} {self.height}" role="img" '
             f'aria-label="{escape(label)}"><title>{escape(label)}</title>',
         ]
         floor = self.height - BOTTOM
-        for value in ticks(self.low, self.high):
+        for value, text in x_labels or [(v, number(v)) for v in ticks(self.low, self.high)]:
             at = self.x(value)
             parts.append(f'<path class="grid" d="M{at:.1f} {TOP}V{floor}"/>')
-            parts.append(f'<text x="{at:.1f}" y="{floor + 15}" text-anchor="middle">{number(value)}</text>')
+            parts.append(f'<text x="{at:.1f}" y="{floor + 16}" text-anchor="middle">{text}</text>')
         for value, text in y_labels:
             at = self.y(value)
             parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
@@ -78,7 +82,7 @@ class Frame:
         return "".join(parts)
 
 
-def ticks(low: float, high: float, wanted: int = 6) -> list[float]:
+def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round values across a range."""
     span = high - low
     if not math.isfinite(span) or span <= 0:
@@ -103,14 +107,18 @@ def _upper(rows: Mapping[str, Floats]) -> float:
     return max(float(np.percentile(values, 99)) for values in rows.values()) * 1.08
 
 
-def distribution(label: str, rows: Mapping[str, Floats], order: Sequence[str]) -> str:
-    """ECDF as lines and histogram as areas of every instance over one axis, up to the largest p99."""
-    found = _ms(rows)
+def distribution(label: str, rows: Mapping[str, tuple[Floats, int]], order: Sequence[str]) -> str:
+    """ECDF as lines and histogram as areas of every instance over one axis, up to the largest p99.
+
+    Args:
+        rows: Answered seconds, and how many requests got no answer: a line ends that much below 100 %.
+    """
+    found = _ms({name: values for name, (values, _) in rows.items()})
     if not found:
         return nothing(label)
     low, high = _range(found, _upper(found))
     frame = Frame((low, high), (0.0, 1.0))
-    edges = np.linspace(low, high, BINS + 1)
+    edges = np.linspace(low, high, bins(min(len(values) for values in found.values())) + 1)
     shares = {name: np.histogram(values, edges)[0] / len(values) for name, values in found.items()}
     tallest = max(float(share.max()) for share in shares.values()) or 1.0
     inside = []
@@ -124,11 +132,13 @@ def distribution(label: str, rows: Mapping[str, Floats], order: Sequence[str]) -
         inside.append(f'<path class="band f{colour(name, order)}" d="{frame.path(outline)}Z"/>')
     for name, values in found.items():
         points = [(low, 0.0)]
-        for value, share_below in ecdf(values, POINTS):
+        everything = np.concatenate((values, np.full(rows[name][1], np.inf)))
+        for value, share_below in ecdf(everything, POINTS):
             if value > high:
                 break
             points += [(max(low, value), points[-1][1]), (max(low, value), share_below)]
         inside.append(f'<path class="step s{colour(name, order)}" d="{frame.path(points)}"/>')
+    inside += legend(found, order)
     return frame.draw(label, "milliseconds", inside, [(q, f"{q:.0%}") for q in (0, 0.25, 0.5, 0.75, 1.0)])
 
 
@@ -140,8 +150,8 @@ def differences(label: str, seconds: Floats, low_high: tuple[float, float] | Non
     low, high = (float(v) for v in np.percentile(values, [1, 99]))
     room = max(high - low, 1e-6) * 0.08
     low, high = min(low - room, 0.0 - room), max(high + room, room)
-    counts, edges = np.histogram(values, np.linspace(low, high, BINS + 1))
-    frame = Frame((low, high), (0.0, float(counts.max()) * 1.08 or 1.0), 200)
+    counts, edges = np.histogram(values, np.linspace(low, high, bins(len(values)) + 1))
+    frame = Frame((low, high), (0.0, float(counts.max()) * 1.08 or 1.0))
     inside = []
     for at, count in enumerate(counts):
         if count:
@@ -170,7 +180,7 @@ def day_line(label: str, rows: Mapping[str, tuple[Floats, Floats]], order: Seque
     begin = min(float(at.min()) for at, _ in found.values())
     end = max(float(at.max()) for at, _ in found.values())
     high = max(float(np.percentile(values, 99)) for _, values in found.values()) * 1.1
-    frame = Frame((begin, max(end, begin + 1)), (0.0, high), 220)
+    frame = Frame((begin, max(end, begin + 1)), (0.0, high))
     inside = []
     for name, (at, values) in found.items():
         # enough to see its shape, not so many that the page is heavy
@@ -184,17 +194,39 @@ def day_line(label: str, rows: Mapping[str, tuple[Floats, Floats]], order: Seque
         inside.append(
             f'<path class="step s{colour(name, order)}" d="{frame.path(_medians(at, values, begin, end))}"/>'
         )
-    y_labels = [(value, number(value)) for value in ticks(0.0, high, 4)]
-    drawn = frame.draw(label, "time of day; milliseconds upwards", inside, y_labels)
-    return _clock_labels(drawn, frame, zone_s)
+    y_labels = [(value, number(value)) for value in ticks(0.0, high)]
+    inside += legend(found, order)
+    clock = _clock_labels(frame, zone_s)
+    return frame.draw(label, "time of day; upwards: milliseconds", inside, y_labels, clock)
 
 
-def _clock_labels(drawn: str, frame: Frame, zone_s: int) -> str:
-    for value in ticks(frame.low, frame.high):
-        seconds = int(value + zone_s) % 86_400
-        text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-        drawn = drawn.replace(f">{number(value)}</text>", f">{text}</text>", 1)
-    return drawn
+def _clock_labels(frame: Frame, zone_s: int) -> list[tuple[float, str]]:
+    """Round times of day: whole minutes of a morning, whole seconds of a short run."""
+    span = frame.high - frame.low
+    step = next((s for s in CLOCK_STEPS if span / s <= 5), CLOCK_STEPS[-1])
+    found = []
+    for at in range(math.ceil((frame.low + zone_s) / step) * step, int(frame.high + zone_s) + 1, step):
+        hours, minutes, seconds = at % 86_400 // 3600, at // 60 % 60, at % 60
+        text = f"{hours:02d}:{minutes:02d}" + (f":{seconds:02d}" if step < 60 else "")
+        found.append((float(at - zone_s), text))
+    return found
+
+
+def legend(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """The instances in words beside their colours, in a line above the plot."""
+    parts, x = [], float(LEFT)
+    for name in names:
+        parts.append(
+            f'<rect class="f{colour(name, order)}" x="{x:.0f}" y="6" width="10" height="10" rx="2"/>'
+        )
+        parts.append(f'<text x="{x + 15:.0f}" y="15">{escape(name)}</text>')
+        x += 32 + 7.2 * len(name)
+    return parts
+
+
+def bins(n: int) -> int:
+    """Bars of a histogram: few where there is little to show."""
+    return max(8, min(MOST_BINS, round(2 * n**0.5)))
 
 
 def _medians(
