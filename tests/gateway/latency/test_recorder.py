@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from brokers.errors import StoreError
 from brokers.model import OrderStatus, Venue
 from gateway.latency import reader, recorder
 from gateway.latency.histograms import merged
@@ -172,7 +173,7 @@ def test_a_file_of_somebody_else_is_not_read(tmp_path):
     other = tmp_path / "latency.db"
     with closing(sqlite3.connect(other)) as connection:
         connection.execute("CREATE TABLE order_latency (id)")
-    with pytest.raises(Exception, match=r"latency\.db"):
+    with pytest.raises(StoreError, match=r"latency\.db"):
         reader.samples(other, 0, EVER)
-    with pytest.raises(Exception, match="unable to open"):
+    with pytest.raises(StoreError, match="unable to open"):
         reader.counts(tmp_path / "none.db", DAY, DAY)
