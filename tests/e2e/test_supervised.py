@@ -76,7 +76,7 @@ def test_settings_others_may_read_leave_the_other_instance_adopted(fleet: Fleet,
     assert "chmod 600 instances/dhan.env" in refused.stderr
     fleet.algo("doctor", "dhan", "--fix")
     fleet.ok("up", "dhan", "--sim", "-d")
-    assert seen.all_ready()
+    until(seen.all_ready, 15, "all ready, what the home has once too")
     # the market-data store's process is told anew which instances it may ask
     now = seen.pids()
     del now["historify"], pids["historify"]

@@ -114,15 +114,16 @@ def test_a_large_file_comes_in_parts(rig):
 
 
 def test_exports_are_streamed_in_every_format(rig):
-    query = {"exchange": "NSE", "symbols": "SBIN", "interval": "15m", **JANUARY}
+    bring(rig, "INFY")
+    query = {"exchange": "NSE", "symbols": "INFY", "interval": "15m", **JANUARY}
     answer = get(rig, "export", **query)
     assert answer.headers["Content-Type"].startswith("text/csv")
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="NSE_SBIN_15m.csv"'
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="NSE_INFY_15m.csv"'
     assert len(answer.get_data(as_text=True).splitlines()) == 26
     table = pq.read_table(io.BytesIO(get(rig, "export", **query, format="parquet").get_data()))
     assert table.num_rows == 25
     assert get(rig, "export", **query, format="zip").get_data()[:2] == b"PK"
-    assert refused(get(rig, "export", **query | {"symbols": "SBIN,NOPE"})) == (404, "NO_STORED_DATA")
+    assert refused(get(rig, "export", **query | {"symbols": "INFY,NOPE"})) == (404, "NO_STORED_DATA")
     assert refused(get(rig, "export", **query | {"interval": "7m"})) == (400, "INVALID_REQUEST")
     reversed_dates = {"start_date": "2024-02-01", "end_date": "2024-01-01"}
     assert refused(get(rig, "export", **query | reversed_dates)) == (400, "INVALID_REQUEST")
