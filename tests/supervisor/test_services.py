@@ -219,3 +219,28 @@ def test_a_child_over_its_limit_is_degraded_and_told(home: Path, monkeypatch: py
         await until(lambda: slot["historify"].child.state is State.READY)
 
     watched(home, act)
+
+
+def test_the_fleet_page_is_told_where_to_look_and_not_whom(tmp_path: Path) -> None:
+    one = make(tmp_path, "kotak", CONSOLE_PORT="6050")
+    spec = services.console([one], NONE)
+    both = services.console([one, make(tmp_path, "dhan")], NONE)
+    assert spec is not None
+    assert services.same(spec, both), "another instance does not restart it"
+    assert spec.argv[1:] == (
+        "-m",
+        "supervisor.console",
+        "--config",
+        str(tmp_path / "db/sim/run/console.json"),
+    )
+    assert spec.config is not None
+    told = json.loads(spec.config.text)
+    assert (told["home"], told["venue"], told["port"]) == (str(tmp_path), "sim", 6050)
+    assert "evil.example" not in told["hosts"]
+    assert "127.0.0.1" in told["hosts"]
+
+
+def test_the_fleet_page_needs_a_supervisor(tmp_path: Path) -> None:
+    one = make(tmp_path, "dhan")
+    assert [spec.key for spec in services.children([one], NONE)] == ["historify", "console"]
+    assert [spec.key for spec in services.alone([one])] == ["historify"]
