@@ -2,7 +2,7 @@
 
 Every order, modify and cancel that was journaled leaves one row of stage times in the instance's latency
 database (``LATENCY_DATABASE_URL``), written behind the order: the desk appends a value to a bounded queue, a
-thread of its own commits twice a second. An order never waits for it and never fails with it; ``kill -9``
+thread of its own commits once a second. An order never waits for it and never fails with it; ``kill -9``
 loses at most the last second, a full queue drops and counts. Orders of the sandbox are not in it: no broker
 took them.
 

@@ -1,6 +1,6 @@
 """Keeps stage times, histograms and daily counts: one thread that writes behind everybody else.
 
-``wrote`` and ``heard`` append to a queue and return; nothing here can delay or fail an order. Every half
+``wrote`` and ``heard`` append to a queue and return; nothing here can delay or fail an order. Once a
 second the thread joins what came, and commits it without waiting for the disk (``durable=False``): what was
 committed survives ``kill -9``, what was not is at most a second of orders. Histograms live in memory, are
 saved each minute and at the stop, and are made anew from the rows of the day after a kill.
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 20_000
 MOST_UNWRITTEN = 50_000
 """Rows kept while the disk refuses them."""
-EVERY_S = 0.5
+EVERY_S = 0.9
+"""A commit costs more than the rows in it; what a kill loses is a second at most."""
 SAVE_EVERY_S = 60.0
 LOOK_EVERY_S = 5.0
 SEEN_BEFORE_NS = 1_000_000_000

@@ -35,6 +35,7 @@ def test_every_stage_is_the_difference_of_its_own_two_stamps():
         "place.exchange": 26,
         "place.fill": 40,
     }
+    assert book.gathered.counts == {(DAY, "place.acknowledged"): 1, (DAY, "place.sent"): 1}
 
 
 def test_a_resting_order_has_no_fill_time_but_keeps_its_stamp():
