@@ -51,7 +51,12 @@ def modify(parts: Parts, call: Call) -> dict[str, Any] | Response:
         trigger_price=call.data["trigger_price"] if price_type in TRIGGERED else Decimal(0),
         disclosed_quantity=call.data["disclosed_quantity"],
     )
-    answer = parts.desk.modify(change, strategy=call.data["strategy"], received_ns=call.received_ns)
+    answer = parts.desk.modify(
+        change,
+        strategy=call.data["strategy"],
+        received_ns=call.received_ns,
+        lease=call.data.get("strategy_lease", ""),
+    )
     if not answer.ok:
         return reply.problem(errors.of_answer(answer), parts.settings.name)
     body = taken(answer, change)

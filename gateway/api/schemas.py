@@ -71,6 +71,7 @@ class PlaceOrder(KeyOnly):
 
 class ModifyOrder(KeyOnly):
     strategy = text()
+    strategy_lease = lease_text()
     exchange = one_of(EXCHANGES)
     symbol = named()
     orderid = TextOrNumber(required=True, validate=validate.Length(min=1, max=64))

@@ -149,15 +149,21 @@ class OrderDesk:
             return work()
         return self._once.run(client_order_id, fingerprint(request), work)
 
-    def modify(self, change: OrderChange, *, strategy: str = "", received_ns: int) -> OrderAnswer:
-        """Change a working order. ``OUTCOME_UNKNOWN`` when no answer came and its terms cannot be read."""
+    def modify(
+        self, change: OrderChange, *, strategy: str = "", received_ns: int, lease: str | None = ""
+    ) -> OrderAnswer:
+        """Change a working order. ``OUTCOME_UNKNOWN`` when no answer came and its terms cannot be read.
+
+        Args:
+            lease: As in ``place``; asked for when the order becomes larger, of the strategy that placed it.
+        """
         del strategy  # the order keeps the one that placed it
         self._await_ready()
         row = self._changes.row(change.order_id)
         if row is None:
             self.guards.refuse_blocked()
         else:
-            self.guards.check_change(row, change)
+            self.guards.check_change(row, change, lease)
         return self._changes.modify(change, received_ns)
 
     def cancel(

@@ -90,12 +90,15 @@ class Guards:
         """Why an entry of this strategy may not leave now. ``lease`` None: it was asked for earlier."""
         return None if lease is None else self._parts.objection(strategy, lease)
 
-    def check_change(self, row: JournalRow, change: OrderChange) -> None:
-        """Raises ``EntriesBlocked`` or ``RiskLimit``."""
+    def check_change(self, row: JournalRow, change: OrderChange, lease: str | None) -> None:
+        """Raises ``EntriesBlocked``, ``RiskLimit``, or, where it makes an entry larger, ``LeaseRefused``:
+        what is added is as new as another entry of that strategy."""
         if not row.is_exit:
             self.refuse_role()
             self.refuse_blocked()
-            self._risk.check_change(row, change, self._parts.last_price(row.key))
+            grows = change.quantity > row.known.quantity
+            objection = self.objection(row.strategy, lease) if grows else None
+            self._risk.check_change(row, change, self._parts.last_price(row.key), objection)
 
     def admit(
         self,

@@ -136,9 +136,18 @@ class Risk:
         finally:
             self._drop(ticket)
 
-    def check_change(self, row: JournalRow, change: OrderChange, ltp: float | None) -> None:
-        """Refuse a modification that makes an order larger than a limit allows. Raises ``RiskLimit``."""
-        if self._off or row.is_exit or row.product not in tuple(Product):
+    def check_change(
+        self, row: JournalRow, change: OrderChange, ltp: float | None, objection: AlgoError | None = None
+    ) -> None:
+        """Refuse a modification that makes an order larger than a limit allows.
+
+        Args:
+            objection: Stands against it already; what only reduces a position passes that too.
+
+        Raises:
+            RiskLimit: Which limit stands against it; or the ``objection``.
+        """
+        if (self._off and objection is None) or row.is_exit or row.product not in tuple(Product):
             return
         before = _request(row, row.known.quantity, row.price, row.trigger_price)
         after = _request(row, change.quantity, change.price, change.trigger_price)
@@ -147,7 +156,7 @@ class Risk:
         if not grows and not dearer:
             return
         price = self._price(after, ltp) if self._rules.max_order_value is not None else None
-        objection = risk.of_value(after, price, self._rules)
+        objection = objection or risk.of_value(after, price, self._rules)
         if grows:
             objection = risk.of_shape(after, self._rules) or objection or self._standing(after)
         if objection is not None and not self._only_reduces(after, ticket=None, without=row.id):

@@ -110,6 +110,33 @@ def test_exits_cancels_and_repeats_pass_without_the_lease(bench):
     assert bench.desk.cancel(first.order_id, received_ns=time.time_ns()).ok
 
 
+def grown(order_id, quantity):
+    return OrderChange(order_id, quantity, PriceType.LIMIT, D("800.05"), D(0), 0)
+
+
+def test_an_entry_that_grows_by_a_modify_needs_the_lease_of_its_strategy(bench):
+    token = take(bench)
+    order_id = bench.send(token).order_id
+    new = take(bench, "second", takeover=1)
+    for stale in ("", token):
+        with pytest.raises(LeaseRefused):
+            bench.desk.modify(grown(order_id, 6), strategy="y", received_ns=time.time_ns(), lease=stale)
+    assert bench.rest.count("modify") == 0
+    # as large, or smaller, is no new entry; nor is what the right copy adds
+    for quantity, lease in ((5, ""), (4, token), (6, new)):
+        assert bench.desk.modify(grown(order_id, quantity), received_ns=time.time_ns(), lease=lease).ok
+
+
+def test_what_only_reduces_a_position_grows_without_a_lease(bench):
+    token = take(bench)
+    order_id = bench.send(token, action=Action.SELL).order_id
+    take(bench, "second", takeover=1)
+    bench.hold(8)
+    assert bench.desk.modify(grown(order_id, 8), received_ns=time.time_ns()).ok
+    with pytest.raises(LeaseRefused):
+        bench.desk.modify(grown(order_id, 9), received_ns=time.time_ns())
+
+
 def test_an_instance_without_the_role_execute_sends_exits_alone(tmp_path):
     bench = Leased(tmp_path / "one.db", executes=False)
     bench.open()
