@@ -17,6 +17,7 @@ from brokers.transport import Transport
 from gateway import app as web_app
 from gateway import panicfile
 from gateway.api import carrier, modes
+from gateway.api import gtt as gtt_book
 from gateway.api.limits import Limits
 from gateway.api.parts import Parts
 from gateway.brokerday import hours
@@ -32,6 +33,7 @@ from gateway.sandbox.compose import Sandbox
 from gateway.session import SessionManager
 from gateway.settings import Settings
 from gateway.store import engine
+from gateway.store.gtt import GttRow
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.store.preferences import Preferences
@@ -48,6 +50,7 @@ from gateway.trading.limiter import Limiter
 from gateway.trading.riskdesk import DataMeter
 from gateway.trading.stages import NOBODY
 from gateway.triggers import build
+from gateway.triggers.parts import shown
 from gateway.web.access import OneTimeCode, WebSessions
 from gateway.web.live import Live
 
@@ -131,6 +134,10 @@ def _wire(
     for strategy in queue.strategies.all():
         redactor.add(Secret(strategy.webhook_id))
     sandbox = paper.build(settings, database, instruments, market.parts, context.calendar, clock)
+
+    def missed(row: GttRow) -> None:
+        live.tell("gtt_event", gtt_book.row_of(shown(row), None))
+
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -155,8 +162,10 @@ def _wire(
         leases=leases,
         hours=context.calendar,
         egress=lambda: egress.last,
-        gtt=build.gtts(settings, broker, context, session.current, database, instruments, market, desk),
-        paper_gtt=build.paper(settings, context, instruments, sandbox),
+        gtt=build.gtts(
+            settings, broker, context, session.current, database, instruments, market, desk, missed
+        ),
+        paper_gtt=build.paper(settings, context, instruments, sandbox, missed),
     )
     parts = modes.two_moded(parts)
     app = web_app.create(parts, code, sessions, live)

@@ -97,12 +97,15 @@ class TradingRules:
         order_deadline_s: An order that cannot leave by then is answered RATE_LIMITED.
         broker_timeout_s: Longest wait for a broker's answer to a write.
         reconcile_positions_s, reconcile_orders_s: Periods of reconciliation.
+        fires_missed_gtts: A GTT the gateway keeps, whose price was there and is gone when it looks again, is
+            sent all the same.
     """
 
     order_deadline_s: float
     broker_timeout_s: float
     reconcile_positions_s: float
     reconcile_orders_s: float
+    fires_missed_gtts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +289,11 @@ def instance_names(home: Path) -> list[str]:
     return sorted(found, key=lambda n: (FIXED_STEP.get(n, 99), n))
 
 
+def databases(home: Path, name: str, venue: Venue) -> Databases:
+    """Where an instance's files lie, without reading its credentials. Raises ``SettingsError``."""
+    return _databases(EnvFile.read(home / "instances" / f"{name}.env", home), name, home, venue)
+
+
 def load(home: Path, name: str, venue: Venue) -> Settings:
     """Read and check one instance.
 
@@ -370,6 +378,7 @@ def _trading(env: EnvFile) -> TradingRules:
         broker_timeout_s=env.number("BROKER_TIMEOUT_SECONDS", 10.0, 0.5, 120.0),
         reconcile_positions_s=env.number("RECONCILE_POSITIONS_SECONDS", 60.0, 1.0, 3600.0),
         reconcile_orders_s=env.number("RECONCILE_ORDERS_SECONDS", 10.0, 0.5, 3600.0),
+        fires_missed_gtts=env.choice("GTT_MISSED", "tell", ("tell", "fire")) == "fire",
     )
 
 

@@ -38,7 +38,12 @@ def place(parts: Parts, call: Call) -> dict[str, Any] | Response:
 
 def modify(parts: Parts, call: Call) -> dict[str, Any] | Response:
     """Replace the terms of an active GTT; its type, instrument and side stay."""
-    return _answer(parts, _gtts(parts).modify(call.data["trigger_id"], request_of(call.data)))
+
+    def grows(strategy: str) -> None:
+        """What is added is as new as another GTT of that strategy."""
+        parts.desk.guards.vet(strategy, call.data["strategy_lease"])
+
+    return _answer(parts, _gtts(parts).modify(call.data["trigger_id"], request_of(call.data), grows))
 
 
 def cancel(parts: Parts, call: Call) -> dict[str, Any] | Response:
@@ -73,7 +78,8 @@ def request_of(data: Mapping[str, Any]) -> GttRequest:
 
 def row_of(row: Shown, last_price: float | None) -> dict[str, Any]:
     """One row of the book; ``last_price`` is null when nobody knows it."""
-    return {
+    margin = {} if row.margin is None else {"margin_blocked": float(row.margin)}
+    return margin | {
         "trigger_id": row.trigger_id,
         "trigger_type": "two-leg" if len(row.legs) > 1 else "single",
         "status": row.state,

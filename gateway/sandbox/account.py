@@ -52,6 +52,9 @@ class PaperAccount(Account):
     """One account of one day; blocked margin and realized profit are kept as running sums.
 
     Not thread-safe: the exchange's lock guards it.
+
+    Attributes:
+        reserved: Rupees blocked beside orders and positions (``purse``).
     """
 
     def __init__(
@@ -62,12 +65,13 @@ class PaperAccount(Account):
         self._blocked = Blocked(leverage)
         self._valued: dict[str, tuple[int, Decimal]] = {}
         self.realized = Decimal(0)
+        self.reserved = Decimal(0)
         for position in self._positions.values():
             self._blocked.position(position.listing, position.product, position.net, position.average)
 
     @property
     def utilised(self) -> Decimal:
-        return self._blocked.total
+        return self._blocked.total + self.reserved
 
     @property
     def available(self) -> Decimal:
@@ -98,6 +102,10 @@ class PaperAccount(Account):
         """The running sum; it knows the working orders already."""
         return self.utilised
 
+    def more_for(self, listing: Listing, product: str, side: Side, quantity: int, price: Decimal) -> Decimal:
+        """Rupees an order would block beyond what is blocked now; negative when it frees some."""
+        return self._blocked.more_for(listing, product, side, quantity, price)
+
     def value(self, new: NewOrder) -> Decimal:
         """The price an order is margined at. A market order without any price is worth nothing known: it
         is refused before it gets here."""
@@ -119,7 +127,7 @@ class PaperAccount(Account):
                     RefusalCode.HOLDING,
                     f"cannot sell {new.quantity} {new.listing.symbol}: {max(free, 0)} held and not on sale",
                 )
-        more = self._blocked.more_for(new.listing, new.product, new.side, new.quantity, price)
+        more = self.more_for(new.listing, new.product, new.side, new.quantity, price)
         if more > 0 and more > self.available:
             raise Refusal(
                 RefusalCode.MARGIN,

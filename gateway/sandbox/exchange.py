@@ -82,6 +82,7 @@ class PaperExchange:
         self._number = saved.last_number
         self._priority = 0
         self._touched: dict[str, SimOrder] = {}
+        self._reserved = Decimal(0)
         self._state = saved.state or self._opening(0)
         self._clear()
         for number, order in saved.orders:
@@ -171,6 +172,19 @@ class PaperExchange:
             self._end(self._changeable(order_id), Status.CANCELLED, self._clock.now())
             changed = self._flush()
         self._parts.changed(changed)
+
+    def more_for(
+        self, listing: Listing, product: str, side: Side, quantity: int, price: Decimal
+    ) -> tuple[Decimal, Decimal]:
+        """Rupees an order would block beyond what is blocked now, and rupees available."""
+        with self._lock:
+            self._turn_if_due(self._clock.now())
+            return self._account.more_for(listing, product, side, quantity, price), self._account.available
+
+    def reserve(self, total: Decimal) -> None:
+        """So many rupees are blocked beside orders and positions, over days and resets."""
+        with self._lock:
+            self._reserved = self._account.reserved = total
 
     def quoted(self, key: InstrumentKey, touch: Touch) -> None:
         """A tick: what rests may trade, stops may wake."""
@@ -396,6 +410,7 @@ class PaperExchange:
         self._account = PaperAccount(
             self._state.account, self._rules.leverage, lambda listing: self._prices.mark(key_of(listing))
         )
+        self._account.reserved = self._reserved
 
     def _take_up(self, number: int, order: SimOrder) -> None:
         """An order of the books on disk."""

@@ -216,6 +216,11 @@ class GttStore:
         with self._database.read() as connection:
             return _first(connection, GTTS.c.tag == tag)
 
+    def knows(self, client_order_id: str) -> bool:
+        """A GTT with this id is in the journal: a repeat keeps no other."""
+        with self._database.read() as connection:
+            return _first(connection, GTTS.c.client_order_id == client_order_id) is not None
+
     def row(self, gtt_id: int) -> GttRow | None:
         with self._database.read() as connection:
             return _first(connection, GTTS.c.id == gtt_id)

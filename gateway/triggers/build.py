@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from brokers.contract import Broker, BrokerContext, SessionSource
 from gateway.market import Market
 from gateway.sandbox.compose import Sandbox
+from gateway.sandbox.purse import GttPurse
 from gateway.settings import Settings
 from gateway.store.engine import Database
-from gateway.store.gtt import GttStore
+from gateway.store.gtt import GttRow, GttStore
 from gateway.store.instruments import InstrumentStore
 from gateway.trading.desk import OrderDesk
 from gateway.triggers.kept import GatewayGtts
@@ -24,11 +28,13 @@ def gtts(
     instruments: InstrumentStore,
     market: Market,
     desk: OrderDesk,
+    announce: Callable[[GttRow], None],
 ) -> Gtts:
     """The account's GTT orders: the broker's where it has them, else this gateway's. Nothing is started."""
     capabilities = settings.spec.capabilities
     store = GttStore(database, context.clock)
     parts = _parts(settings.spec.title, settings, context, store, instruments, market, desk)
+    parts = replace(parts, announce=announce)
     if not capabilities.native_gtt:
         return _obeying(GatewayGtts(parts), desk)
     beside = BrokerParts(
@@ -46,11 +52,18 @@ def _obeying(gtts: Gtts, desk: OrderDesk) -> Gtts:
     return gtts
 
 
-def paper(settings: Settings, context: BrokerContext, instruments: InstrumentStore, sandbox: Sandbox) -> Gtts:
+def paper(
+    settings: Settings,
+    context: BrokerContext,
+    instruments: InstrumentStore,
+    sandbox: Sandbox,
+    announce: Callable[[GttRow], None],
+) -> Gtts:
     """The sandbox's: kept here, fired by the feed's ticks, sent to the paper broker's desk."""
     store = GttStore(sandbox.database, context.clock)
     store.make_tables()
     parts = _parts("The sandbox", settings, context, store, instruments, sandbox.market, sandbox.desk)
+    parts = replace(parts, announce=announce, purse=GttPurse(sandbox.exchange))
     return _obeying(GatewayGtts(parts), sandbox.desk)
 
 
@@ -75,4 +88,5 @@ def _parts(
         quotes=market.quotes,
         last_price=market.last_price,
         blocked=desk.guards.blocked,
+        fires_missed=settings.trading.fires_missed_gtts,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from brokers.errors import EntriesBlocked, InvalidRequest, NotFound
-from brokers.model import GttRequest, InstrumentKey, Order
+from brokers.model import GttRequest, Instrument, InstrumentKey, Order
 from gateway.store.gtt import GttRow, NewGtt
 from gateway.triggers import checks, machine
 from gateway.triggers.machine import Keeper, State
@@ -51,24 +53,37 @@ class GatewayGtts:
         if expires_ns is not None and expires_ns <= now:
             message = "expires_at lies in the past"
             raise InvalidRequest(message, fields={"expires_at": [message]})
-        vet(self._parts, request)
+        instrument = vet(self._parts, request)
         new = NewGtt(request, Keeper.GATEWAY, strategy, None, client_order_id, expires_ns or now + LIFE_NS)
-        row, is_new = self._store.add(new)
+        row, is_new = self._add(new, instrument)
         if is_new and (blocked := self._parts.blocked()):
             # a panic cancels what it sees: what came to disk after it looked must not stay
-            self._store.apply(row.id, "cancelled", machine.Cancelled())
+            self._change(row, "cancelled", machine.Cancelled())
             raise EntriesBlocked(f"new entries are blocked: {blocked}")
         self._runner.changed()
         return self._answer(row, repeated=not is_new)
 
-    def modify(self, trigger_id: str, request: GttRequest) -> GttAnswer:
+    def modify(
+        self, trigger_id: str, request: GttRequest, grows: Callable[[str], None] = lambda _: None
+    ) -> GttAnswer:
         if blocked := self._parts.blocked():
             raise EntriesBlocked(f"GTT orders can only be cancelled now, entries are blocked: {blocked}")
         row = self._row(trigger_id)
         checks.same_order(row.known.terms, request, product_too=False)
-        vet(self._parts, request)
-        self._runner.spikes.forget(row.id)
-        return self._change(row, "modified", machine.Changed(request))
+        if request.quantity > row.known.terms.quantity:
+            grows(row.strategy)
+        instrument = vet(self._parts, request)
+        purse = self._parts.purse
+        if purse is None:
+            self._runner.spikes.forget(row.id)
+            return self._change(row, "modified", machine.Changed(request))
+        with purse.lock:
+            purse.check(row.shown_id, request, instrument)
+            self._runner.spikes.forget(row.id)
+            answer = self._change(row, "modified", machine.Changed(request))
+            if answer.ok:
+                purse.add(row.shown_id, request, instrument)
+            return answer
 
     def cancel(self, trigger_id: str) -> GttAnswer:
         return self._change(self._row(trigger_id), "cancelled", machine.Cancelled())
@@ -77,7 +92,24 @@ class GatewayGtts:
 
     def book(self, *, everything: bool = False) -> list[Shown]:
         rows = self._store.newest() if everything else self._store.working()
-        return [shown(row) for row in rows if row.kept_by is Keeper.GATEWAY]
+        purse = self._parts.purse
+        return [
+            shown(row, None if purse is None else purse.blocked(row.shown_id))
+            for row in rows
+            if row.kept_by is Keeper.GATEWAY
+        ]
+
+    def _add(self, new: NewGtt, instrument: Instrument) -> tuple[GttRow, bool]:
+        purse = self._parts.purse
+        if purse is None:
+            return self._store.add(new)
+        with purse.lock:
+            if new.client_order_id is None or not self._store.knows(new.client_order_id):
+                purse.check("", new.terms, instrument)
+            row, is_new = self._store.add(new)
+            if is_new:
+                purse.add(row.shown_id, new.terms, instrument)
+            return row, is_new
 
     def standing(self) -> dict[str, str]:
         rows = (*self._store.newest(), *self._store.working())
@@ -95,6 +127,8 @@ class GatewayGtts:
         except machine.IllegalStep as exc:
             message = f"GTT {row.shown_id} is {exc.state.value} already"
             return GttAnswer(row.shown_id, self.kept_by, exc.state.value, "ORDER_NOT_OPEN", message)
+        if self._parts.purse is not None and after.known.state.is_final:
+            self._parts.purse.free(after.shown_id)
         self._runner.changed()
         return self._answer(after)
 
@@ -105,6 +139,9 @@ class GatewayGtts:
                 f"{self._parts.title} keeps no GTT orders: this gateway keeps it and sends the order when "
                 "the price is reached, while the instance runs and hears prices"
             )
+            if self._parts.purse is not None:
+                amount = self._parts.purse.blocked(row.shown_id)
+                message += f"; {amount:.2f} rupees are blocked for it (real brokers block none before that)"
         return GttAnswer(
             row.shown_id, self.kept_by, row.known.state.value, message=message, repeated=repeated
         )

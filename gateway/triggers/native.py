@@ -145,12 +145,16 @@ class BrokerGtts:
                 after = self._store.apply(row.id, "lost", machine.AnswerLost())
                 return self._of_state(self._patiently(after, lambda found: found is not None))
 
-    def modify(self, trigger_id: str, request: GttRequest) -> GttAnswer:
+    def modify(
+        self, trigger_id: str, request: GttRequest, grows: Callable[[str], None] = lambda _: None
+    ) -> GttAnswer:
         """Leg by leg, those that differ; the answer says so when only the first was changed."""
         if blocked := self._parts.blocked():
             raise EntriesBlocked(f"GTT orders can only be cancelled now, entries are blocked: {blocked}")
         row, listed = self._row(trigger_id)
         checks.same_order(row.known.terms, request, product_too=True)
+        if request.quantity > row.known.terms.quantity:
+            grows(row.strategy)
         instrument = vet(self._parts, request)
         if row.known.state is not State.ACTIVE:
             return self._not_open(row)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from brokers.calendar import Calendar
 from brokers.clock import Clock
@@ -47,15 +48,26 @@ class Ticks(Protocol):
 
 
 class Purse(Protocol):
-    """Money that armed GTT orders block, by trigger id. Thread-safe."""
+    """Money that armed GTT orders block, by trigger id. Thread-safe.
 
-    def check(self, trigger_id: str, request: GttRequest, instrument: Instrument) -> Decimal:
-        """What it would block, rupees. Raises ``OrderRejected`` when there is not so much."""
+    Attributes:
+        lock: Held between a check and its row, and between reading what is armed and ``keep``.
+    """
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]: ...
+
+    def check(self, trigger_id: str, request: GttRequest, instrument: Instrument) -> None:
+        """Raises ``OrderRejected`` (``INSUFFICIENT_MARGIN``); what this id blocks already counts as free."""
         ...
+
+    def add(self, trigger_id: str, request: GttRequest, instrument: Instrument) -> None: ...
 
     def keep(self, armed: Mapping[str, tuple[GttRequest, Instrument]]) -> None:
         """These are armed now, and no others."""
         ...
+
+    def free(self, trigger_id: str) -> None: ...
 
     def blocked(self, trigger_id: str) -> Decimal:
         """Rupees one blocks; zero when it is not armed."""
@@ -209,8 +221,9 @@ class Gtts(Protocol):
         expires_ns: int | None = None,
     ) -> GttAnswer: ...
 
-    def modify(self, trigger_id: str, request: GttRequest) -> GttAnswer:
-        """A full replacement of an active one's terms."""
+    def modify(self, trigger_id: str, request: GttRequest, grows: Callable[[str], None] = ...) -> GttAnswer:
+        """A full replacement of an active one's terms. ``grows`` is asked with its strategy when the quantity
+        becomes larger, and raises where that may not be."""
         ...
 
     def cancel(self, trigger_id: str) -> GttAnswer: ...

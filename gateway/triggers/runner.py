@@ -237,6 +237,9 @@ class Runner:
             with self._lock:
                 self._queued.discard(row.id)
         log.info("GTT %s: %s reached %s", row.shown_id, row.known.terms.key, seen.price)
+        if self._parts.purse is not None:
+            # its order is margined for itself
+            self._parts.purse.free(row.shown_id)
         self._stale = True
         self._take_up(after)
 
@@ -246,7 +249,7 @@ class Runner:
 
     def _reload(self) -> None:
         watched = _Watched()
-        for row in self._mine():
+        for row in self._armed():
             if row.known.state is State.FIRING:
                 self._take_up(row)
             elif row.known.state is State.ACTIVE:
@@ -256,6 +259,21 @@ class Runner:
                     watched.topics[f"{key.exchange}_{key.symbol}_{mode.name}".encode()] = key
         self._watched = watched
         self._wanted_at = float("-inf")
+
+    def _armed(self) -> list[GttRow]:
+        """What the journal has, and what that blocks."""
+        purse = self._parts.purse
+        if purse is None:
+            return self._mine()
+        with purse.lock:
+            rows = self._mine()
+            armed = {}
+            for row in rows:
+                instrument = self._parts.table.by_key(row.known.terms.key)
+                if row.known.state is State.ACTIVE and instrument is not None:
+                    armed[row.shown_id] = (row.known.terms, instrument)
+            purse.keep(armed)
+        return rows
 
     def _expire(self) -> None:
         now = self._parts.clock.time_ns()

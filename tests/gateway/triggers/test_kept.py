@@ -482,3 +482,18 @@ def test_a_change_forgets_what_was_known(keeper: Keeper) -> None:
     keeper.gtts._runner.look_at_quiet = lambda: None
     keeper.gtts.modify(trigger_id, single("799", price="798.5"))
     assert (keeper.store.marks.all(), spikes._marks) == ({}, {})
+
+
+def test_a_change_that_grows_is_asked_for_with_its_strategy(keeper: Keeper) -> None:
+    trigger_id = placed(keeper, strategy="s")
+    asked: list[str] = []
+
+    def grows(strategy: str) -> None:
+        asked.append(strategy)
+        raise EntriesBlocked("not yours")
+
+    with pytest.raises(EntriesBlocked):
+        keeper.gtts.modify(trigger_id, single(quantity=6), grows)
+    assert keeper.store.get(trigger_id).known.terms.quantity == 5
+    assert keeper.gtts.modify(trigger_id, single(quantity=5, price="789"), grows).ok
+    assert asked == ["s"]

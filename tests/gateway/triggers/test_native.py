@@ -394,3 +394,17 @@ def test_a_cancel_the_broker_took_and_forgot_is_seen_and_sent_again(rig: Rig) ->
     rig.rest.cancel_gtt = cancelling
     assert rig.gtts.call_off("F1").ok
     assert rig.gtts.standing() == {"F1": "cancelled"}
+
+
+def test_a_change_that_grows_is_asked_for_before_anything_is_sent(rig: Rig) -> None:
+    rig.gtts.place(single(), strategy="s")
+    asked: list[str] = []
+
+    def grows(strategy: str) -> None:
+        asked.append(strategy)
+        raise EntriesBlocked("not yours")
+
+    with pytest.raises(EntriesBlocked):
+        rig.gtts.modify("F1", single(quantity=6), grows)
+    assert (asked, [c for c in rig.rest.calls if c.startswith("modify")]) == (["s"], [])
+    assert rig.gtts.modify("F1", single(quantity=4), grows).ok
