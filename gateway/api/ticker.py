@@ -23,6 +23,8 @@ from gateway.api.schemas import KeyOnly
 LONG = frozenset({"D", "W", "M", "Q", "Y"})
 LONG_REACH = timedelta(days=3653)
 SHORT_REACH = timedelta(days=30)
+FIRST_DAY = date(1986, 1, 1)
+"""Before any candle of an Indian exchange (the Sensex was first published in this year)."""
 
 
 class _Checked(KeyOnly):
@@ -31,6 +33,8 @@ class _Checked(KeyOnly):
         first, last = data.get("from"), data.get("to")
         if isinstance(first, date) and isinstance(last, date) and first > last:
             raise ValidationError("from must not be after to.", "from")
+        if isinstance(last, date) and last < FIRST_DAY:
+            raise ValidationError(f"to must be {FIRST_DAY} or later: nothing was traded before.", "to")
 
 
 Ticker = _Checked.from_dict(
@@ -76,7 +80,7 @@ def _key(parts: Parts, path: str) -> InstrumentKey:
 
 
 def _earliest(last: date, reach: timedelta) -> date:
-    return date.min if last - date.min < reach else last - reach
+    return max(FIRST_DAY, last - reach)
 
 
 def _lines(key: InstrumentKey, found: Sequence[Candle], places: int, *, daily: bool) -> list[str]:

@@ -518,6 +518,20 @@ def test_ticker_answers_candles_as_json_or_lines(some):
     assert minutes == "NSE:SBIN,2026-11-02,05:30:00,100.0,101.0,99.5,100.5,1200\n"
 
 
+def test_ticker_refuses_years_in_which_nothing_was_traded_and_clamps_to_the_first(some, monkeypatch):
+    asked = []
+    monkeypatch.setattr(some.rig.parts.market, "candles", lambda *given: asked.append(given) or [])
+    for last in ("0001-02-01", "1985-12-31"):
+        answer = ticker(some, "NSE:SBIN", **{"from": "0001-01-01", "to": last})
+        assert answer.status_code == 400
+        assert "to must be 1986-01-01 or later" in str(answer.json["message"])
+    assert asked == []
+    for interval in ("D", "5m"):
+        answer = ticker(some, "NSE:SBIN", interval=interval, **{"from": "0001-01-01", "to": "1986-01-02"})
+        assert answer.status_code == 200
+    assert [str(given[2]) for given in asked] == ["1986-01-01"] * 2
+
+
 def test_ticker_starts_no_earlier_than_its_reach(some, monkeypatch):
     asked = []
     monkeypatch.setattr(some.rig.rest, "candles", lambda row, interval, start, end: asked.append(start) or [])
