@@ -133,6 +133,11 @@ class SessionManager:
         with self._one_login:
             return self._attempt(lambda: self._auth.login(totp=totp))
 
+    def adopt(self, session: BrokerSession) -> BrokerSession:
+        """Take one that was made elsewhere; whoever plays the past has no broker to log in to."""
+        with self._one_login:
+            return self._attempt(lambda: session)
+
     def renew(self, failed_generation: int) -> BrokerSession:
         """A session with a generation above the one that failed; single-flight.
 

@@ -211,13 +211,18 @@ class TickCache:
             except zmq.Again:
                 return
             if len(parts) == 2:
-                before = self._newest.get(parts[0])
-                if before is not None:
-                    # a number lower than the last one is a feed that began anew
-                    self.gaps += max(0, _seq(parts[1]) - _seq(before) - 1)
-                self._newest[parts[0]] = parts[1]
-                self.heard += 1
-                self._tell(parts[0], parts[1])
+                self.take(parts[0], parts[1])
+
+    def take(self, topic: bytes, payload: bytes) -> None:
+        """One tick of the feed, and every listener is told. One thread's: that of the cache, or of whoever
+        plays the past into a cache that was not started."""
+        before = self._newest.get(topic)
+        if before is not None:
+            # a number lower than the last one is a feed that began anew
+            self.gaps += max(0, _seq(payload) - _seq(before) - 1)
+        self._newest[topic] = payload
+        self.heard += 1
+        self._tell(topic, payload)
 
     def _tell(self, topic: bytes, payload: bytes) -> None:
         for listener in self._listeners:

@@ -84,7 +84,13 @@ class Keeper:
         self._ticks: deque[tuple[InstrumentKey, Mode, bytes]] = deque(maxlen=MOST_TICKS)
         self._wake = threading.Event()
         self._stop = False
+        self._trading = False
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+
+    @property
+    def idle(self) -> bool:
+        """Whether every tick heard so far has been traded on."""
+        return not self._ticks and not self._trading
 
     def heard(self, topic: bytes, payload: bytes) -> None:
         """A tick, on the thread of the cache: kept when somebody may trade on it."""
@@ -123,11 +129,15 @@ class Keeper:
                 log.exception("the sandbox stumbled; it goes on")
 
     def _trade(self) -> None:
-        while self._ticks:
-            key, mode, payload = self._ticks.popleft()
-            touch = self._prices.decode(key, mode, payload)
-            if touch is not None and self._prices.is_young(touch):
-                self._exchange.quoted(key, touch)
+        self._trading = True
+        try:
+            while self._ticks:
+                key, mode, payload = self._ticks.popleft()
+                touch = self._prices.decode(key, mode, payload)
+                if touch is not None and self._prices.is_young(touch):
+                    self._exchange.quoted(key, touch)
+        finally:
+            self._trading = False
 
     def _duties(self) -> None:
         for key in self._exchange.at_work():
