@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from gateway import comparisonfile
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
 from supervisor.client import CommandFailed
@@ -24,6 +25,8 @@ class Outputs:
     as_json: bool
     csv: Path | None
     out: Path | None
+    console: Console
+    run_dir: Path
 
 
 @click.command()
@@ -96,20 +99,20 @@ def compare(
         raise click.UsageError("--orders, --ticks and --route are three questions: ask one at a time")
     fleet = _fleet(home, names)
     console = Console(stderr=as_json)
-    target = Outputs(as_json, csv_file, out)
+    target = Outputs(as_json, csv_file, out, console, fleet[0].run_dir)
     if show_route:
         routes.tell(home, fleet, exchange, symbol, as_json=as_json)
         return
     if race_ticks:
-        _deliver(ticks.race_now(home, fleet, symbols, seconds, console, day), target, console)
+        _deliver("ticks", ticks.race_now(home, fleet, symbols, seconds, console, day), target)
         return
     if not send_orders:
-        _deliver(passing.of_day(fleet, day), target, console)
+        _deliver("day", passing.of_day(fleet, day), target)
         return
     asked = orders.Asked(exchange, symbol.upper(), side, count, seed, period, consent, dry_run)
     found, left = orders.probe_all(home, fleet, asked, console)
     if found is not None:
-        _deliver(found, target, console)
+        _deliver("orders", found, target)
     if left:
         raise CommandFailed("; ".join(left))
 
@@ -122,7 +125,9 @@ def _fleet(home: Path, names: tuple[str, ...]) -> list[Settings]:
     return [gateway_settings.load(home, name, venue) for name in chosen]
 
 
-def _deliver(found: Report, target: Outputs, console: Console) -> None:
+def _deliver(kind: str, found: Report, target: Outputs) -> None:
+    """Show it, write the files asked for, and keep it for the pages of the instances."""
+    console = target.console
     if target.as_json:
         click.echo(json.dumps(report.to_json(found), indent=1))
     else:
@@ -133,5 +138,6 @@ def _deliver(found: Report, target: Outputs, console: Console) -> None:
         if target.out:
             target.out.write_text(page.document(found))
             console.print(f"report: {target.out}", highlight=False)
+        comparisonfile.write(comparisonfile.folder_of(target.run_dir), kind, page.fragment(found))
     except OSError as exc:
         raise CommandFailed(f"{exc.filename} could not be written: {exc.strerror or exc}") from exc

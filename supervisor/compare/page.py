@@ -9,36 +9,47 @@ from supervisor.compare.figures import Measure, Pair, Report
 from supervisor.compare.race import Race
 from supervisor.compare.stats import Estimate, Floats, Rate, Summary
 
-CSS = """
-:root { color-scheme: light dark; --ground: #fff; --card: #f7f8fa; --ink: #16191d; --quiet: #5b6470;
-  --line: #d5dae1; --s0: #1f5fd0; --s1: #c2570c; --s2: #0b7f5c; --s3: #8a2fc0; --s4: #b3123f; --s5: #64748b; }
-@media (prefers-color-scheme: dark) { :root { --ground: #14171b; --card: #1c2026; --ink: #e8ebef;
-  --quiet: #9aa4b1; --line: #363d47; --s0: #7aa8ff; --s1: #ff9d5c; --s2: #4fd0a4; --s3: #c690f5;
-  --s4: #ff7c98; --s5: #a3b0c2; } }
+FRAME = """
+:root { color-scheme: light dark; --ground: light-dark(#fff, #14171b); --ink: light-dark(#16191d, #e8ebef); }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 1240px; margin: 0 auto; padding: 24px 20px 48px; }
-.comparison h1 { font-size: 1.55rem; margin: 0 0 4px; }
-.comparison h2 { font-size: 1.15rem; margin: 36px 0 2px; }
-.comparison p { margin: 4px 0; max-width: 75ch; }
-.comparison .quiet { color: var(--quiet); font-size: .9rem; }
-.comparison .verdicts { list-style: none; margin: 14px 0 0; padding: 12px 16px; background: var(--card);
-  border: 1px solid var(--line); border-radius: 8px; }
-.comparison .verdicts li { margin: 3px 0; overflow-wrap: anywhere; }
-.comparison .wide { overflow-x: auto; margin: 10px 0; }
-.comparison table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-.comparison th, .comparison td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line);
-  white-space: nowrap; vertical-align: top; }
-.comparison th { color: var(--quiet); font-weight: 600; font-size: .85rem; }
-.comparison th:first-child, .comparison td:first-child { text-align: left; }
-.comparison td small { display: block; color: var(--quiet); font-size: .78rem; }
-.comparison .key { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 7px; }
-.comparison .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr));
-  gap: 14px; }
-.comparison figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
-  padding: 10px 12px; min-width: 0; }
-.comparison figcaption { font-size: .85rem; color: var(--quiet); margin-bottom: 6px;
-  overflow-wrap: anywhere; }
-""" + "".join(f".comparison .k{n} {{ background: var(--s{n}); }}\n" for n in range(svg.COLOURS))
+"""
+"""Of the file that stands alone; a page with a frame of its own needs only ``CSS``."""
+
+COLOURS = (
+    *(("#1f5fd0", "#7aa8ff"), ("#c2570c", "#ff9d5c"), ("#0b7f5c", "#4fd0a4"), ("#8a2fc0", "#c690f5")),
+    *(("#b3123f", "#ff7c98"), ("#64748b", "#a3b0c2")),
+)
+"""Of the instances, in light and in dark."""
+
+CSS = f"""
+.comparison {{ --card: light-dark(#f7f8fa, #1c2026); --quiet: light-dark(#5b6470, #9aa4b1);
+  --line: light-dark(#d5dae1, #363d47);
+  {" ".join(f"--s{n}: light-dark({light}, {dark});" for n, (light, dark) in enumerate(COLOURS))} }}
+.comparison h1 {{ font-size: 1.55rem; margin: 0 0 4px; }}
+.comparison h2 {{ font-size: 1.15rem; margin: 36px 0 2px; }}
+.comparison p {{ margin: 4px 0; max-width: 90ch; }}
+.comparison .quiet {{ color: var(--quiet); font-size: .9rem; }}
+.comparison .verdicts {{ list-style: none; margin: 14px 0 0; padding: 12px 16px; background: var(--card);
+  border: 1px solid var(--line); border-radius: 8px; }}
+.comparison .verdicts li {{ margin: 3px 0; overflow-wrap: anywhere; }}
+.comparison .wide {{ overflow-x: auto; margin: 10px 0; }}
+.comparison table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }}
+.comparison th, .comparison td {{ text-align: right; padding: 5px 10px; white-space: nowrap;
+  border-bottom: 1px solid var(--line); vertical-align: top; }}
+.comparison th {{ color: var(--quiet); font-weight: 600; font-size: .85rem; }}
+.comparison th:first-child, .comparison td:first-child {{ text-align: left; }}
+.comparison td small {{ display: block; color: var(--quiet); font-size: .78rem; }}
+.comparison .key {{ display: inline-block; width: 11px; height: 11px; border-radius: 3px;
+  margin-right: 7px; }}
+.comparison .charts {{ display: grid; gap: 14px;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }}
+.comparison figure {{ margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: 10px 12px; min-width: 0; }}
+.comparison figcaption {{ font-size: .85rem; color: var(--quiet); margin-bottom: 6px;
+  overflow-wrap: anywhere; }}
+{svg.CSS}{"".join(f".comparison .k{n} {{ background: var(--s{n}); }}" for n in range(len(COLOURS)))}
+"""
 
 ZONE_S = 19_800
 """Times of day are Indian, as everywhere in the product."""
@@ -49,13 +60,13 @@ def document(report: Report) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.title)}</title><style>{CSS}{svg.CSS}</style></head>"
+        f"<title>{escape(report.title)}</title><style>{FRAME}{CSS}</style></head>"
         f"<body><main>{fragment(report)}</main></body></html>\n"
     )
 
 
 def fragment(report: Report) -> str:
-    """The same without a frame, for a page that has ``CSS`` and ``svg.CSS``."""
+    """The same without a frame, for a page that has ``CSS``."""
     venue = " · simulated brokers" if report.venue == "sim" else ""
     parts = [
         f'<div class="comparison"><h1>{escape(report.title)}</h1>',

@@ -78,6 +78,9 @@ def _fastest(
     for one in healthy:
         if one is best:
             break
+        if medians[one.instance] is None:
+            # more than half of its orders got no answer: no difference of answered ones excuses that
+            continue
         found = unpaired(best.recent, one.recent, rng)
         if found is None or not found.significant:
             reason = f"no significant difference to {best.instance}: first of the fixed order"

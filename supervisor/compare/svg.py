@@ -226,7 +226,7 @@ def legend(names: Iterable[str], order: Sequence[str]) -> list[str]:
 
 def bins(n: int) -> int:
     """Bars of a histogram: few where there is little to show."""
-    return max(8, min(MOST_BINS, round(2 * n**0.5)))
+    return max(8, min(MOST_BINS, round(2 * math.sqrt(n))))
 
 
 def _medians(

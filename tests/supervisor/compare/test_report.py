@@ -1,0 +1,138 @@
+"""One report in all its forms: the same figures, n everywhere, nothing that runs in the page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import gateway.web
+from gateway import comparisonfile
+from supervisor.compare import figures, page, passing, report
+from supervisor.compare.collect import Day, durations
+from supervisor.compare.figures import Report
+from tests.supervisor.compare.pipeline import FAST, SLOW, run, ticks
+
+
+@pytest.fixture(scope="module")
+def found() -> Report:
+    measures, shares = run(4, {"fast": FAST, "slow": SLOW})
+    return Report(
+        title="Order probes",
+        made_at="2026-11-20 10:00 IST",
+        venue="sim",
+        instances=("fast", "slow"),
+        brokers={"fast": "dhan", "slow": "<kotak>"},
+        source=("seed 4",),
+        measures=measures,
+        shares=shares,
+        counts={"fast": {"up": "100 %"}},
+        race=ticks(4, 0.2),
+        notes=("a & b",),
+    )
+
+
+def test_the_table_says_n_and_the_result_in_words(found: Report) -> None:
+    console = Console(width=160, record=True, file=io.StringIO())
+    report.show(found, console)
+    said = console.export_text()
+    assert re.search(r"fast.* 150 ", said)
+    assert re.search(r"place: fast is faster than slow by [\d.]+ ms \(median; 95 % .*n = \d+ pairs\)", said)
+    assert "ticks: fast is faster than slow by" in said
+
+
+def test_equal_brokers_read_as_no_difference(found: Report) -> None:
+    same = np.full(40, 0.02) + np.random.default_rng(2).normal(0, 0.004, (2, 40))
+    measure = figures.measure_pairs("place", "", {"a": same[0], "b": same[1]}, np.random.default_rng(1))
+    text = page.document(replace(found, measures=(measure,), race=None, instances=("a", "b")))
+    assert "a and b: no significant difference (95 % " in text
+    few = figures.measure_pairs("place", "", {"a": same[0][:3], "b": same[1][:3]}, np.random.default_rng(1))
+    assert few.pairs[0].verdict == "a and b: too few samples for a difference"
+
+
+def test_json_and_csv_hold_the_same_figures(found: Report) -> None:
+    plain = json.loads(json.dumps(report.to_json(found), allow_nan=False))
+    place = plain["measures"][0]["rows"][0]
+    rows = list(csv.DictReader(io.StringIO(report.to_csv(found))))
+    assert len(rows) == 6
+    assert rows[0]["instance"] == place["instance"] == "fast"
+    assert int(rows[0]["n"]) == place["n"] == 150
+    assert float(rows[0]["p50_ms"]) == pytest.approx(place["p50"]["value"] * 1e3, abs=1e-3)
+    assert plain["measures"][0]["pairs"][0]["significant"] is True
+    assert plain["race"]["leads"][0]["p50"]["value"] == pytest.approx(0.2, abs=0.01)
+    assert plain["verdicts"] == found.verdicts()
+
+
+def test_the_page_stands_alone_and_is_well_formed(found: Report) -> None:
+    text = page.document(found)
+    assert not re.search(r"<script|<link|<img|src=|@import|url\(|https?:|javascript:| on\w+=", text)
+    assert "&lt;kotak&gt;" in text
+    assert "<kotak>" not in text
+    body = text[text.index("<body>") : text.index("</body>") + len("</body>")]
+    tree = ElementTree.fromstring(body)
+    drawings = list(tree.iter("svg"))
+    # three for each of three measures, one lead
+    assert len(drawings) == 10
+    assert all(drawing.get("aria-label") for drawing in drawings)
+    assert all(path.get("style") is None for path in tree.iter())
+    assert "nan" not in body
+    assert "light-dark(" in text
+
+
+def test_unanswered_requests_keep_the_curve_below_the_top() -> None:
+    values = np.array([0.01] * 8 + [np.inf] * 8)
+    measure = figures.measure_pairs("place", "", {"a": values}, np.random.default_rng(1))
+    drawn = page.fragment(Report("t", "now", "sim", ("a",), {}, measures=(measure,)))
+    path = re.search(r'class="step s0" d="([^"]+)"', drawn)
+    assert path is not None
+    highest = min(float(point.split()[1]) for point in path[1].lstrip("M").split("L"))
+    top, floor = 26.0, 210.0
+    assert highest == pytest.approx((top + floor) / 2, abs=1.0)
+    assert "<td>16</td><td>8</td>" in drawn
+
+
+def test_the_instances_have_the_same_style_and_the_newest_fragment(found: Report, tmp_path: Path) -> None:
+    kept = Path(gateway.web.__file__).parent / "static" / "comparison.css"
+    assert kept.read_text().partition("\n")[2].strip() == page.CSS.strip()
+    folder = comparisonfile.folder_of(tmp_path / "run")
+    assert comparisonfile.read(folder) == []
+    comparisonfile.write(folder, "orders", "old")
+    comparisonfile.write(folder, "orders", page.fragment(found))
+    (one,) = comparisonfile.read(folder)
+    assert (one.kind, one.html) == ("orders", page.fragment(found))
+    assert [path.name for path in folder.iterdir()] == ["orders.html"]
+
+
+def test_only_what_the_broker_took_or_left_unanswered_has_a_duration() -> None:
+    columns = {
+        "flags": [0, 0, 0, 0, 2, 0],
+        "outcome": ["acknowledged", "lost", "rejected", "limited", "acknowledged", "acknowledged"],
+        "price_type": ["LIMIT"] * 6,
+        "sent_ns": [1_000_000] * 6,
+        "acknowledged_ns": [21_000_000, None, 5_000_000, 5_000_000, 9_000_000, None],
+    }
+    seconds = durations(columns, "sent_ns", "acknowledged_ns", "acknowledge")
+    assert seconds[0] == pytest.approx(0.02)
+    assert np.isposinf(seconds[1])
+    assert np.isnan(seconds[2:]).all()
+
+
+def test_a_day_without_orders_is_said() -> None:
+    class One:
+        name, broker = "dhan", "dhan"
+
+        class venue:
+            value = "sim"
+
+    found = passing.summarise({"dhan": Day({}, {}, "no such file")}, [One()], "2026-11-20")  # type: ignore[list-item]
+    assert "No order was sent on this day" in found.notes[-1]
+    assert "dhan: no figures (no such file)" in found.notes
+    assert report.to_csv(found).count("\n") == 1
