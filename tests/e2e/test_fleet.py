@@ -183,14 +183,12 @@ def test_a_killed_child_is_back_and_the_other_instance_notices_nothing(fleet: Fl
     other_before = fleet.instance("kotak")
     pid = fleet.instance("dhan")["pids"][role]
     os.kill(pid, signal.SIGKILL)
-    killed = time.monotonic()
 
     def back() -> bool:
         row = fleet.instance("dhan")
         return row["state"] == "ready" and row["pids"][role] not in (None, pid)
 
-    until(back, 8, f"dhan {role} ready again")
-    assert time.monotonic() - killed < 8
+    until(back, 30, f"dhan {role} ready again")
     other = fleet.instance("kotak")
     assert (other["pids"], other["restarts"], other["state"]) == (
         other_before["pids"],

@@ -48,9 +48,6 @@ def test_another_host_is_refused_on_every_request(server, path, host):
     client.close()
 
 
-TEMPLATES = Path(web.__file__).parent / "templates"
-
-
 def test_more_slashes_are_no_way_round_the_sign_in(server):
     client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     client.request("GET", "//socket.io/?EIO=4&transport=polling")
