@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -8,7 +8,7 @@ from brokers.errors import BrokerDown, LoginRequired, OrderRejected, RateLimited
 from brokers.model import OrderStatus
 from gateway.latency import book as books
 from gateway.latency.book import Book
-from gateway.latency.model import CLOCK_SET, CLOCK_SET_LATER
+from gateway.latency.model import CLOCK_SET, CLOCK_SET_LATER, day_of
 from gateway.trading.writes import Failed, Lost
 from tests.gateway.latency.says import MS, START, clock, heard, wrote
 
@@ -152,3 +152,9 @@ def test_what_is_remembered_is_bounded(monkeypatch):
         book.heard(heard(at, 30, OPEN, number + 100))
     assert (len(book._orders), len(book._by_order_id), len(book._early)) == (3, 3, 3)
     assert sorted(book._orders) == [6, 7, 8]
+
+
+@pytest.mark.parametrize(("utc", "day"), [("18:29:59.999999", "2026-11-20"), ("18:30:00", "2026-11-21")])
+def test_a_day_ends_at_midnight_in_india(utc, day):
+    at = datetime.fromisoformat(f"2026-11-20T{utc}+00:00")
+    assert day_of(int(at.timestamp()) * 10**9 + at.microsecond * 1000) == day
