@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from brokers.errors import AlgoError, InvalidRequest
 from gateway.panicfile import NAME as PANIC_FILE
@@ -76,6 +77,10 @@ class Actions:
         # the block first: it counts from here on, whatever becomes of the questions below
         serial = panicking.speak(PanicFile(self._folder.path / PANIC_FILE), True, policy, BY)
         return panicking.carry_out(self._instances(), serial, policy, BY)
+
+    def word(self) -> dict[str, Any]:
+        """Whether entries are blocked now, for a page that must not be a second old."""
+        return self._gatherer.panicked()
 
     def resume(self, *, day_loss: bool) -> list[End]:
         """Allow entries again. Raises ``CommandFailed``."""

@@ -91,7 +91,7 @@ class Gatherer:
             self._stopped(names),
             self._events,
             _disk(self.folder.home),
-            self._panicked(),
+            self.panicked(),
         )
 
     def settings(self, name: str) -> Settings:
@@ -146,7 +146,8 @@ class Gatherer:
         found = ask(self.folder, "events", {"after": last, "wait_s": 0.0})["events"]
         return [*self._events, *found][-EVENTS_KEPT:]
 
-    def _panicked(self) -> dict[str, Any]:
+    def panicked(self) -> dict[str, Any]:
+        """The operator's last word on entries, now."""
         word = self._panic.read()
         if word is None or not word.active:
             return {"active": False, "reason": "", "at": "", "policy": ""}

@@ -277,8 +277,8 @@ def _panic_page(pages: Blueprint, console: Console) -> None:
     """A page of its own, so that the most important button needs neither a script nor a working stream."""
 
     def page(user: Owner, status: int = 200) -> Response:
-        word = console.watch.now().fleet["panic"]
-        return show(console, "panic.html", status, user=user, module="pages/plain.js", word=word)
+        values = {"user": user, "module": "pages/plain.js", "word": console.actions.word()}
+        return show(console, "panic.html", status, **values)
 
     @pages.get("/panic")
     def panic() -> Response:
