@@ -32,6 +32,8 @@ QUIET = (
     "/internal/positions-and-orders",
     "/internal/history",
     "/internal/fleet",
+    "/web/api/log",
+    "/web/api/traffic",
     LIVE_PATH,
 )
 """No line for these: asked all the time, and what the feed pushes is in the journal."""

@@ -27,6 +27,11 @@ MARKET_DATA = frozenset(
     )
 )
 """What RISK_DATA_PER_MINUTE counts."""
+ANSWERED_IN_JSON = (
+    *("/api/", "/internal/", "/web/api/", "/health/", "/metrics"),
+    *("/strategy/", "/chartink/", "/flow/", "/postback/"),
+)
+"""Programs ask below these, whatever their ``Accept`` says."""
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
@@ -178,9 +183,6 @@ def error_handlers(app: Flask, parts: Parts, page: Callable[[int, str], Response
     """404, 405, 413 and the unexpected, as JSON below ``/api`` and ``/internal``, as a page elsewhere."""
     instance = parts.settings.name
 
-    def wants_json() -> bool:
-        return not request.path.startswith(("/static", "/sign", "/setup")) and request.path != "/"
-
     def problem(found: errors.Problem) -> Response:
         if legacy.is_older(request.path):
             return legacy.problem(found, instance)
@@ -189,15 +191,20 @@ def error_handlers(app: Flask, parts: Parts, page: Callable[[int, str], Response
     def not_found() -> Response:
         return problem(errors.Problem(404, "NOT_FOUND", "Not found", {"path": request.path}))
 
+    def told(found: errors.Problem) -> Response:
+        return problem(found) if _wants_json() else page(found.status, _page_text(found))
+
     @app.errorhandler(NotFound)
     def on_not_found(_exc: NotFound) -> Response:
-        return not_found() if wants_json() else page(404, "There is no such page.")
+        return not_found() if _wants_json() else page(404, "There is no such page.")
 
     @app.errorhandler(MethodNotAllowed)
     def on_method(exc: MethodNotAllowed) -> Response:
         # OpenAlgo: 405 on the form with the slash, 404 on the bare one
         if request.path.startswith(PREFIX) and not request.path.endswith("/"):
             return not_found()
+        if not _wants_json():
+            return page(405, "This page cannot be asked for in that way.")
         message = "The method is not allowed for the requested URL."
         answer = problem(errors.Problem(405, "METHOD_NOT_ALLOWED", message))
         answer.headers["Allow"] = ", ".join(sorted(exc.valid_methods or ()))
@@ -210,12 +217,17 @@ def error_handlers(app: Flask, parts: Parts, page: Callable[[int, str], Response
 
     @app.errorhandler(HTTPException)
     def on_http(exc: HTTPException) -> Response:
-        return problem(of_http(exc))
+        return told(of_http(exc))
 
     @app.errorhandler(Exception)
     def on_anything(exc: Exception) -> Response:
-        found = errors.of_exception(exc)
-        return problem(found) if wants_json() else page(found.status, _page_text(found))
+        return told(errors.of_exception(exc))
+
+
+def _wants_json() -> bool:
+    """A browser that goes to a page says it takes HTML; programs and the pages' own scripts do not."""
+    is_page = "text/html" in request.headers.get("Accept", "")
+    return request.path.startswith(ANSWERED_IN_JSON) or not is_page
 
 
 def _page_text(found: errors.Problem) -> str:

@@ -70,7 +70,7 @@ def _strategy_routes(internal: Blueprint, parts: Parts) -> None:
     @internal.get("/strategies")
     def strategies() -> Response:
         return _limited(parts) or reply.json(
-            {"strategies": [_strategy(parts, one) for one in _queue(parts).strategies.all()]}
+            {"strategies": [strategy_row(parts, one) for one in _queue(parts).strategies.all()]}
         )
 
     @internal.post("/strategies")
@@ -88,7 +88,7 @@ def _strategy_routes(internal: Blueprint, parts: Parts) -> None:
         )
         made = _queue(parts).strategies.create(new)
         parts.hide(Secret(made.webhook_id))
-        return reply.json(_strategy(parts, made))
+        return reply.json(strategy_row(parts, made))
 
     @internal.delete("/strategies/<name>")
     def delete_strategy(name: str) -> Response:
@@ -101,7 +101,9 @@ def _strategy_routes(internal: Blueprint, parts: Parts) -> None:
     def switch_strategy(name: str) -> Response:
         if (refused := _limited(parts)) is not None:
             return refused
-        return reply.json(_strategy(parts, _queue(parts).strategies.switch(name, _load(Active())["active"])))
+        return reply.json(
+            strategy_row(parts, _queue(parts).strategies.switch(name, _load(Active())["active"]))
+        )
 
 
 def _symbol_routes(internal: Blueprint, parts: Parts) -> None:
@@ -110,13 +112,13 @@ def _symbol_routes(internal: Blueprint, parts: Parts) -> None:
         if (refused := _limited(parts)) is not None:
             return refused
         mapped = _mapped(parts, _load(MappedSymbol()))
-        return reply.json(_strategy(parts, _queue(parts).strategies.map(name, mapped)))
+        return reply.json(strategy_row(parts, _queue(parts).strategies.map(name, mapped)))
 
     @internal.delete("/strategies/<name>/symbols/<symbol>")
     def unmap_symbol(name: str, symbol: str) -> Response:
         if (refused := _limited(parts)) is not None:
             return refused
-        return reply.json(_strategy(parts, _queue(parts).strategies.unmap(name, symbol)))
+        return reply.json(strategy_row(parts, _queue(parts).strategies.unmap(name, symbol)))
 
 
 def _approval_routes(internal: Blueprint, parts: Parts) -> None:
@@ -187,7 +189,7 @@ def _mapped(parts: Parts, row: dict[str, Any]) -> Mapped:
     return Mapped(InstrumentKey(key.exchange, key.symbol), row["quantity"], Product(row["product"]))
 
 
-def _strategy(parts: Parts, one: Strategy) -> dict[str, Any]:
+def strategy_row(parts: Parts, one: Strategy) -> dict[str, Any]:
     hours = one.hours
     return {
         "id": one.id,

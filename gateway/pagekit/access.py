@@ -7,6 +7,7 @@ import hmac
 import re
 import secrets
 import threading
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -87,12 +88,15 @@ class WebSessions:
         session["until"] = next_day_end(self._clock.now()).timestamp()
 
     def sign_out(self) -> None:
+        ended = {session["sid"]: float(session["until"])} if "sid" in session else {}
+        session.clear()
+        self.revoke(ended)
+
+    def revoke(self, ended: Mapping[str, float]) -> None:
+        """Sign out sessions by their id, each with the end it would have had."""
         now = self._clock.now().timestamp()
         with self._lock:
-            self._revoked = {sid: until for sid, until in self._revoked.items() if until > now}
-            if "sid" in session:
-                self._revoked[session["sid"]] = float(session["until"])
-            session.clear()
+            self._revoked = {sid: until for sid, until in self._revoked.items() if until > now} | dict(ended)
             if self._memory is not None:
                 self._memory.keep(dict(self._revoked))
 

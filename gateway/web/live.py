@@ -131,6 +131,7 @@ class Live:
             },
             "desk": asdict(parts.desk.status()),
             "feed": self._feed(),
+            "egress": parts.egress().plain(),
             "rates": [asdict(usage) for usage in parts.market.limiter.usage(Lane.ENTRY)],
             "pnl": asdict(points[-1]) if points else None,
             "waiting": _waiting(parts),

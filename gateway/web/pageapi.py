@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from brokers.errors import InvalidRequest, NotFound
 from brokers.model import Order, Position
-from gateway.api import errors, present, reply, resolving, waiting
+from gateway.api import errors, historify, present, reply, resolving, waiting
 from gateway.api.dispatch import body_of, perform
 from gateway.api.fields import EXCHANGES, PRODUCTS, named, one_of
 from gateway.api.parts import Call, Endpoint
@@ -22,11 +22,11 @@ from gateway.api.surface import ENDPOINTS
 from gateway.gate import caller, from_elsewhere
 from gateway.store.users import User
 from gateway.tickets import Tickets
-from gateway.web import charts, latency, watchlists
+from gateway.web import charts, latency, marketdata, strategies, traffic, watchlists
 from gateway.web.lookup import Lookup
 from gateway.web.shell import Web
 
-BY_PATH = {(e.method, e.path): e for e in ENDPOINTS if e.handler is not None}
+BY_PATH = {(e.method, e.path): e for e in (*ENDPOINTS, *historify.ENDPOINTS) if e.handler is not None}
 FOUND_AT_MOST = 60
 LABEL = "web"
 """The strategy of an order made by hand on a page."""
@@ -75,8 +75,11 @@ def blueprint(web: Web) -> Blueprint:
     _call_route(api, web)
     _book_routes(api, web)
     _watch_routes(api, web)
-    charts.add_calls(api, web)
     latency.add_calls(api, web)
+    charts.add_calls(api, web)
+    marketdata.add_calls(api, web)
+    strategies.add_calls(api, web)
+    traffic.add_calls(api, web)
     # as the command line has them
     resolving.add_routes(api, web.parts)
     waiting.add_routes(api, web.parts)

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from brokers.errors import InvalidRequest
 from gateway.pagekit.access import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from gateway.pagekit.access import check_account as check_account
-from gateway.web import charts, latency, settingspage, views
+from gateway.web import charts, latency, marketdata, settingspage, strategies, traffic, views
 from gateway.web.shell import HUES, THEME_COOKIE, THEMES, Web, guard, hue_of, show, static_routes, to
 
 __all__ = ["HUES", "Web", "blueprint", "hue_of", "show"]
@@ -44,6 +44,9 @@ def blueprint(web: Web) -> Blueprint:
     views.add_routes(pages, web)
     latency.add_routes(pages, web)
     charts.add_routes(pages, web)
+    marketdata.add_routes(pages, web)
+    strategies.add_routes(pages, web)
+    traffic.add_routes(pages, web)
     settingspage.add_routes(pages, web)
     return pages
 
@@ -118,6 +121,9 @@ def _session_routes(pages: Blueprint, web: Web) -> None:
 
     @pages.post("/sign-out")
     def sign_out() -> Response:
+        if request.form.get("everywhere") == "yes" and web.sessions.user_id() is not None:
+            for sid in web.sessions.sign_out_everywhere():
+                web.live.disconnect(sid)
         web.live.disconnect(web.sessions.sid)
         web.sessions.sign_out()
         web.csrf.renew()

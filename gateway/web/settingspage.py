@@ -6,11 +6,13 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from flask import Blueprint, Response, flash, request
 
+from brokers.clock import IST
 from brokers.errors import AlgoError, NotFound, NotSupported
 from gateway.risksettings import RiskRules, SquareOff
 from gateway.sandbox.mode import TradingMode
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 SHOWN = 100
+OTHERWISE = {"max_quantity": "max_order_quantity"}
+"""Limits whose setting has another name."""
 
 
 def add_routes(pages: Blueprint, web: Web) -> None:
@@ -190,15 +194,34 @@ def _settings_page(web: Web, user: User, **values: Any) -> Response:
         semi_auto=queue is not None and queue.needs_approval,
         waiting=waiting,
         strategies=queue.strategies.all() if queue is not None else [],
-        limits=risk_lines(parts.settings.risk),
+        limits=[
+            (*line, name) for line, name in zip(risk_lines(parts.settings.risk), risk_settings(), strict=True)
+        ],
         env_file=f"instances/{parts.settings.name}.env",
         rows=parts.instruments.count(),
         synced_at=parts.instruments.synced_at(),
         sync_state=parts.sync.state,
         sync_error=parts.sync.error,
-        until=web.sessions.until,
+        browsers=_browsers(web),
         **values,
     )
+
+
+def _browsers(web: Web) -> list[tuple[str, str, bool]]:
+    """Who is signed in: what the browser said of itself, since when, whether it is this one."""
+    return [
+        (
+            one.browser or "a browser",
+            f"{datetime.fromtimestamp(one.at, IST):%d %b %H:%M} IST",
+            sid == web.sessions.sid,
+        )
+        for sid, one in web.sessions.signed_in().items()
+    ]
+
+
+def risk_settings() -> list[str]:
+    """The name of each limit in the env file, in the order of ``risk_lines``."""
+    return [f"RISK_{OTHERWISE.get(field.name, field.name).upper()}" for field in fields(RiskRules)]
 
 
 def risk_lines(rules: RiskRules) -> list[tuple[str, str]]:

@@ -42,8 +42,10 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry("web.latency", "Latency"),
     Entry("web.scalping", "Scalping"),
     Entry("web.option_chain", "Option chain"),
-    Entry("web.playground", "Playground"),
-    Entry("web.settings", "Settings"),
+    Entry("web.market_data", "Market data"),
+    Entry("web.strategies", "Strategies"),
+    Entry("web.traffic", "Traffic"),
+    Entry("web.settings", "Settings", ("web.playground",)),
 )
 """A new page adds a line here and its routes in ``pages.blueprint``."""
 

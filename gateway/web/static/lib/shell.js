@@ -23,7 +23,7 @@ effect(() => {
   const { desk } = found;
   if (desk.blocked) parts.push(`New entries are blocked: ${desk.blocked}. Allow them with: algo panic --resume`);
   if (desk.unknown) parts.push(`Orders whose outcome is not known: ${desk.unknown}. Do not send them again; see Orders.`);
-  if (found.waiting) parts.push(`Orders waiting for your approval: ${found.waiting}. See Settings.`);
+  if (found.waiting) parts.push(`Orders waiting for your approval: ${found.waiting}. See Strategies.`);
   byId("blocked").hidden = parts.length === 0;
   byId("blocked").textContent = parts.join(" ");
 });

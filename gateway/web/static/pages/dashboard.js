@@ -70,6 +70,14 @@ function Rate({ found }) {
   <//>`;
 }
 
+/** The address orders leave from: what the broker knows, what was seen, and whether they agree. */
+function egress({ state, seen, registered, reason }) {
+  if (state === "off") return ["Egress address", "not watched", "soft", "EGRESS_IP_URL in the env file turns it on"];
+  const kind = { match: "good", mismatch: "bad" }[state] || "warn";
+  const known = registered.length ? `, registered ${registered.join(", ")}` : "";
+  return ["Egress address", `${seen || "unknown"}${state === "match" ? "" : known}`, kind, reason || "where orders leave this machine"];
+}
+
 function Gateway({ found }) {
   const desk = found.desk;
   return html`<${Card} title="Gateway" id="gateway" state=${found.state.ready ? "ready" : "waiting"} kind=${found.state.ready ? "good" : "warn"} at=${found.now_ms} budget=${STATE_S}>
@@ -80,6 +88,7 @@ function Gateway({ found }) {
       ["Placed elsewhere", desk.foreign || null],
       ["Waiting for", found.state.waiting_for.join("; "), "warn"],
       ["Instruments", found.state.instruments.rows ? count(found.state.instruments.rows) : `none, ${found.state.instruments.state}`],
+      egress(found.egress),
       ["Up since", when(found.state.started_at)],
     ]} />
   <//>`;
