@@ -18,7 +18,7 @@ from brokers.clock import IST
 from brokers.errors import InvalidRequest
 from historify import lease
 from historify.contract import BarStore
-from historify.errors import PullerBusy
+from historify.errors import PullerBusy, StoreError
 from historify.jobs.plan import trading_date
 from historify.model import INTERVALS, STORED, BarRequest, Series
 from historify.portable import exporting, importing, plain
@@ -166,6 +166,7 @@ def carried_out(one: Place, store: BarStore, made: Task) -> Task:
                     clock=one.clock,
                     beat=fence.renew,
                 )
+            show_face(one, store)
     except PullerBusy:
         click.echo(f"the running puller does it ({made.kind} {made.id})", err=True)
     try:
@@ -175,6 +176,19 @@ def carried_out(one: Place, store: BarStore, made: Task) -> Task:
         click.echo(f"\n{made.kind} {made.id} goes on; see: algo history jobs", err=True)
         return one.tasks.show(made.id)
     return found
+
+
+def show_face(one: Place, store: BarStore) -> None:
+    """Make the file people open anew, as a puller would; some homes have none. The caller holds its lock."""
+    if not isinstance(store, SegmentStore):
+        return
+    try:
+        shown_now = history_module("historify.face.publish").Face(one.paths, one.control, one.clock).publish()
+    except StoreError as exc:
+        click.echo(f"note: {exc}", err=True)
+    else:
+        if shown_now.detail:
+            click.echo(f"note: {shown_now.detail}", err=True)
 
 
 def must_be_done(task: Task) -> None:
@@ -432,6 +446,7 @@ def migrate(home: Path, sim: bool, as_json: bool) -> None:
                 raise InvalidRequest("bars on a server: import the old file with algo history import instead")
             with lease.writing(one.control, one.paths.lock, "cli", one.clock) as fence:
                 made = store.migrate(fence, lambda done, total, name: fence.renew())  # noqa: ARG005
+                show_face(one, store)
         finally:
             store.close()
     if made is None:

@@ -19,6 +19,8 @@ from brokers.calendar import AlwaysOpen
 from brokers.clock import IST, SystemClock
 from brokers.sim.app import make_exchange
 from brokers.sim.exchange.types import Kind
+from brokers.venue import Venue
+from gateway.settings import load
 from historify.control import Control
 from historify.jobs.model import Job, JobRequest
 from historify.jobs.queue import Queue
@@ -61,7 +63,7 @@ class House:
             self.spawn(f"sim.{name}", *words, "--home", str(self.home))
         for name in self.names:
             words = ("gateway", "api", "--instance", name, "--venue", "sim", "--home", str(self.home))
-            self.spawn(f"{name}.api", *words)
+            self.spawn(f"{name}.api", *words, "--allow-host", f"{name}-api")
         for name in self.names:
             until(lambda name=name: self.is_ready(name), 60, f"{name} is ready")
 
@@ -129,6 +131,28 @@ class House:
         refused = {"kind": "status", "code": 503, "match": {"path": LOGINS[name]}}
         self.sim(name, "POST", "faults", refused)
         self.sim(name, "POST", "expire", {"account": status["broker_session"]["account"]})
+
+    # --- the instances' side
+
+    def ask(
+        self, name: str, path: str, body: dict[str, Any] | None = None, **headers: str
+    ) -> tuple[int, Any]:
+        """One request of an instance's api; its status and its JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        told = {"Content-Type": "application/json", **headers}
+        request = urllib.request.Request(f"{self.fleet.url(name)}{path}", data, told)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as exc:
+            return exc.code, json.load(exc)
+
+    def key(self, name: str) -> str:
+        """A new API key of an instance."""
+        internal = load(self.home, name, Venue.SIM).internal_key.reveal()
+        status, made = self.ask(name, "/internal/keys", {"label": "test"}, **{"X-Algo-Internal": internal})
+        assert status in (200, 201), made
+        return str(made["key"])
 
     # --- jobs, as any process of the home queues them
 

@@ -70,6 +70,9 @@ def test_a_file_becomes_a_chart_and_a_file_again(home: Home) -> None:
     assert (dry["rows"], dry["bad"], dry["imported"]) == (375, 0, False)
     assert home.plain("catalog") == []
     assert home.take()["added"] == 375
+    # no puller runs, perhaps none ever does: the file people open shows it all the same
+    with duckdb.connect(str(home.face), read_only=True) as face:
+        assert face.execute("SELECT count(*) FROM market_data").fetchall() == [(375,)]
     assert home.take()["added"] == 0
     (row,) = home.plain("catalog", "--exchange", "nse")
     assert (row["symbol"], row["rows"], row["first_date"], row["source"]) == (

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from historify.errors import StoreDamaged
 from historify.jobs.model import Mode
+from historify.secretfile import home_secret
 from scripts.campaigns import history_failover as campaign
 from tests.e2e.fleet import until
 from tests.historify.house import House
@@ -26,6 +29,50 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         one.close()
 
 
+def charts(house: House, wish: campaign.Wish) -> None:
+    """While one pulls, both instances read; the other's broker is asked for nothing."""
+    job = campaign.under_way(house, house.enqueue(wish.request(Mode.ALL)))
+    symbol, keys = wish.symbols[0], {name: house.key(name) for name in house.names}
+    asked, answers = house.history_calls("kotak"), []
+    for source in ("db", "auto"):
+        for name, key in keys.items():
+            body = {"apikey": key, "symbol": symbol, "exchange": "NSE", "interval": "5m", "source": source,
+                    "start_date": str(wish.start), "end_date": str(wish.end)}  # fmt: skip
+            status, found = house.ask(name, "/api/v1/history", body)
+            assert status == 200, found
+            answers.append(found["data"])
+    assert len(answers[0]) == 2 * 288
+    assert all(each == answers[0] for each in answers)
+    assert house.history_calls("kotak") == asked == 0
+    assert house.done(job, 30).failed == 0
+
+
+def mended(house: House, wish: campaign.Wish) -> None:
+    """A torn file is an error until it is taken out by the puller that runs, and pulled again."""
+    torn = next(house.paths.folder("NSE", wish.symbols[0], "1m").glob("*.parquet"))
+    torn.chmod(0o600)
+    torn.write_bytes(torn.read_bytes()[:200])
+    with pytest.raises(StoreDamaged):
+        campaign.compare(house, wish)
+    told = json.loads(
+        house.fleet.ok("history", "verify", "--symbols", wish.symbols[0], "--repair", "--sim", "--json")
+    )
+    assert told["counts"]["damaged"] == 1
+    for job in told["jobs"]:
+        assert house.done(house.job(job), 30).failed == 0
+    assert campaign.compare(house, wish) > 8000
+
+
+def test_another_container_reaches_an_api_by_the_name_it_was_given(house: House):
+    """As `algo export compose` writes it: --allow-host, and the home's secret."""
+    port = house.fleet.ports["dhan"]["FLASK_PORT"]
+    secret = home_secret(house.home / "db" / "sim" / "run" / "historify.key").reveal()
+    path, mine = "/internal/history/capability", {"X-Algo-Historify": secret}
+    assert house.ask("dhan", path, Host=f"dhan-api:{port}", **mine)[0] == 200
+    assert house.ask("dhan", path, Host=f"elsewhere:{port}", **mine)[1]["code"] == "HOST_NOT_ALLOWED"
+    assert house.ask("dhan", path, Host=f"dhan-api:{port}")[0] == 403
+
+
 def test_a_day_of_the_store(house: House):
     """Pulled from Dhan, killed in the middle, taken over by Kotak in the middle: every bar is the seed's."""
     order = ("dhan", "kotak")
@@ -35,6 +82,8 @@ def test_a_day_of_the_store(house: House):
     assert after.source == "dhan"
     assert house.history_calls("kotak") == 0
     assert campaign.compare(house, first) > 8000
+    charts(house, first)
+    mended(house, first)
     changes = campaign.publishes(house)
     one = campaign.Wish(first.symbols[:1], first.start, first.end)
     assert campaign.pulled(house, one.request(Mode.ALL), 30).rows > 2800
