@@ -95,7 +95,8 @@ def asked(fleet: Fleet, name: str, path: str, body: dict[str, str]) -> Any:
 
 
 SIZES = [("kotak", "Kotak Neo", 1440, "light"), ("dhan", "Dhan", 390, "dark")]
-PAGES = ("", "orders", "trades", "positions", "holdings", "watch", "playground", "settings", "start")
+BOOKS = ("orders", "trades", "positions", "holdings")
+PAGES = ("", *BOOKS, "watch", "latency", "playground", "settings", "start")
 
 
 @pytest.mark.parametrize(("name", "title", "width", "scheme"), SIZES)

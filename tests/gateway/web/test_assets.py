@@ -16,7 +16,7 @@ from tests.gateway.web.people import make_owner, sign_in
 ROOT = Path(__file__).parents[3]
 MANIFEST = json.loads((STATIC / "vendor" / "manifest.json").read_text())
 MOST_FIRST_LOAD = 200_000
-PAGES = ["/", "/orders", "/watch", "/playground", "/settings", "/start"]
+PAGES = ["/", "/orders", "/watch", "/latency", "/playground", "/settings", "/start"]
 
 
 @pytest.fixture(scope="module")
