@@ -32,6 +32,8 @@ from gateway.trading.machine import Known, State
 T = TypeVar("T")
 OURS = "ours"
 FOREIGN = "foreign"
+GTT = "gtt"
+"""Sent by the broker for a GTT order of ours that it keeps."""
 BLOCK = "entries_blocked"
 # named one by one, so that SQLite can use the index on states
 _UNFINISHED = f"state IN ({', '.join(repr(state.value) for state in State if not state.is_final)})"
@@ -285,6 +287,27 @@ class Journal:
         if known.filled:
             self.fills = next(self._numbers)
         return _insert(raw, values, known, "foreign", now, NO_TIMES, detail)
+
+    def attribute(self, order_id: str, strategy: str, detail: Mapping[str, Any]) -> bool:
+        """A foreign order is the child of a GTT order of ours; False when there is no such foreign row."""
+
+        def work(connection: Connection) -> bool:
+            raw = raw_of(connection)
+            row = _first(raw, "order_id = ? AND origin = ?", order_id, FOREIGN)
+            if row is None:
+                return False
+            text = "UPDATE orders SET origin = ?, strategy = ? WHERE id = ?"
+            raw.execute(text, (GTT, strategy, row.id))
+            _event(raw, row.id, "attributed", self._clock.time_ns(), row.known, NO_TIMES, detail)
+            return True
+
+        return self._write(work)
+
+    def foreign_tag(self, journal_id: int) -> str:
+        """The mark a foreign order carried when it was imported; empty when none."""
+        text = "SELECT detail FROM order_events WHERE journal_id = ? AND kind = 'foreign' LIMIT 1"
+        rows = self._rows(text, journal_id)
+        return str(json.loads(rows[0][0]).get("tag", "")) if rows and rows[0][0] else ""
 
     def get(self, journal_id: int) -> JournalRow | None:
         """A row by its id, or the one it was merged into; None when there is none."""
@@ -582,4 +605,4 @@ def _made(values: Sequence[Any]) -> JournalRow:
     )
 
 
-__all__ = ["FOREIGN", "OURS", "Change", "Intent", "Journal", "JournalRow", "Times"]
+__all__ = ["FOREIGN", "GTT", "OURS", "Change", "Intent", "Journal", "JournalRow", "Times"]

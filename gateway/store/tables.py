@@ -70,7 +70,7 @@ ORDERS = Table(
     Column("tag", String, unique=True, comment="our mark; NULL for foreign orders"),
     Column("client_order_id", String, unique=True),
     Column("fingerprint", String, nullable=False, server_default=""),
-    Column("origin", String, nullable=False, comment="ours | foreign"),
+    Column("origin", String, nullable=False, comment="ours | foreign | gtt"),
     Column("strategy", String, nullable=False, server_default=""),
     Column("is_exit", Integer, nullable=False, server_default="0"),
     Column("created_ns", Integer, nullable=False),

@@ -47,6 +47,7 @@ from gateway.trading.reader import Reader, day_start_ns
 from gateway.trading.reconciler import Reconciler
 from gateway.trading.resolve import Unknowns
 from gateway.trading.settle import Settler
+from gateway.trading.strangers import Strangers
 from gateway.trading.tags import TAG_LENGTH
 from gateway.trading.turns import Turns
 from gateway.trading.writes import Done, Failed, Lost, Outcome, broker_code, send_once
@@ -74,7 +75,8 @@ class OrderDesk:
         self._tally = measures.Tally(self._log)
         self._reader = Reader(parts)
         self._settler = Settler(parts, self._reader)
-        self._reconciler = Reconciler(parts, self._reader, self._settler)
+        self.strangers = Strangers()
+        self._reconciler = Reconciler(parts, self._reader, self._settler, self.strangers.found)
         longest_s = parts.rules.broker_timeout_s + parts.patience_s
         self._once = Once(self._stored_answer, longest_s, parts.tasks)
         self._changes = Changes(parts, self._reader, self._settler, self._reconciler.soon)
@@ -303,6 +305,20 @@ class OrderDesk:
         row = self._changes.row(order_id)
         return None if row is None or row.origin == FOREIGN else row.created_ns
 
+    def attribute(self, order_id: str, strategy: str, detail: dict[str, str]) -> bool:
+        """An order that seemed foreign is the one a GTT order of ours sent; False when it is not here, or not
+        foreign. Raises ``StoreError``."""
+        return self._journal.attribute(order_id, strategy, detail)
+
+    def foreign_today(self) -> list[Order]:
+        """Today's orders of the journal that were placed elsewhere, with the mark they carried."""
+        rows = self._journal.since(day_start_ns(self._clock))
+        return [
+            replace(row.to_order(), tag=self._journal.foreign_tag(row.id))
+            for row in rows
+            if row.origin == FOREIGN
+        ]
+
     def status(self) -> DeskStatus:
         reconciler = self._reconciler
         waiting = replies.WAITING
@@ -336,8 +352,8 @@ class OrderDesk:
         ours = row is not None and row.origin != FOREIGN
         self._parts.stages.heard(stages.heard(self._clock, row.id if row is not None and ours else 0, update))
         if row is None:
-            if order.order_id:
-                self._journal.import_foreign(order)
+            if order.order_id and self._journal.import_foreign(order) is not None:
+                self.strangers.found(order)
             return
         detail = {"raw_status": order.raw_status, "seen_ns": update.seen_ns}
         if update.trade_price is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 
 from brokers.errors import AlgoError, LoginRequired
+from brokers.model import Order
 from gateway.store.journal import FOREIGN, Change, JournalRow
 from gateway.trading import machine, reconcile
 from gateway.trading.machine import State
@@ -26,7 +28,14 @@ CONNECT_S = 5.0
 class Reconciler:
     """Compares orders and positions with the broker. Drift is shown, never traded away."""
 
-    def __init__(self, parts: DeskParts, reader: Reader, settler: Settler) -> None:
+    def __init__(
+        self,
+        parts: DeskParts,
+        reader: Reader,
+        settler: Settler,
+        stranger: Callable[[Order], None] = lambda order: None,  # noqa: ARG005
+    ) -> None:
+        self._stranger = stranger
         self.ready = parts.tasks.event()
         self.error: AlgoError | None = None
         self.orders_at: datetime | None = None
@@ -142,6 +151,7 @@ class Reconciler:
         for order, made in zip(plan.foreign, journal.import_all(plan.foreign), strict=True):
             if made is not None:
                 log.info("order %s (%s) was placed elsewhere; imported", order.order_id, order.key)
+                self._stranger(order)
         for line in set(plan.missing) - set(self.missing):
             log.warning("%s", line)
         self.missing = plan.missing

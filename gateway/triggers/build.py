@@ -43,7 +43,9 @@ def gtts(
         order_deadline_s=settings.trading.order_deadline_s,
         on_login_required=market.login_required,
     )
-    return _obeying(BrokerGtts(parts, beside), desk)
+    made = BrokerGtts(replace(parts, family=desk), beside)
+    desk.strangers.listen(made.stranger)
+    return _obeying(made, desk)
 
 
 def _obeying(gtts: Gtts, desk: OrderDesk) -> Gtts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from brokers.model import Gtt, GttRequest, GttState, PriceType
+from brokers.model import Gtt, GttRequest, GttState, Order, PriceType
 from gateway.store.gtt import GttRow
 from gateway.trading.reconcile import Evidence, SettleRules
 from gateway.triggers import machine
@@ -60,6 +60,45 @@ def weigh(
     if len(evidence.absent) < rules.reads:
         return evidence, None
     return evidence, machine.Refused("BROKER_DISCONNECTED", NEVER_REACHED)
+
+
+def children(childless: Sequence[GttRow], listed: Sequence[Gtt], orders: Sequence[Order]) -> dict[int, Order]:
+    """Which order of the account is the one a fired GTT of ours sent, by row id.
+
+    Nobody publishes what links the two. An order that carries a mark is told by it (and never gets here with
+    somebody else's); one without is believed to be the child when it has the terms of exactly one fired GTT
+    of the whole list, ours or not, was made when that fired, and is the only one so. Anything less stays
+    foreign.
+    """
+    fired = [gtt for gtt in listed if gtt.state is GttState.TRIGGERED]
+    rows = {row.known.trigger_id: row for row in childless if row.known.trigger_id}
+    fits = {order.order_id: [gtt for gtt in fired if _may_be_child(order, gtt)] for order in orders}
+    found: dict[int, Order] = {}
+    for order in orders:
+        if len(fits[order.order_id]) != 1:
+            continue
+        (gtt,) = fits[order.order_id]
+        row = rows.get(gtt.trigger_id)
+        alone = sum(gtt in others for others in fits.values()) == 1
+        if row is not None and alone and _has_terms(order, row.known.terms):
+            found[row.id] = order
+    return found
+
+
+def _may_be_child(order: Order, gtt: Gtt) -> bool:
+    if order.tag or (order.key, order.action, order.quantity) != (gtt.key, gtt.action, gtt.quantity):
+        return False
+    if order.product != gtt.product or order.placed_at is None or gtt.updated_at is None:
+        return False
+    if abs((order.placed_at - gtt.updated_at).total_seconds()) > CLOCKS_APART_S:
+        return False
+    # a market order gets a limit of the broker's making
+    market = gtt.price_type is PriceType.MARKET or not any(leg.price for leg in gtt.legs)
+    return market or order.price in {leg.price for leg in gtt.legs}
+
+
+def _has_terms(order: Order, terms: GttRequest) -> bool:
+    return terms.price_type is PriceType.MARKET or order.price in {leg.price for leg in terms.legs}
 
 
 def gone(gtt: Gtt | None) -> bool:

@@ -27,6 +27,7 @@ from gateway.trading.reconcile import Evidence, SettleRules
 from gateway.trading.tags import TAG_LENGTH, new_tag
 from gateway.trading.writes import Done, Failed, Outcome, broker_code, retry_after_s, send_once
 from gateway.triggers import checks, evidence, machine
+from gateway.triggers.children import Children
 from gateway.triggers.machine import Keeper, Known, State
 from gateway.triggers.parts import GttAnswer, GttParts, Shown, shown, shown_by_broker
 from gateway.triggers.vet import vet
@@ -70,6 +71,7 @@ class BrokerGtts:
         self._broker = broker
         self._evidence: dict[int, Evidence] = {}
         self._shown: dict[str, Gtt] = {}
+        self._children = Children(parts)
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -80,6 +82,7 @@ class BrokerGtts:
         for row in self._mine():
             if row.known.state is State.SENDING:
                 self._store.apply(row.id, "lost", machine.AnswerLost())
+        self._children.take_up()
         self._thread = threading.Thread(target=self._run, name="gtt-settler", daemon=True)
         self._thread.start()
 
@@ -97,7 +100,12 @@ class BrokerGtts:
         """The order of a trigger that fired carries its mark, where the broker passes it on."""
         row = self._store.by_tag(order.tag[:TAG_LENGTH]) if order.tag else None
         if row is not None and order.order_id and order.action is row.known.terms.action:
-            self._store.apply(row.id, "child", machine.ChildSeen(order.order_id))
+            self._children.born(row, order)
+
+    def stranger(self, order: Order) -> None:
+        """An order of the account that was not placed here: perhaps a child. Must not block."""
+        self._children.note(order)
+        self._wake.set()
 
     # -- writes -----------------------------------------------------------------------------------------
 
@@ -351,7 +359,10 @@ class BrokerGtts:
                 log.exception("GTT orders of unknown outcome")
 
     def settle(self) -> None:
-        """One reading of the list, if anything is open."""
+        """One reading of the list, if anything is open or an order may be a child."""
+        if self._children.pending():
+            listed = self._listed()
+            self._children.settle(listed, self._learn(listed))
         open_rows = [r for r in self._mine() if r.known.state is State.UNKNOWN or r.known.pending]
         if not open_rows:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -45,6 +45,26 @@ class Ticks(Protocol):
     def want(self, keys: Iterable[InstrumentKey]) -> None: ...
 
     def listen(self, listener: Callable[[bytes, bytes], None]) -> None: ...
+
+
+class Family(Protocol):
+    """The order desk, as far as it knows whose an order is."""
+
+    def attribute(self, order_id: str, strategy: str, detail: dict[str, str]) -> bool:
+        """A foreign order is ours after all; False when there is none of this id."""
+        ...
+
+    def foreign_today(self) -> list[Order]: ...
+
+
+class _NoFamily:
+    """Where the broker keeps no GTT orders there are no children."""
+
+    def attribute(self, order_id: str, strategy: str, detail: dict[str, str]) -> bool:
+        return False
+
+    def foreign_today(self) -> list[Order]:
+        return []
 
 
 class Purse(Protocol):
@@ -89,6 +109,7 @@ class GttParts:
         blocked: Why new entries are blocked, empty when they are not.
         fires_missed: One whose price was there while nobody looked is fired all the same (``GTT_MISSED``).
         announce: Told of what a person should hear of at once; must not block.
+        family: The orders of the account, for children of GTT orders the broker keeps.
         purse: What paper GTT orders block; the real ones block nothing before they fire.
     """
 
@@ -106,6 +127,7 @@ class GttParts:
     fires_missed: bool = False
     announce: Callable[[GttRow], None] = lambda row: None  # noqa: ARG005
     purse: Purse | None = None
+    family: Family = field(default_factory=_NoFamily)
 
 
 @dataclass(frozen=True, slots=True)

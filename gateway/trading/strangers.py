@@ -1,0 +1,28 @@
+"""Who wants to hear of orders that were placed elsewhere: one of them may be the child of a GTT order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from brokers.model import Order
+
+log = logging.getLogger(__name__)
+
+
+class Strangers:
+    """Told once per order, on whatever thread found it; listeners must not block."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[Order], None]] = []
+
+    def listen(self, listener: Callable[[Order], None]) -> None:
+        self._listeners.append(listener)
+
+    def found(self, order: Order) -> None:
+        for listener in self._listeners:
+            try:
+                listener(order)
+            except Exception:
+                # the order is imported and shown all the same
+                log.exception("order %s was placed elsewhere; nobody could be told", order.order_id)
