@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What stage times cost an order, and how fast a day of them is summarised.
 
-    python scripts/bench/compare.py [--orders 100000] [--rows told,written,day]
+    python scripts/bench/compare.py [--orders 100000] [--rows told,written,day,report]
 
 Rows, each in this process and a temporary folder:
 
@@ -10,6 +10,8 @@ Rows, each in this process and a temporary folder:
   day      seconds until a day of two instances is summarised: samples read from both files, every stage with
            intervals, the paired difference of their round trips, the daily figures and merged histograms;
            beside it the tick race of ``--ticks`` ticks, which shares the ten seconds of ``algo compare``
+  report   the same as ``algo compare`` does it: both databases and the kept ticks of the day from disk to two
+           finished HTML pages
 
 One JSON line per row.
 """
@@ -24,6 +26,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import load
@@ -42,7 +45,7 @@ from gateway.store import engine
 from gateway.store.journal import Times
 from gateway.trading.stages import Heard, Written, offset_ns
 from gateway.trading.writes import Done
-from supervisor.compare import race, stats
+from supervisor.compare import collect, page, passing, race, stats, ticks
 
 MS = 1_000_000
 UPDATES = (OrderStatus.OPEN, OrderStatus.OPEN, OrderStatus.COMPLETE)
@@ -117,7 +120,7 @@ def told(folder: Path, orders: int) -> None:
     report("told", orders=orders, queue_ns=took // orders, values_at_most_ns=made_ns // orders)
 
 
-def day(paths: dict[str, Path], ticks: int) -> None:
+def day(paths: dict[str, Path], count: int) -> None:
     rng, began = np.random.default_rng(7), time.perf_counter()
     trips: dict[str, dict[str, float]] = {}
     read_s = 0.0
@@ -138,8 +141,8 @@ def day(paths: dict[str, Path], ticks: int) -> None:
     difference = stats.paired(np.array([a[p] for p in both]), np.array([b[p] for p in both]), rng)
     orders_s = time.perf_counter() - began
     began = time.perf_counter()
-    if ticks:
-        race.run(made_ticks(ticks, rng), rng)
+    if count:
+        race.run(made_ticks(count, rng), rng)
     report(
         "day",
         orders=[len(one) for one in trips.values()],
@@ -147,14 +150,45 @@ def day(paths: dict[str, Path], ticks: int) -> None:
         pairs=difference.n if difference else 0,
         read_s=round(read_s, 2),
         orders_s=round(orders_s, 2),
-        ticks=ticks,
+        ticks=count,
         race_s=round(time.perf_counter() - began, 2),
     )
 
 
-def made_ticks(ticks: int, rng: np.random.Generator) -> dict[str, dict[str, race.Arrivals]]:
-    """``ticks`` in all: two instances, 100 contracts, a tenth of the moments missed by each."""
-    contracts, each = 100, ticks // 200
+def whole(folder: Path, paths: dict[str, Path], count: int) -> None:
+    text = day_of(time.time_ns())
+    ticks.save(folder / "ticks", text, made_ticks(count or 200, np.random.default_rng(7)))
+    fleet: list[Any] = [
+        SimpleNamespace(name=name, broker=name, venue=Venue.SIM, databases=SimpleNamespace(latency=path))
+        for name, path in paths.items()
+    ]
+    began = time.perf_counter()
+    days = {}
+    for one in fleet:
+        samples = {name: collect.stage_samples(one, name, 0, 2**62) for name in collect.STAGE_OF}
+        figures = passive.comparison(one.databases.latency, text, text)
+        days[one.name] = collect.Day(samples, figures)
+    pages = [page.document(passing.summarise(days, fleet, text))]
+    orders_s = time.perf_counter() - began
+    began, spent = time.perf_counter(), time.process_time()
+    heard = ticks.load_day(folder / "ticks", text)
+    loaded_s = time.perf_counter() - began
+    pages.append(page.document(ticks.report_of(heard, fleet, text, {})))
+    report(
+        "report",
+        ticks=sum(len(a) for of in heard.values() for a in of.values()),
+        orders_s=round(orders_s, 2),
+        ticks_loaded_s=round(loaded_s, 2),
+        ticks_s=round(time.perf_counter() - began, 2),
+        ticks_cpu_s=round(time.process_time() - spent, 2),
+        page_kb=[round(len(one) / 1000) for one in pages],
+        ticks_file_mb=round(sum(p.stat().st_size for p in (folder / "ticks").rglob("*.npz")) / 1e6),
+    )
+
+
+def made_ticks(count: int, rng: np.random.Generator) -> dict[str, dict[str, race.Arrivals]]:
+    """``count`` in all: two instances, 100 contracts, a tenth of the moments missed by each."""
+    contracts, each = 100, count // 200
     found: dict[str, dict[str, race.Arrivals]] = {"a": {}, "b": {}}
     for number in range(contracts):
         volume = np.cumsum(rng.integers(1, 50, each * 10 // 9))
@@ -173,7 +207,7 @@ def main() -> None:
     )
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--ticks", type=int, default=0, help="20000000 for a whole day")
-    parser.add_argument("--rows", default="told,written,day")
+    parser.add_argument("--rows", default="told,written,day,report")
     args = parser.parse_args()
     rows = args.rows.split(",")
     with tempfile.TemporaryDirectory(prefix="algo-compare-") as name:
@@ -193,6 +227,8 @@ def main() -> None:
             )
         if "day" in rows:
             day(paths, args.ticks)
+        if "report" in rows:
+            whole(folder, paths, args.ticks)
 
 
 if __name__ == "__main__":

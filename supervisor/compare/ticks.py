@@ -118,7 +118,7 @@ def race_now(
     """
     folder = current_folder(home).path.parent / "compare" / FOLDER
     if day:
-        return _report(load_day(folder, day), fleet, day, {})
+        return report_of(load_day(folder, day), fleet, day, {})
     keys = keys_of(symbols)
     today = datetime.now(IST).date().isoformat()
     listeners = _listen(fleet, keys, seconds, console)
@@ -129,7 +129,7 @@ def race_now(
     if not any(len(arrivals) for of in heard.values() for arrivals in of.values()):
         raise CommandFailed("no tick came; are the instances up and is the market open? see: algo status")
     save(folder, today, heard)
-    return _report(heard, fleet, today, {one.settings.name: one.lost for one in listeners})
+    return report_of(heard, fleet, today, {one.settings.name: one.lost for one in listeners})
 
 
 def _listen(
@@ -194,7 +194,7 @@ def load_day(folder: Path, day: str) -> Found:
     return heard
 
 
-def _report(heard: Found, fleet: Sequence[Settings], day: str, lost: Mapping[str, int]) -> Report:
+def report_of(heard: Found, fleet: Sequence[Settings], day: str, lost: Mapping[str, int]) -> Report:
     found = race.run(heard, np.random.default_rng(SEED))
     return Report(
         title="Tick race",

@@ -22,6 +22,8 @@ import pytest
 import zmq
 
 from gateway.client import AsyncClient, Client, NoQuote
+from scripts.campaigns import compare
+from supervisor.compare.collect import LABEL
 from tests.clients import client_python
 from tests.e2e.fleet import PORT_SETTINGS, Fleet, until
 
@@ -175,6 +177,14 @@ def test_algo_ticks_prints_them(fleet: Fleet) -> None:
     assert len(lines) == 6
     assert any("NSE:SBIN ltp=" in line for line in lines)
     assert any("NSE:RELIANCE ltp=" in line for line in lines)
+
+
+def test_algo_compare_says_what_was_set(fleet: Fleet) -> None:
+    figures = compare.run(fleet, 8, 7, lost=0.0, period_s=0.5)
+    assert figures.unanswered == 0
+    assert (fleet.home / "db" / "sim" / "compare" / "orders.html").exists()
+    assert re.search(rf"{LABEL}  +revoked", fleet.ok("key", "list", "kotak"))
+    compare.refused_beside_the_other_side(fleet)
 
 
 @pytest.mark.parametrize("role", ["sim", "api", "feed"])
