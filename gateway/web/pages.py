@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from brokers.errors import InvalidRequest
 from gateway.pagekit.access import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from gateway.pagekit.access import check_account as check_account
-from gateway.web import charts, latency, marketdata, settingspage, strategies, traffic, views
+from gateway.web import charts, comparison, latency, marketdata, settingspage, strategies, traffic, views
 from gateway.web.shell import HUES, THEME_COOKIE, THEMES, Web, guard, hue_of, show, static_routes, to
 
 __all__ = ["HUES", "Web", "blueprint", "hue_of", "show"]
@@ -43,6 +43,7 @@ def blueprint(web: Web) -> Blueprint:
     _theme_route(pages)
     views.add_routes(pages, web)
     latency.add_routes(pages, web)
+    comparison.add_routes(pages, web)
     charts.add_routes(pages, web)
     marketdata.add_routes(pages, web)
     strategies.add_routes(pages, web)

@@ -40,6 +40,7 @@ NAVIGATION: tuple[Entry, ...] = (
     Entry("web.orders", "Orders", ("web.trades", "web.positions", "web.holdings")),
     Entry("web.watch", "Market watch"),
     Entry("web.latency", "Latency"),
+    Entry("web.comparison", "Comparison"),
     Entry("web.scalping", "Scalping"),
     Entry("web.option_chain", "Option chain"),
     Entry("web.market_data", "Market data"),
