@@ -50,7 +50,7 @@ function Logs() {
       <label class="inline"><input type="checkbox" checked=${!!wanted.beats} onChange=${() => setWanted({ ...wanted, beats: wanted.beats ? "" : "yes" })} /> Heartbeats</label>
       <label class="inline"><input type="checkbox" checked=${follow} onChange=${() => setFollow(!follow)} /> Follow</label>
     </div>
-    <ol class="lines" ref=${box} tabindex="0" aria-label="Log lines">${lines.length ? lines.map((line) => html`<li key=${keyOf(line)} class=${line.level}>
+    <ol class="log-lines" ref=${box} tabindex="0" aria-label="Log lines">${lines.length ? lines.map((line) => html`<li key=${keyOf(line)} class=${line.level}>
       <small>${line.at ? clock.format(new Date(line.at)) : ""}</small> <b>${line.source}</b> ${line.message}</li>`) : html`<li>No such line.</li>`}</ol>
   </section>`;
 }
