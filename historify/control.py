@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from historify.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
+from historify.segments.safety import check_folder
 from historify.tables import SCHEMA, TABLES, VERSION
 
 BUSY_S = 5.0
@@ -29,6 +30,7 @@ class Control:
         busy_s: How long to wait for another process' transaction before ``StoreBusy``.
 
     Raises:
+        UnsafeFolder: On a network drive or in a synced folder.
         StoreError: A newer version of algo made the file, or it is another program's.
         StoreDamaged: It is no SQLite database, or a broken one.
         StoreBusy: Somebody writes for longer than ``busy_s``.
@@ -42,6 +44,7 @@ class Control:
         self._guard = threading.Lock()
         self._all: list[sqlite3.Connection] = []
         self._closed = False
+        check_folder(path.parent)
         with translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._prepare(self._connection())

@@ -25,7 +25,6 @@ from historify.reader import actions
 from historify.reader.actions import CorporateAction
 from historify.segments import manifest
 from historify.segments.inbox import Inbox
-from historify.segments.safety import check_folder
 
 if TYPE_CHECKING:
     from historify.reader.bars import Reader
@@ -46,7 +45,6 @@ class SegmentStore:
     """
 
     def __init__(self, paths: StorePaths, *, calendar: Calendar, clock: Clock | None = None) -> None:
-        check_folder(paths.root)
         self.paths = paths
         self.control = Control(paths.control)
         self.inbox = Inbox(paths.inbox)

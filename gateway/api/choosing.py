@@ -26,11 +26,17 @@ class Chain(Schema):
     exchange = one_of(EXCHANGES, "NFO")
 
 
+class Futures(Schema):
+    underlying = named()
+    exchange = one_of(EXCHANGES, "NFO")
+
+
 class Choice(Schema):
-    """``keys`` to look up, or every option of an ``option_chain``."""
+    """``keys`` to look up, or every option of an ``option_chain``, or the ``futures`` of an underlying."""
 
     keys = fields.List(fields.Nested(SymbolItem), load_default=list, validate=validate.Length(max=20_000))
     option_chain = fields.Nested(Chain, load_default=None)
+    futures = fields.Nested(Futures, load_default=None)
 
 
 def add_routes(internal: Blueprint, parts: Parts) -> None:
@@ -39,6 +45,8 @@ def add_routes(internal: Blueprint, parts: Parts) -> None:
         asked: dict[str, Any] = Choice().load(body_of(request.get_data(cache=False)))
         if asked["option_chain"] is not None:
             return reply.json({"keys": _chain(parts, asked["option_chain"]), "unknown": []})
+        if asked["futures"] is not None:
+            return reply.json({"keys": _futures(parts, asked["futures"]), "unknown": []})
         keys = [key_of(parts, one["exchange"], one["symbol"]) for one in asked["keys"]]
         loaded = parts.instruments.count() > 0
         unknown = [key for key in keys if loaded and parts.instruments.by_key(key) is None]
@@ -67,4 +75,14 @@ def _chain(parts: Parts, chain: dict[str, Any]) -> list[dict[str, str]]:
         raise InvalidRequest(
             f"{root} has no options on {exchange} that expire on {expiry}; {hint}", code="SYMBOL_NOT_FOUND"
         )
+    return [{"exchange": row.key.exchange, "symbol": row.key.symbol} for row in found]
+
+
+def _futures(parts: Parts, asked: dict[str, Any]) -> list[dict[str, str]]:
+    """Raises ``InvalidRequest`` when there are none."""
+    exchange = DERIVATIVES.get(asked["exchange"], asked["exchange"])
+    today = parts.clock.now().astimezone(IST).date()
+    found = parts.instruments.futures(asked["underlying"], exchange, today)
+    if not found:
+        raise InvalidRequest(f"{asked['underlying']} has no futures on {exchange}", code="SYMBOL_NOT_FOUND")
     return [{"exchange": row.key.exchange, "symbol": row.key.symbol} for row in found]

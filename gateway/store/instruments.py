@@ -149,15 +149,18 @@ class InstrumentStore:
         options = self.chain(root, exchange, expiry)
         return next((i for i in options if i.strike == strike and i.instrument_type == kind), None)
 
-    def future(self, root: str, exchange: str, today: date) -> Instrument | None:
-        """The nearest unexpired future of a root."""
+    def futures(self, root: str, exchange: str, today: date) -> list[Instrument]:
+        """The unexpired futures of a root, the nearest first."""
         statement = (
             f"SELECT {COLUMNS} FROM {LIVE} WHERE exchange = ? AND name = ? AND expiry >= ? "
-            "AND instrument_type = 'FUT' ORDER BY expiry LIMIT 1"
+            "AND instrument_type = 'FUT' ORDER BY expiry"
         )
         with self._database.read() as connection:
-            rows = _all(connection, statement, exchange, root.upper(), str(today))
-            return from_row(rows[0]) if rows else None
+            return [from_row(r) for r in _all(connection, statement, exchange, root.upper(), str(today))]
+
+    def future(self, root: str, exchange: str, today: date) -> Instrument | None:
+        """The nearest unexpired future of a root."""
+        return next(iter(self.futures(root, exchange, today)), None)
 
     def rows(self, exchange: str | None = None) -> Iterator[Instrument]:
         """Every tradable row, streamed from one snapshot."""

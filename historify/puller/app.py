@@ -30,7 +30,6 @@ from historify.puller.source import Source
 from historify.puller.upkeep import Upkeep
 from historify.secretfile import home_secret
 from historify.segments import manifest
-from historify.segments.safety import check_folder
 from historify.store import SegmentStore, open_store
 
 if TYPE_CHECKING:
@@ -129,7 +128,6 @@ def _opened(config: Config, calendar: Calendar, clock: Clock) -> tuple[BarStore,
     if not is_server(config.store):
         segments = SegmentStore(config.paths, calendar=calendar, clock=clock)
         return segments, segments.control
-    check_folder(config.paths.root)
     control = Control(config.paths.control)
     return open_store(config.store, calendar=calendar, clock=clock, control=lambda: control), control
 

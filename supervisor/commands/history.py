@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from brokers.clock import IST
-from brokers.errors import AlgoError, SettingsError
+from brokers.errors import SettingsError
 from gateway import settings as gateway_settings
 from historify.jobs.model import ItemState, Job, JobRequest, JobState, Key, Mode
 from historify.portable import plain
-from supervisor.client import CommandFailed, ask_api, ask_running, load_running, message_of
-from supervisor.commands import history_data, history_lists, history_verify
+from supervisor.client import CommandFailed, ask_running, load_running
+from supervisor.commands import history_choose, history_data, history_lists, history_verify
 from supervisor.histories import Place, json_option, keys_in, keys_of, place, shown, sim_option
 from supervisor.render import duration
 
@@ -52,6 +52,7 @@ def history() -> None:
 @click.option(
     "--option-chain", nargs=2, metavar="UNDERLYING EXPIRY", help="NIFTY 2026-11-26: all its options."
 )
+@click.option("--futures", "underlying", default="", help="NIFTY: all its futures that have not expired.")
 @click.option("--again", is_flag=True, help="Also the days that are stored.")
 @click.option("-d", "--detach", is_flag=True, help="Queue it and return.")
 @sim_option
@@ -67,6 +68,7 @@ def pull(
     watchlist: str,
     file: Path | None,
     option_chain: tuple[str, str] | None,
+    underlying: str,
     again: bool,
     detach: bool,
     sim: bool,
@@ -81,17 +83,22 @@ def pull(
       algo history pull --symbols SBIN,INFY --exchange NSE --interval 1m,D --from 2025-01-01
       algo history pull --watchlist bank --from 2024-01-01 --to 2024-12-31
       algo history pull --option-chain NIFTY 2026-11-26 --interval 1m
+      algo history pull --futures BANKNIFTY
     """
-    ways = [bool(symbols), bool(watchlist), file is not None, bool(option_chain)]
+    ways = [bool(symbols), bool(watchlist), file is not None, bool(option_chain), bool(underlying)]
     if sum(ways) != 1:
-        raise click.UsageError("one of --symbols, --watchlist, --csv and --option-chain says what to pull")
+        raise click.UsageError(
+            "one of --symbols, --watchlist, --csv, --option-chain and --futures says what to pull"
+        )
     with place(home, sim=sim) as one:
         last = end.date() if end else one.clock.now().astimezone(IST).date()
         first = start.date() if start else last - timedelta(days=30)
         if watchlist:
             keys = one.watchlists.keys(watchlist)
         elif option_chain:
-            keys = _chain(one, option_chain[0], option_chain[1], exchange)
+            keys = history_choose.option_chain(one, *option_chain, exchange)
+        elif underlying:
+            keys = history_choose.futures(one, underlying, exchange)
         else:
             keys = keys_in(file, exchange) if file is not None else keys_of(symbols, exchange)
             _check(one, keys)
@@ -175,25 +182,6 @@ def _check(one: Place, keys: list[Key]) -> None:
             if answer["unknown"]:
                 raise CommandFailed(f"unknown to {name}: {'; '.join(answer['unknown'][:20])}")
             return
-
-
-def _chain(one: Place, underlying: str, expiry: str, exchange: str) -> list[Key]:
-    try:
-        on = date.fromisoformat(expiry).isoformat()
-    except ValueError as exc:
-        raise click.UsageError(f"the expiry is '{expiry}', expected YYYY-MM-DD") from exc
-    body = {"option_chain": {"underlying": underlying, "expiry": on, "exchange": exchange}}
-    why = "there is no instance to ask for its options; make one: algo init"
-    for name in gateway_settings.instance_names(one.home):
-        try:
-            status, answer = ask_api(load_running(one.home, name), "POST", "/internal/choose", body)
-        except AlgoError as exc:
-            why = str(exc)
-            continue
-        if status == 200 and answer["keys"]:
-            return [(each["exchange"], each["symbol"]) for each in answer["keys"]]
-        why = message_of(answer, f"{name} knows no options of {underlying} that expire on {on}")
-    raise CommandFailed(why)
 
 
 @history.group(invoke_without_command=True)

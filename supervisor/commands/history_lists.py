@@ -8,6 +8,7 @@ import click
 
 from historify.jobs.model import Schedule
 from historify.portable import plain
+from supervisor.commands import history_choose
 from supervisor.histories import Place, json_option, keys_in, keys_of, place, shown, sim_option
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -83,6 +84,34 @@ def take(home: Path, name: str, file: Path, exchange: str, sim: bool, as_json: b
     """
     with place(home, sim=sim) as one:
         _added(one, name, one.watchlists.add(name, keys_in(file, exchange)), as_json)
+
+
+@watchlist.command()
+@click.argument("name")
+@click.argument("underlying")
+@click.argument("expiry", default="")
+@click.option("--exchange", default="NFO", show_default=True, help="Of the contracts, or of the underlying.")
+@sim_option
+@json_option
+@click.pass_obj
+def chain(
+    home: Path, name: str, underlying: str, expiry: str, exchange: str, sim: bool, as_json: bool
+) -> None:
+    """Put the options of an expiry on a list; without one, all futures of the underlying.
+
+    Contracts come from the instrument table of a running instance and stay on the list when they expire.
+
+    \b
+    Examples:
+      algo history watchlist chain nov NIFTY 2026-11-26
+      algo history watchlist chain nov BANKNIFTY
+    """
+    with place(home, sim=sim) as one:
+        if expiry:
+            keys = history_choose.option_chain(one, underlying, expiry, exchange)
+        else:
+            keys = history_choose.futures(one, underlying, exchange)
+        _added(one, name, one.watchlists.add(name, keys), as_json)
 
 
 def _added(one: Place, name: str, count: int, as_json: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from historify import lease
 from historify.control import Control
 from historify.model import BarRequest
 from historify.portable.tasks import Tasks, work
+from historify.segments import safety
 from historify.store import SegmentStore, store_paths
 from supervisor.cli import algo
 
@@ -185,10 +188,13 @@ def test_splits_make_the_adjusted_view(home: Home) -> None:
             "WRONG_INTERVAL: interval 5m is not pulled but computed",
         ),
         (("pull", "--symbols", "X", "--exchange", "LSE"), "Not an exchange: LSE"),
-        (("pull",), "one of --symbols, --watchlist, --csv and --option-chain"),
+        (("pull",), "one of --symbols, --watchlist, --csv, --option-chain"),
         (("pull", "--watchlist", "none"), "no watchlist 'none'"),
         (("pull", "--csv", "none.csv"), "cannot be read"),
         (("pull", "--option-chain", "NIFTY", "2026-11-26"), "there is no instance to ask"),
+        (("pull", "--futures", "NIFTY"), "there is no instance to ask for futures of NIFTY"),
+        (("watchlist", "chain", "nov", "NIFTY", "soon"), "the expiry is 'soon'"),
+        (("watchlist", "chain", "nov", "NIFTY"), "there is no instance to ask"),
         (("jobs", "show", "9"), "no job 9"),
         (("import", "none.csv"), "cannot be read"),
         (("import", "{csv}"), "no column exchange, symbol, interval"),
@@ -262,3 +268,63 @@ def test_an_openalgo_file_is_taken_over_and_until_then_an_error(home: Home) -> N
     assert home.plain("migrate")["rows"] == 1
     assert [row["symbol"] for row in home.plain("catalog")] == ["SBIN"]
     assert home.plain("migrate") is None
+
+
+def test_a_network_drive_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safety, "_mounted", lambda: [("/", "ext4"), (str(home.folder), "cifs")])
+    taken = ("import", str(home.csv), "--exchange", "NSE", "--symbol", "X", "--interval", "1m")
+    for words in (("catalog",), ("jobs",), ("pull", "--symbols", "SBIN"), ("sql", "SELECT 1"), taken):
+        assert "STORE_UNSAFE_FOLDER" in home.refused(*words)
+    assert not home.face.with_suffix(".d").exists()
+
+
+SMALL_DISK = """
+import sys
+from pathlib import Path
+from click.testing import CliRunner
+from supervisor.cli import algo
+
+def run(*words):
+    done = CliRunner().invoke(algo, ["--home", sys.argv[1], "history", *words], prog_name="algo")
+    return done.exit_code, f"{getattr(done.exception, 'code', '')} {done.exception} {done.output}"
+
+home = Path(sys.argv[1])
+(home / "instances").mkdir()
+take = ("import", sys.argv[2], "--exchange", "NSE", "--symbol", "M&M", "--interval", "1m")
+assert run("catalog")[0] == 0
+ballast = home / "ballast"
+with ballast.open("wb", buffering=0) as full:
+    try:
+        while full.write(bytes(4096)):
+            pass
+    except OSError:
+        pass
+code, said = run(*take)
+assert code != 0 and "STORE_FULL" in said, ("full", code, said)
+ballast.unlink()
+code, said = run(*take)
+assert code == 0 and "375" in said, ("room", code, said)
+import subprocess
+subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
+code, said = run(*take)
+assert code != 0 and "STORE_FULL" in said, ("read-only", code, said)
+subprocess.run(["mount", "-o", "remount,rw", str(home)], check=True)
+code, said = run("export", sys.argv[3], "--symbols", "M&M")
+assert code == 0 and "375 rows" in said, ("again", code, said)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mount")
+def test_a_full_and_a_read_only_disk_are_named_and_lose_nothing(home: Home, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = (
+        f"mount -t tmpfs -o size=6m small {disk}"
+        f' && exec {sys.executable} -c "$0" {disk} {home.csv} {tmp_path}/out.csv'
+    )
+    ran = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, SMALL_DISK], capture_output=True, text=True, timeout=60
+    )
+    if "unshare failed" in ran.stderr or "permission denied" in ran.stderr:
+        pytest.skip("this container may not mount")
+    assert ran.returncode == 0, ran.stderr

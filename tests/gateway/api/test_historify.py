@@ -16,6 +16,7 @@ from brokers.clock import IST
 from gateway.history import History
 from historify import lease
 from historify.portable.tasks import work
+from historify.segments import safety
 from tests.gateway.api.optionrig import options
 from tests.gateway.api.rig import Rig, running
 
@@ -212,6 +213,29 @@ def test_the_command_line_asks_for_names_and_chains(rig, tmp_path):
         assert all(key["symbol"].endswith(("CE", "PE")) for key in found)
         later = some.rig.internal("POST", "choose", {"option_chain": chain | {"expiry": "2040-01-01"}})
         assert str(some.near) in later.json["message"]
+        found = some.rig.internal("POST", "choose", {"futures": {"underlying": "nifty", "exchange": "NSE"}})
+        assert found.status_code == 200, found.json
+        assert [key["exchange"] for key in found.json["keys"]] == ["NFO"] * len(found.json["keys"])
+        assert all(key["symbol"].endswith("FUT") for key in found.json["keys"])
+        none = some.rig.internal("POST", "choose", {"futures": {"underlying": "NOPE"}})
+        assert refused(none) == (400, "SYMBOL_NOT_FOUND")
+
+
+def test_a_network_drive_is_refused_before_anything_is_written_there(tmp_path, monkeypatch):
+    with running(tmp_path, reconciled=False, loaded=False) as one:
+        history = one.parts.history
+        assert history is not None
+        share = str(history.paths.face.parent.parent)
+        monkeypatch.setattr(safety, "_mounted", lambda: [("/", "ext4"), (share, "nfs4")])
+        for answer in (
+            get(one, "catalog"),
+            get(one, "jobs"),
+            one.post("history", **SBIN, interval="D", source="db", **JANUARY),
+            post(one, "import", csv=text(1), exchange="NSE", symbol="SBIN", interval="1m"),
+        ):
+            assert refused(answer) == (500, "STORE_UNSAFE_FOLDER")
+            assert "network drive (nfs4)" in answer.json["message"]
+        assert not history.paths.control.exists()
 
 
 def test_a_damaged_store_is_an_error_on_every_route(tmp_path):
