@@ -16,7 +16,18 @@ from tests.gateway.web.people import make_owner, sign_in
 ROOT = Path(__file__).parents[3]
 MANIFEST = json.loads((STATIC / "vendor" / "manifest.json").read_text())
 MOST_FIRST_LOAD = 200_000
-PAGES = ["/", "/orders", "/watch", "/latency", "/playground", "/settings", "/start"]
+PAGES = [
+    "/",
+    "/orders",
+    "/watch",
+    "/scalping",
+    "/option-chain",
+    "/latency",
+    "/comparison",
+    "/playground",
+    "/settings",
+    "/start",
+]
 
 
 @pytest.fixture(scope="module")

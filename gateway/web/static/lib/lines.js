@@ -65,7 +65,7 @@ function Line({ chart, line, tick, move, close, action }) {
   return html`<div ref=${node} class=${`mark ${line.kind} ${line.tone || ""} ${held !== null ? "held" : ""} ${move ? "drags" : ""}`} data-order=${line.orderid} data-state=${line.state || "open"}>
     <div class="rule" onPointerDown=${down} onPointerMove=${drag} onPointerUp=${() => from.current && end(held)} onPointerCancel=${() => end(null)}></div>
     <div class="tag" onPointerDown=${down} onPointerMove=${drag} onPointerUp=${() => from.current && end(held)} onPointerCancel=${() => end(null)}>
-      ${move ? html`<span class="grip" role="slider" tabindex="0" aria-label=${`${line.text}: arrow keys move it by ticks`} aria-valuenow=${price} aria-valuemin="0" aria-valuemax=${line.price * 2} aria-valuetext=${priceText(price)}
+      ${line.drawn ? html`<span class="grip" role="slider" tabindex="0" aria-disabled=${!move} aria-label=${`${line.text}: arrow keys move it by ticks`} aria-valuenow=${price} aria-valuemin="0" aria-valuemax=${line.price * 2} aria-valuetext=${priceText(price)}
           onKeyDown=${keys} onBlur=${() => !from.current && hold(null)}>${shown}</span>` : html`<span class="grip">${shown}</span>`}
       ${note && html`<em>${note}</em>`}
       ${line.result}

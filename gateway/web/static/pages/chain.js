@@ -98,7 +98,7 @@ function Leg({ row, kind, exchange, top }) {
   const at = live(leg, exchange);
   const columns = kind === "ce" ? COLUMNS : [...COLUMNS].reverse();
   const link = leg && `/scalping?${new URLSearchParams({ exchange, symbol: leg.symbol })}`;
-  const last = html`<td class=${`number last ${kind} ${at?.stale ? "stale" : ""}`}>${leg ? html`<a href=${link} title=${leg.symbol} aria-label=${`Trade ${leg.symbol}`}>${shown(at.ltp)}</a>` : "–"}</td>`;
+  const last = html`<td class=${`number last ${kind} ${at?.stale ? "stale" : ""}`}>${leg ? html`<a href=${link} title=${`Trade ${leg.symbol}`}>${shown(at.ltp)}</a>` : "–"}</td>`;
   const cells = columns.map(([id, , group, show]) => html`<td class=${`number g-${group} c-${id} ${kind}`}>
     ${id === "oi" && leg && html`<i class="fill" style=${{ width: `${(100 * (at.oi || 0)) / top}%` }}></i>`}<span>${leg ? show(leg, at) : "–"}</span></td>`);
   return kind === "ce" ? [...cells, last] : [last, ...cells];
@@ -140,7 +140,7 @@ function Chain({ chain, ladder }) {
     <div class="narrow-only"><${Tabs} label="Columns" tabs=${GROUPS} active=${group} choose=${setGroup} /></div>
     <div class="scroll"><table class="chain" id="chain" data-group=${group}>
       <thead><tr class="sides-of"><th colspan="11">Calls</th><th></th><th colspan="11">Puts</th></tr>
-        <tr>${heads}<th class="number">Last</th><th class="strike">Strike</th><th class="number">Last</th>${[...heads].reverse()}</tr></thead>
+        <tr>${heads}<th class="number"><small class="narrow-only">Calls</small>Last</th><th class="strike">Strike</th><th class="number"><small class="narrow-only">Puts</small>Last</th>${[...heads].reverse()}</tr></thead>
       <tbody>${chain.chain.map((row) => html`<${Strike} key=${row.strike} row=${row} exchange=${exchange} top=${top} atm=${atm} />`)}</tbody></table></div>`;
 }
 

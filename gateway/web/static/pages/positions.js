@@ -23,7 +23,7 @@ export function useTicks(rows, mode = 1) {
 const last = (row) => tick(row.exchange, row.symbol, 1).value?.ltp ?? row.ltp;
 
 /** Booked and open; moves with the last price. */
-export function result(row) {
+function result(row) {
   const ltp = last(row);
   if (!row.quantity || !known(row.ltp) || !known(ltp)) return row.pnl;
   return known(row.pnl) ? row.pnl + (ltp - row.ltp) * row.quantity : (ltp - row.average_price) * row.quantity;

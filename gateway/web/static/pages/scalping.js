@@ -24,6 +24,7 @@ const SHOWN = () => (window.innerWidth < 720 ? 45 : 120);
 const CLOSED_MS = 2500; // after a bar has ended its own broker knows it
 const EMPTY_CHUNKS = 4; // a long weekend; more than that is the beginning of the series
 const DAY_S = 86400;
+const DONE = 12; // rows of what was done here
 
 instrument.value = begun.chosen.instrument;
 /** What the strike picker stands at. */
@@ -245,7 +246,7 @@ const WORD = { sending: "sending", accepted: "acknowledged", refused: "refused",
 function Tape() {
   const rows = books.value.orders.rows || [];
   return html`<${Card} title="What was done here" id="tape">
-    ${tape.value.length === 0 ? html`<p class="empty">Nothing yet.</p>` : html`<ol class="tape">${tape.value.map((one) => {
+    ${tape.value.length === 0 ? html`<p class="empty">Nothing yet.</p>` : html`<ol class="tape">${tape.value.slice(0, DONE).map((one) => {
       const order = one.orderid && rows.find((row) => row.orderid === one.orderid);
       const later = order && order.order_status !== "open" ? order.order_status : "";
       return html`<li key=${one.id}><time class="soft">${time(one.at)}</time> ${one.text} <b class=${TONE[one.state]}>${WORD[one.state]}</b>${known(one.ms) && html` <small class="soft">${ms(one.ms)} ms</small>`}

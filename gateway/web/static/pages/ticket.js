@@ -1,5 +1,5 @@
 // The order ticket of the chart: what one press sends, why it would not, keys, and the switch that arms them.
-import { computed, effect, html, signal, useEffect } from "../lib/ui.js";
+import { computed, effect, html, signal, useEffect, useState } from "../lib/ui.js";
 import { books, link, now, state } from "../lib/live.js";
 import { STALE_S, ageOf, feedLink, tick, touch } from "../lib/feed.js";
 import { Card, Tabs, confirm } from "../lib/widgets.js";
@@ -148,6 +148,18 @@ function listenToKeys() {
   return () => { window.removeEventListener("keydown", repeated, true); window.removeEventListener("keydown", down); };
 }
 
+/** A whole number that may be half typed: what stands in the field is the person's until they leave it. */
+function Whole({ value, least, take }) {
+  const [text, setText] = useState(String(value));
+  useEffect(() => setText(String(value)), [value]);
+  const typed = (event) => {
+    setText(event.target.value);
+    const found = Number(event.target.value);
+    if (event.target.value.trim() && Number.isInteger(found) && found >= least) take(found);
+  };
+  return html`<input type="number" inputmode="numeric" step="1" min=${least} value=${text} onInput=${typed} onBlur=${() => setText(String(value))} />`;
+}
+
 function Side({ side, row }) {
   const flight = flights.value[side];
   const { price: wanted, problem } = priceOf(side, row);
@@ -169,18 +181,17 @@ export function Ticket({ products }) {
   const { lots, type, at, ticks } = terms.value;
   const kind = row && isCash(row) ? "cash" : "derivative";
   const live = state.value?.mode !== "analyze";
-  const whole = (event, least) => { const found = Math.trunc(Number(event.target.value)); return Number.isFinite(found) ? Math.max(least, found) : least; };
   return html`<${Card} title="Order" id="ticket" state=${armed.value ? "keys armed" : "keys off"} kind=${armed.value ? "bad" : ""}>
     <label class="switch"><input type="checkbox" role="switch" checked=${armed.value} onChange=${(event) => { armed.value = event.target.checked; }} /> <span>One-key trading <kbd>A</kbd></span></label>
     <div class="row tight">
-      <label>Lots${row?.lotsize > 1 ? ` of ${row.lotsize}` : ""}<input type="number" inputmode="numeric" min="1" step="1" value=${lots} onChange=${(event) => set({ lots: whole(event, 1) })} /></label>
+      <label>Lots${row?.lotsize > 1 ? ` of ${row.lotsize}` : ""}<${Whole} value=${lots} least=${1} take=${(found) => set({ lots: found })} /></label>
       <label>Product<select value=${terms.value[kind]} onChange=${(event) => set({ [kind]: event.target.value })}>${products[kind].map((one) => html`<option value=${one} selected=${one === terms.value[kind]}>${one}</option>`)}</select></label>
     </div>
     <${Tabs} label="Kind of order" tabs=${[["LIMIT", "Limit"], ["MARKET", "Market"]]} active=${type} choose=${(next) => set({ type: next })} />
     ${type === "LIMIT" && html`<div class="row tight"><label class="wide" title="Own side: buy at the bid, sell at the ask. Other side: buy at the ask, sell at the bid.">Priced at<select value=${at} onChange=${(event) => set({ at: event.target.value })}>${PRICED_AT.map(([id, text]) => html`<option value=${id} selected=${id === at}>${text}</option>`)}</select></label>
-      <label title="More: a buy goes up and a sell down. Less: the other way round">± ticks<input type="number" inputmode="numeric" step="1" value=${ticks} onChange=${(event) => set({ ticks: whole(event, -1000) })} /></label></div>`}
-    <div class="sides"><${Side} side="BUY" row=${row} /><${Side} side="SELL" row=${row} /></div>
-    <p class=${`notice ${said.value.kind || "warn"}`} id="said" role="status" hidden=${!said.value.text}>${said.value.text}</p>
+      <label title="More: a buy goes up and a sell down. Less: the other way round">± ticks<${Whole} value=${ticks} least=${-10000} take=${(found) => set({ ticks: found })} /></label></div>`}
+    <div class="presses"><div class="sides"><${Side} side="BUY" row=${row} /><${Side} side="SELL" row=${row} /></div>
+      <p class=${`notice ${said.value.kind || "warn"}`} id="said" role="status" hidden=${!said.value.text}>${said.value.text}</p></div>
     ${live && html`<label class="switch"><input type="checkbox" checked=${!sure.value} onChange=${(event) => { event.preventDefault(); ask(!event.target.checked).then(() => { event.target.checked = !sure.value; }); }} /> <span>Ask before each order</span></label>`}
     <p class="keys soft"><kbd>B</kbd> buy <kbd>S</kbd> sell <kbd>X</kbd> exit <kbd>C</kbd> cancel newest <kbd>+</kbd> <kbd>−</kbd> lots <kbd>A</kbd> arm <kbd>Esc</kbd> off</p>
   <//>`;
