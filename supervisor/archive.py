@@ -35,7 +35,10 @@ MAGIC = b"algo-backup-1\n"
 CHUNK = 1 << 20
 CONTROL = "control.db"
 SCRYPT = {"length": 32, "n": 2**15, "r": 8, "p": 1}
-KEPT = ("instances/*.env", "db/*.db", "db/sim/*.db", "db/run/panic.json", "db/sim/run/panic.json")
+KEPT = (
+    "instances/*.env",
+    *(f"{data}/{name}" for data in ("db", "db/sim") for name in ("*.db", "console.json", "run/panic.json")),
+)
 """Under the home; the market-data stores' files are found through their manifests."""
 TRIES = 3
 

@@ -82,6 +82,8 @@ def fleet(seen: Seen, now: datetime, rules: Thresholds = USUAL) -> dict[str, Any
         for row in seen.status["instances"]
     ]
     cards += [_stopped(name, broker) for name, broker in seen.stopped.items()]
+    # a card stays in its place when its instance is stopped: no button moves under somebody's finger
+    cards.sort(key=lambda one: (FIXED_HUES.get(one["name"], len(FIXED_HUES)), one["name"]))
     return {
         "now_ms": int(now.timestamp() * 1000),
         "error": seen.error,

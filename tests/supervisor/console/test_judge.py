@@ -114,6 +114,12 @@ def test_what_does_not_run_is_shown_to_be_started() -> None:
     assert (found["name"], found["state"], found["running"], found["level"]) == ("dhan", "stopped", False, "")
 
 
+def test_a_card_stays_in_its_place_when_its_instance_stops() -> None:
+    both = judge.fleet(seen(row("mine"), row("dhan"), row("kotak")), NOW)["cards"]
+    after = judge.fleet(seen(row("dhan"), row("mine"), stopped={"kotak": "kotak"}), NOW)["cards"]
+    assert [one["name"] for one in both] == [one["name"] for one in after] == ["kotak", "dhan", "mine"]
+
+
 def test_a_failed_download_is_amber() -> None:
     one = {"name": "historify", "state": "ready", "puller": "dhan", "epoch": 4, "jobs": {"failed": 2}}
     found = judge.service(one)

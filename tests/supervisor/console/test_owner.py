@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import stat
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
 from brokers.clock import ManualClock
 from brokers.errors import InvalidRequest, SettingsError
+from supervisor.archive import KEPT
 from supervisor.console.owner import OwnerFile, publish_code
 from tests.supervisor.console.rig import MORNING
 
@@ -63,3 +64,8 @@ def test_the_code_is_left_for_the_user_alone_and_taken_away(tmp_path: Path) -> N
     publish_code(path, None)
     publish_code(path, None)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("path", ["db/console.json", "db/sim/console.json"])
+def test_a_backup_holds_the_account(path: str) -> None:
+    assert any(PurePath(path).match(pattern) for pattern in KEPT)

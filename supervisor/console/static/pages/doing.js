@@ -6,7 +6,7 @@ import { ApiError, post } from "../lib/api.js";
 async function done(work) {
   try {
     const answer = await work();
-    for (const line of answer.lines || []) note(line);
+    if (answer.lines?.length) note(answer.lines.join(" · "));
     for (const one of answer.instances || []) note(`${one.instance}: ${one.said}`, one.done ? "good" : "bad");
     if (answer.instances && !answer.instances.length) note("Nothing is running; the word counts when an instance starts.", "warn");
     return answer;
