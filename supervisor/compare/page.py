@@ -43,7 +43,7 @@ CSS = f"""
 .comparison .key {{ display: inline-block; width: 11px; height: 11px; border-radius: 3px;
   margin-right: 7px; }}
 .comparison .charts {{ display: grid; gap: 14px;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }}
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }}
 .comparison figure {{ margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 10px 12px; min-width: 0; }}
 .comparison figcaption {{ font-size: .85rem; color: var(--quiet); margin-bottom: 6px;
@@ -124,7 +124,9 @@ def _grid(figures: list[str]) -> str:
 
 
 def _table(head: str, rows: str) -> str:
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    # it scrolls sideways on a small screen: reachable by keyboard
+    opening = "<div class='wide' tabindex='0' role='group' aria-label='figures'>"
+    return f"{opening}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _pair_caption(pair: Pair) -> str:
