@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, func, select
 
 from brokers.model import Order
 from gateway.store.engine import Database
-from gateway.store.journal import _row
+from gateway.store.journalsql import row_of
 from gateway.store.tables import ORDER_EVENTS, ORDERS
 from gateway.trading.machine import FINAL, State
 
@@ -87,7 +87,7 @@ class OrderLog:
 
 
 def _event(values: RowMapping) -> OrderEvent:
-    row = _row(_Columns(values))  # type: ignore[arg-type]  # the same attributes, from a joined row
+    row = row_of(_Columns(values))  # type: ignore[arg-type]  # the same attributes, from a joined row
     order = row.to_order()
     state = State(values["state"])
     known = replace(
