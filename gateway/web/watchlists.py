@@ -12,7 +12,7 @@ from gateway.store.users import User
 from gateway.web.shell import Web
 
 MOST_LISTS = 20
-MOST_SYMBOLS = 250
+MOST_SYMBOLS = 500
 NAME = "lists"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import UTC, datetime
 
@@ -153,3 +154,31 @@ def test_a_dashboard_hears_its_state_and_books(rig, server):
     assert state["mode"] == "live"
     assert [rate["seconds"] for rate in state["rates"]] == [1.1, 60, 3600, 86400]
     assert "free" not in books["funds"]["row"], "this broker does not say"
+
+
+def test_signing_out_everywhere_ends_every_browser(rig):
+    make_owner(rig)
+    here, there = sign_in(rig), sign_in(rig)
+    page = here.get("/settings").get_data(as_text=True)
+    assert len(re.findall(r"since \d\d \w{3} \d\d:\d\d IST", page)) >= 2
+    assert "this one" in page
+    form = {"csrf_token": token(here, "/"), "everywhere": "yes"}
+    assert here.post("/sign-out", data=form).status_code == 303
+    for client in (here, there):
+        assert client.get("/settings").status_code == 303, "signed out"
+    assert sign_in(rig).get("/settings").status_code == 200, "a new one is no part of that"
+
+
+@pytest.mark.parametrize("accept", ["text/html,application/xhtml+xml", "*/*"])
+def test_a_page_that_fails_answers_a_person_with_a_page(rig, monkeypatch, accept):
+    make_owner(rig)
+    client = sign_in(rig)
+    monkeypatch.setattr("gateway.web.settingspage.risk_lines", lambda rules: 1 // 0)
+    answer = client.get("/settings", headers={"Accept": accept})
+    assert answer.status_code == 500
+    if accept.startswith("text/html"):
+        assert "Something went wrong" in answer.get_data(as_text=True)
+    else:
+        assert answer.json["status"] == "error"
+    scripts = client.get("/web/api/nothing", headers={"Accept": accept})
+    assert scripts.json["code"] == "NOT_FOUND", "a script gets JSON whatever it accepts"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -27,7 +28,19 @@ MUTATING = [
     ("POST", "order-mode"),
     ("DELETE", "strategies/x"),
 ]
-READING = ["state", "books", "day-line", "search?q=sbi", "lists", "orders/unknown", "strategies", "approvals"]
+READING = [
+    "log",
+    "traffic",
+    "strategies/overview",
+    "state",
+    "books",
+    "day-line",
+    "search?q=sbi",
+    "lists",
+    "orders/unknown",
+    "strategies",
+    "approvals",
+]
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +201,26 @@ def test_search_sees_a_new_table(traded):
 def test_search_in_one_exchange(traded):
     lookup = Lookup(traded.parts.instruments)
     assert {row.key.exchange for row in lookup.find("nifty", "NFO", 60)} == {"NFO"}
+
+
+def test_strategies_show_what_their_fills_are_worth(traded, page):
+    for action, price in (("BUY", 100), ("SELL", 110)):
+        body = {**ORDER, "strategy": "momentum", "action": action}
+        order_id = page.ask("POST", "call/placeorder", body).json["orderid"]
+        order = traded.rest.book[order_id]
+        done = {"status": OrderStatus.COMPLETE, "filled_quantity": order.quantity}
+        traded.rest.book[order_id] = replace(order, average_price=Decimal(price), **done)
+    traded.parts.desk.books.forget()
+    rows = {one["strategy"]: one for one in page.ask("GET", "strategies/overview").json["strategies"]}
+    assert (rows["momentum"]["orders"], rows["momentum"]["filled"], rows["momentum"]["open"]) == (2, 2, 0)
+    assert rows["momentum"]["pnl"] == 10.0 * order.quantity
+
+
+def test_a_script_reaches_the_store_and_learns_how_each_day_stands(page):
+    assert page.ask("GET", "call/historify/jobs").json["data"] == []
+    asked = "store/days?exchange=NSE&symbol=SBIN&interval=D&start_date=2026-01-01&end_date="
+    days = page.ask("GET", f"{asked}2026-02-01").json["days"]
+    assert set(days.values()) == {"missing"}
+    assert len(days) >= 20
+    assert min(days) >= "2026-01-01"
+    assert page.ask("GET", f"{asked}2029-02-01").status_code == 400, "not without end"
