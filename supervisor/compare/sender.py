@@ -21,6 +21,8 @@ THREADS = 24
 """Requests of one instance that may wait at the same time; beyond it the lag of the sender shows it."""
 CLEAN_S = 90.0
 LOOK_S = 0.5
+WATCH_S = 2.0
+"""Between two looks whether the run may go on."""
 
 ACKNOWLEDGED, REJECTED, LIMITED, LOST, NOT_SENT = "acknowledged", "rejected", "limited", "lost", "not sent"
 UNKNOWN_CODES = frozenset({"OUTCOME_UNKNOWN"})
@@ -150,7 +152,7 @@ class Run:
 
     def _watch(self) -> None:
         """Ends the run as soon as it may not go on."""
-        while not self._stop.wait(2.0):
+        while not self._stop.wait(WATCH_S):
             why = self._may_go_on()
             if why:
                 self.stop(why)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
 from supervisor.compare import probe, sender
 from supervisor.compare.sender import Run, tidy
 from tests.supervisor.compare.pipeline import MARKET
@@ -188,6 +190,16 @@ def test_a_stop_sends_nothing_more_and_cleans_up() -> None:
     assert left.clean
     assert all(desk.calls.count("placeorder") < 10 for desk in desks.values())
     assert not any(desk.working for desk in desks.values())
+
+
+def test_what_turns_up_on_the_other_side_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "WATCH_S", 0.05)
+    desk = Desk()
+    run = run_of({"a": desk}, rounds=400, may_go_on=lambda: "other side" if len(desk.calls) > 4 else "")
+    assert run.go().clean
+    assert run.stopped == "other side"
+    assert desk.calls.count("placeorder") < 100
+    assert desk.working == []
 
 
 def test_a_broken_watch_or_thread_still_cleans_up() -> None:
