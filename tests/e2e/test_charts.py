@@ -173,6 +173,12 @@ def test_a_press_is_one_order_and_an_unknown_one_closes_its_side(trader: Trader)
     page.locator("#said", has_text="keys are off").wait_for()
     assert [one["action"] for one in trader.orders()[before:]] == ["BUY"]
 
+    page.get_by_label("± ticks").fill("-9000")  # beyond the day's circuit limits
+    page.wait_for_timeout(450)  # another press, not a slip of the finger
+    page.locator("#sell").click()
+    page.locator("#said", has_text="circuit limits").wait_for()
+    page.get_by_label("± ticks").fill(FAR)
+    page.wait_for_timeout(450)
     trader.fault(kind="drop_before", count=1, match={"path": "/orders$", "method": "POST"})
     try:
         page.locator("#sell").click()
@@ -287,6 +293,7 @@ BARS = """async (path) => {
   const old = one.tick(tick(1100, 50, 1030));
   said.push(one.tick(tick(1810, 9, 1050)).began);
   one.merge([history(1200, 8, 75)]);
+  one.tick(tick(1850, 9, 1060));
   const day = new Bars("D");
   day.merge([]);
   day.tick(tick(1210, 10, 500));
@@ -304,6 +311,6 @@ def test_the_running_bar_is_made_of_ticks_and_history_has_the_last_word(trader: 
     assert found["bars"] == [
         [900, 10, 12, 9, 11, 100],
         [1200, 10, 12, 9, 8, 75],
-        [1800, 9, 9, 9, 9, 20],
+        [1800, 9, 9, 9, 9, 30],
     ]
     assert found["day"] == [[0, 8, 14, 7, 10, 500]]

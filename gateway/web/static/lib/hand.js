@@ -65,7 +65,7 @@ export const press = (side, at) => { pressed[side] = at; };
 export const asking = (side, order) => put(flights, side, { ...order, state: "asking" });
 export const release = (side) => drop(flights, side);
 
-/** Send one order. ``at``: performance.now() of the press that decided it. */
+/** Send one order -> why it was refused, empty when it was not. ``at``: performance.now() of the press that decided it. */
 export async function place(order, at) {
   const side = order.action;
   const line = say(words(order), "sending");
@@ -82,13 +82,13 @@ export async function place(order, at) {
       put(accepted, answer.orderid, { ...order, orderid: answer.orderid });
       later(10000, () => drop(accepted, answer.orderid));
     }
-    return answer;
+    return "";
   } catch (error) {
     const unknown = isUnknown(error);
     tell(line, { state: unknown ? "unknown" : "refused", reason: why(error) });
     if (unknown) put(flights, side, { ...order, state: "unknown", reason: why(error) });
     else release(side);
-    return null;
+    return unknown ? "" : why(error);
   }
 }
 
@@ -157,21 +157,24 @@ export async function cancel(row, at) {
 }
 
 const exiting = new Set();
-/** Close one position with the opposite MARKET order. */
+/** Close one position with the opposite MARKET order -> what went wrong, empty when nothing did. */
 export async function exit(row) {
   const { exchange, symbol, product } = row;
   const key = `${exchange}:${symbol}:${product}`;
-  if (exiting.has(key)) return;
+  if (exiting.has(key)) return "";
   exiting.add(key);
   const line = say(`Exit ${row.quantity} ${symbol} ${product}`, "sending");
   const at = performance.now();
   try {
     const answer = await post("positions/exit", { positions: [{ exchange, symbol, product }] });
     const failed = answer.failed[0];
+    const none = "There was nothing to close.";
     if (failed) tell(line, { state: failed.code === "OUTCOME_UNKNOWN" ? "unknown" : "refused", reason: failed.message });
-    else tell(line, { state: "accepted", ms: performance.now() - at, reason: answer.done.length ? "" : "There was nothing to close." });
+    else tell(line, { state: "accepted", ms: performance.now() - at, reason: answer.done.length ? "" : none });
+    return failed ? failed.message : answer.done.length ? "" : none;
   } catch (error) {
     tell(line, { state: isUnknown(error) ? "unknown" : "refused", reason: why(error) });
+    return why(error);
   } finally {
     later(SLIP_MS, () => exiting.delete(key));
   }

@@ -3,7 +3,7 @@ import { computed, effect, html, signal, useEffect, useState } from "../lib/ui.j
 import { books, link, now, state } from "../lib/live.js";
 import { STALE_S, ageOf, feedLink, tick, touch } from "../lib/feed.js";
 import { Card, Tabs, confirm } from "../lib/widgets.js";
-import { asking, cancel, exit, flights, held, place, press, release, words } from "../lib/hand.js";
+import { asking, cancel, exit, flights, held, place, press, release, tape, words } from "../lib/hand.js";
 import { snap } from "../lib/lines.js";
 import { count, price, span } from "../lib/fmt.js";
 
@@ -93,15 +93,32 @@ export async function trade(side) {
     at = performance.now();
     press(side, at);
   }
-  await place(order, at);
+  told(await place(order, at));
 }
+
+/** A refusal is said where the press was. */
+function told(problem) {
+  if (problem) said.value = { text: problem, kind: "bad" };
+}
+
+/** Acknowledged is not accepted: a broker's risk desk may reject it a moment later. */
+const rejected = new Set();
+effect(() => {
+  for (const row of books.value.orders.rows || []) {
+    if (row.order_status !== "rejected" || rejected.has(row.orderid)) continue;
+    const mine = tape.value.find((one) => one.orderid === row.orderid);
+    if (!mine) continue;
+    rejected.add(row.orderid);
+    told(`${mine.text} was rejected: ${row.rejection_reason}`);
+  }
+});
 
 export async function leave(row) {
   if (state.value?.mode !== "analyze" && !sure.value) {
     const agreed = await confirm({ title: `Close ${row.symbol}?`, text: `${row.quantity > 0 ? "Sell" : "Buy"} ${Math.abs(row.quantity)} at market, ${row.product}.`, yes: "Close it", danger: true });
     if (!agreed) return;
   }
-  await exit(row);
+  told(await exit(row));
 }
 
 const mine = (row) => row.exchange === instrument.value?.exchange && row.symbol === instrument.value?.symbol;
