@@ -129,6 +129,13 @@ class Market:
             raise InvalidRequest(f"The broker has no quote for {key}", code="NO_DATA")
         return found[key]
 
+    def asked(self, key: InstrumentKey) -> Quote:
+        """As ``quote``, in the broker's own words: with what a tick lacks, such as circuit limits."""
+        found = self._ask([self.instrument(key)])
+        if key not in found:
+            raise InvalidRequest(f"The broker has no quote for {key}", code="NO_DATA")
+        return found[key]
+
     def quotes(self, keys: Sequence[InstrumentKey]) -> tuple[Quotes, dict[InstrumentKey, str]]:
         """Quotes, and for the others why not."""
         found: Quotes = {}

@@ -71,7 +71,7 @@ def _market(parts: Parts, key: InstrumentKey) -> dict[str, Any]:
     Raises:
         InvalidRequest: No such contract, or no price.
     """
-    instrument, quote = parts.market.instrument(key), parts.market.quote(key)
+    instrument, quote = parts.market.instrument(key), parts.market.asked(key)
     return {
         "ltp": quote.ltp,
         "tick_size": str(instrument.tick_size),

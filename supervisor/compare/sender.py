@@ -21,6 +21,8 @@ THREADS = 24
 """Requests of one instance that may wait at the same time; beyond it the lag of the sender shows it."""
 CLEAN_S = 90.0
 LOOK_S = 0.5
+MOST_REFUSED = 4
+"""In a row at one instance; then the run ends: a broker that says no is not to be asked a hundred times."""
 WATCH_S = 2.0
 """Between two looks whether the run may go on."""
 
@@ -113,6 +115,7 @@ class Run:
         self._lives = {(step.instance, step.round): _Life() for step in plan.steps}
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._refused: dict[str, int] = {}
         self._zero = 0.0
 
     def go(self) -> Left:
@@ -246,6 +249,11 @@ class Run:
     def _keep(self, shot: Shot) -> None:
         with self._lock:
             self.shots.append(shot)
+            in_a_row = self._refused.get(shot.instance, 0) + 1 if shot.outcome == REJECTED else 0
+            if shot.outcome != NOT_SENT:
+                self._refused[shot.instance] = in_a_row
+        if in_a_row >= MOST_REFUSED:
+            self.stop(f"{shot.instance} refused {in_a_row} requests in a row: {shot.code} {shot.message}")
         self.on_shot(shot)
 
     def _tidy(self) -> Left:
