@@ -34,6 +34,7 @@ OPTIONAL = """
 # API_RATE_LIMIT=50 per second
 # WEBHOOK_RATE_LIMIT=100 per minute
 # ORDER_MODE=auto   # semi_auto: orders wait for your word, see `algo approvals`
+# GTT_MISSED=tell  # fire: also send a GTT whose price was reached while the gateway was down and is gone again
 # LOG_LEVEL=INFO
 # HOOK_COMMAND=notify-send algo    # told of failures, logins needed, mute feeds … as JSON on standard input
 # HOOK_URL=https://…               # the same as a POST
