@@ -26,6 +26,8 @@ MOVED_TICKS = 2
 """A modify moves the price this many ticks further away from the market."""
 PERIOD_S = 1.0
 """From round to round: three requests of one instance in a second, a third of either broker's limit."""
+LEAST_PERIOD_S, QUICK_ROUNDS = 0.8, 60
+"""Dhan takes 240 requests a minute; beyond it a probe would measure our own limiter."""
 GAPS = {PLACE: 0.0, MODIFY: 0.45, CANCEL: 0.75}
 """Intended seconds after the place, as shares of the period."""
 SPREAD = 0.2
@@ -164,6 +166,10 @@ def plan(
     """
     if side not in (BUY, SELL) or rounds < 1 or period_s <= 0 or not markets:
         raise InvalidRequest("a plan needs an instance, a side (BUY or SELL), a count and a period")
+    if rounds > QUICK_ROUNDS and period_s < LEAST_PERIOD_S:
+        raise InvalidRequest(
+            f"more than {QUICK_ROUNDS} rounds need {LEAST_PERIOD_S:g} s each: a broker takes 240 a minute"
+        )
     price, moved = price_for(side, markets, away)
     draw = random.Random(seed)
     names = tuple(markets)

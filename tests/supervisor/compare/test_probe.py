@@ -108,6 +108,12 @@ def test_a_seed_makes_the_plan_and_turns_are_random() -> None:
     assert plan.quantity == MARKET.lot
 
 
+def test_a_long_run_stays_below_the_brokers_minute() -> None:
+    probe.plan("NSE", "SBIN", BUY, BOTH, 60, 3, period_s=0.5)
+    with pytest.raises(InvalidRequest, match="240 a minute"):
+        probe.plan("NSE", "SBIN", BUY, BOTH, 61, 3, period_s=0.7)
+
+
 def test_a_probe_is_placed_then_modified_then_cancelled_before_the_next() -> None:
     plan = probe.plan("NSE", "SBIN", BUY, BOTH, 50, 3)
     for name in BOTH:

@@ -188,11 +188,11 @@ def test_what_cannot_be_cancelled_or_has_traded_is_said() -> None:
 
 def test_a_stop_sends_nothing_more_and_cleans_up() -> None:
     desks = {"a": Desk(), "b": Desk()}
-    run = run_of(desks, rounds=400)
+    run = run_of(desks, rounds=60)
     run.on_shot = lambda shot: run.stop("interrupted") if shot.round == 1 else None
     began = time.monotonic()
     left = run.go()
-    assert time.monotonic() - began < 400 * PERIOD_S / 2
+    assert time.monotonic() - began < 60 * PERIOD_S / 2
     assert run.stopped == "interrupted"
     assert left.clean
     assert all(desk.calls.count("placeorder") < 10 for desk in desks.values())
@@ -202,7 +202,7 @@ def test_a_stop_sends_nothing_more_and_cleans_up() -> None:
 def test_what_turns_up_on_the_other_side_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "WATCH_S", 0.05)
     desk = Desk()
-    run = run_of({"a": desk}, rounds=400, may_go_on=lambda: "other side" if len(desk.calls) > 4 else "")
+    run = run_of({"a": desk}, rounds=60, may_go_on=lambda: "other side" if len(desk.calls) > 4 else "")
     assert run.go().clean
     assert run.stopped == "other side"
     assert desk.calls.count("placeorder") < 100
@@ -212,7 +212,7 @@ def test_what_turns_up_on_the_other_side_ends_the_run(monkeypatch: pytest.Monkey
 def test_a_broker_that_says_no_is_not_asked_a_hundred_times() -> None:
     no = (400, {"code": "PRICE_OUT_OF_RANGE", "message": "outside the circuit"})
     desk = Desk(lambda path, number: no if path == "modifyorder" or number > 2 else None)
-    run = run_of({"a": desk}, rounds=400)
+    run = run_of({"a": desk}, rounds=60)
     assert run.go().clean
     assert run.stopped == "a refused 4 requests in a row: PRICE_OUT_OF_RANGE outside the circuit"
     assert len(desk.calls) < 40
