@@ -69,7 +69,7 @@ def run(
             machine could change.
     """
     traders = [Trader(fleet, name, fleet.key(name)) for name in SET_MS]
-    page = out or fleet.home / "comparison.html"
+    page = out or fleet.home / "db" / "sim" / "comparison.html"
     asked = ("compare", "dhan", "kotak", "--orders", "--symbol", "SBIN", "--seed", str(seed), "--json")
     try:
         for one in traders:

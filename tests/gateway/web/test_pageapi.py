@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from brokers.model import InstrumentKey, OrderStatus
 from gateway.tickets import Tickets, seat_of
 from gateway.web.lookup import Lookup
+from gateway.web.watchlists import MOST_LISTS, MOST_SYMBOLS
 from tests.gateway.api.rig import FREE, ORDER, Rig, position, running
 from tests.gateway.web.people import make_owner, sign_in
 
@@ -143,7 +144,12 @@ def test_lists_are_kept_per_owner_and_bounded(page):
     assert page.ask("PUT", "lists", {"lists": lists}).status_code == 200
     assert page.ask("GET", "lists").json == {"lists": lists}
     one = lists[0]["symbols"][0]
-    for wrong in ([], [{"name": "", "symbols": []}], [{"name": "x", "symbols": [one] * 251}], lists * 21):
+    for wrong in (
+        [],
+        [{"name": "", "symbols": []}],
+        [{"name": "x", "symbols": [one] * (MOST_SYMBOLS + 1)}],
+        lists * (MOST_LISTS + 1),
+    ):
         assert page.ask("PUT", "lists", {"lists": wrong}).status_code == 400
     assert page.ask("GET", "lists").json == {"lists": lists}
 

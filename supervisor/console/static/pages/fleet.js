@@ -73,7 +73,7 @@ function Contract({ cards }) {
 
 function Events({ events }) {
   return html`<section class="card" id="events"><h2>Events</h2>
-    ${events.length ? html`<ol class="events">${events.slice(0, 30).map((one) => html`<li key=${one.seq}>
+    ${events.length ? html`<ol class="events" tabindex="0">${events.slice(0, 30).map((one) => html`<li key=${one.seq}>
       <small class="soft">${when(one.at)}</small> <b>${one.instance}</b> <span class=${one.level}>${one.name}</span> ${one.reason}</li>`)}</ol>`
       : html`<p class="soft">Nothing has happened since the supervisor started.</p>`}</section>`;
 }
