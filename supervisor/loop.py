@@ -195,28 +195,30 @@ class Supervisor(Caretaker):
 
     async def _down(self, names: list[str]) -> dict[str, Any]:
         """Stop instances (all when none is named); a simulated broker goes with its last instance."""
-        leaving = [n for n in (names or list(self._instances)) if n in self._instances]
-        staying = [n for n in self._instances if n not in leaving]
-        needed = {key for name in staying for key in self._keys_of(name)}
-        shared = [key for key, slot in self._slots.items() if slot.is_service]
-        if staying:
-            needed.update(shared)
-        keys = [*shared, *(key for name in leaving for key in self._keys_of(name))]
-        await self.stop([k for k in dict.fromkeys(keys) if k not in needed])
-        for name in leaving:
-            del self._instances[name]
-            self._teller.forget(name)
-            self._open.forget(name)
-        for key in [k for k in self._slots if k not in needed]:
-            del self._slots[key]
-        if staying:
-            self._settle_soon()
-        self._save()
-        if not self._instances:
-            self._folder.state_path.unlink(missing_ok=True)
-            # let the answer leave before the loop ends
-            asyncio.get_running_loop().call_later(0.05, self._done.set)
-        return {"stopped": leaving, "left": staying}
+        # a service that is just being started anew must be there to be stopped, or it would outlive us
+        async with self._settling:
+            leaving = [n for n in (names or list(self._instances)) if n in self._instances]
+            staying = [n for n in self._instances if n not in leaving]
+            needed = {key for name in staying for key in self._keys_of(name)}
+            shared = [key for key, slot in self._slots.items() if slot.is_service]
+            if staying:
+                needed.update(shared)
+            keys = [*shared, *(key for name in leaving for key in self._keys_of(name))]
+            await self.stop([k for k in dict.fromkeys(keys) if k not in needed])
+            for name in leaving:
+                del self._instances[name]
+                self._teller.forget(name)
+                self._open.forget(name)
+            for key in [k for k in self._slots if k not in needed]:
+                del self._slots[key]
+            if staying:
+                self._settle_soon()
+            self._save()
+            if not self._instances:
+                self._folder.state_path.unlink(missing_ok=True)
+                # let the answer leave before the loop ends
+                asyncio.get_running_loop().call_later(0.05, self._done.set)
+            return {"stopped": leaving, "left": staying}
 
     async def _restart(self, names: list[str]) -> dict[str, Any]:
         chosen = names or list(self._instances)

@@ -48,6 +48,8 @@ class Marks:
         """Every line stands in the log, once."""
         self._stop.set()
         self._thread.join(15)
+        # the last answer may leave before its line is written
+        until(lambda: f"/mark-{self.sent - 1}-" in self._log.read_text(), 5, "the last line")
         text = self._log.read_text()
         wrong = [n for n in range(self.sent) if text.count(f"/mark-{n}-") != 1]
         assert self.sent

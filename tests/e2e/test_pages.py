@@ -159,6 +159,8 @@ def test_history_is_downloaded_drawn_and_taken_out(
     expect(page.locator("#gaps i.full")).to_have_count(20)
     expect(page.locator("#gaps i.missing")).not_to_have_count(0)
     page.click("[data-tab=files]")
+    page.select_option("#export [name=exchange]", "NSE")
+    page.select_option("#export [name=symbols]", "HDFCBANK")
     page.fill("#export [name=start]", "2026-01-01")
     with page.expect_download() as kept:
         page.click("#export button[type=submit]")
