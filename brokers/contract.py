@@ -278,7 +278,8 @@ class Rest(Protocol):
 
     def find_tag(self, tag: str) -> list[Order]:
         """Evidence for an unknown outcome: orders carrying our tag (exact, or as a prefix where the broker
-        rewrites tags). Empty only from a healthy read."""
+        rewrites tags). Empty only from a healthy read.
+        """
         ...
 
     def trades(self) -> list[Trade]: ...
@@ -310,7 +311,8 @@ class Rest(Protocol):
 @runtime_checkable
 class RawHistory(Protocol):
     """REST that passes a history answer on unread. Who wants candles of it has the broker's pure
-    ``mapping.history``; the market-data store is filled this way."""
+    ``mapping.history``; the market-data store is filled this way.
+    """
 
     def raw_candles(self, instrument: Instrument, interval: str, start: date, end: date) -> bytes:
         """One broker call, sent once: the body as it came, also the one that says there is no data.
@@ -384,7 +386,8 @@ class FeedSink(Protocol):
         self, key: InstrumentKey, levels: int, book: Callable[[], Depth] | None, received_ns: int
     ) -> None:
         """A book deeper than five levels, undecoded; only after ``DeepFeed.want_levels``. ``None``: it is no
-        longer kept up to date."""
+        longer kept up to date.
+        """
         ...
 
     def on_state(self, state: FeedState, reason: str) -> None: ...
@@ -396,7 +399,8 @@ class FeedSink(Protocol):
 
 class Tap(Protocol):
     """Hears what the market sockets of a feed hear, for a recorder. Called on the feed's loop; must not block
-    or raise."""
+    or raise.
+    """
 
     def opened(self, socket: str) -> None:
         """A new connection of this socket (its handler's name); what follows is its login."""
@@ -424,7 +428,8 @@ class Feed(Protocol):
 
     async def run(self) -> None:
         """Connect, restore every wanted subscription, read, reconnect with backoff and jitter; returns only
-        when cancelled."""
+        when cancelled.
+        """
         ...
 
     def want(self, instrument: Instrument, mode: Mode | None) -> None:

@@ -54,7 +54,8 @@ def generations(path: Path) -> list[Path]:
 
 class OwnLog:
     """The file this process's standard error leads to; ``look`` after writing. Not thread-safe: the log
-    handler's lock guards it. Does nothing when standard error leads elsewhere (a terminal, a journal)."""
+    handler's lock guards it. Does nothing when standard error leads elsewhere (a terminal, a journal).
+    """
 
     def __init__(
         self,

@@ -299,7 +299,8 @@ class GttLeg:
 @dataclass(frozen=True, slots=True)
 class GttRequest:
     """An order that waits for a price, for days. One leg, or two of which one fires (OCO): the falling
-    one (stop) first, then the rising one (target)."""
+    one (stop) first, then the rising one (target).
+    """
 
     key: InstrumentKey
     action: Action
@@ -433,7 +434,8 @@ class Quote:
 @dataclass(frozen=True, slots=True)
 class Candle:
     """``opened_at_s``: true UTC epoch seconds of the bar's opening; a daily bar carries the trading date at
-    00:00 UTC (OpenAlgo's convention)."""
+    00:00 UTC (OpenAlgo's convention).
+    """
 
     opened_at_s: int
     open: float

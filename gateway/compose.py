@@ -227,7 +227,8 @@ def _session(
 
 def _unattended(settings: Settings, broker: Broker, context: BrokerContext) -> tuple[Auth | None, str]:
     """What logs in when nobody asked, and what to say where that cannot: the TOTP seed is used only with
-    leave, while a token or its renewal needs none."""
+    leave, while a token or its renewal needs none.
+    """
     seeds = [name for name in context.credentials if name.endswith("_TOTP_SECRET")]
     if settings.day.auto_login or not seeds:
         return None, ""

@@ -1,5 +1,6 @@
 """Settings of a feed process's watch over itself, and their lines in an env file. Light: the supervisor
-imports it."""
+imports it.
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,8 @@ class TickCache:
 
     def listen(self, listener: Callable[[bytes, bytes], None]) -> None:
         """Tell one more listener every tick heard, as topic and payload, on the cache's own thread: it must
-        not block."""
+        not block.
+        """
         self._listeners = (*self._listeners, listener)
 
     def want(self, keys: Iterable[InstrumentKey]) -> None:
@@ -215,7 +216,8 @@ class TickCache:
 
     def take(self, topic: bytes, payload: bytes) -> None:
         """One tick of the feed, and every listener is told. One thread's: that of the cache, or of whoever
-        plays the past into a cache that was not started."""
+        plays the past into a cache that was not started.
+        """
         before = self._newest.get(topic)
         if before is not None:
             # a number lower than the last one is a feed that began anew

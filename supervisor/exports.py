@@ -135,7 +135,7 @@ def _unit(
 
 
 def _systemd_word(path: Path) -> str:
-    """systemd expands ``%`` and splits at blanks."""
+    """Systemd expands ``%`` and splits at blanks."""
     text = str(path).replace("%", "%%")
     return '"' + text.replace('"', '\\"') + '"' if " " in text else text
 

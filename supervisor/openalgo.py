@@ -65,7 +65,7 @@ class Holdings:
 
 
 def find(source: Path) -> list[Installation]:
-    """The installations a file or folder holds: ``.env``, ``.env.kotak``, ``.env.dhan`` …
+    """The installations a file or folder holds: ``.env``, ``.env.kotak``, ``.env.dhan`` and the like.
 
     Raises:
         SettingsError: There is none.

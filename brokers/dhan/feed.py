@@ -198,7 +198,8 @@ class DhanFeed:
         self, handler: MarketSocket | OrderSocket | BookSocket, failed: int
     ) -> BrokerSession:
         """Newest session for a socket. Dhan mostly answers a bad token by cutting the socket without a word,
-        so a drop before any frame is cleared up with a profile call."""
+        so a drop before any frame is cleared up with a profile call.
+        """
         dropped, handler.dropped = handler.dropped, None
         if dropped is not None and not await self._is_good(dropped):
             failed = max(failed, dropped.generation)
@@ -408,7 +409,8 @@ class MarketSocket:
 
 class OrderSocket:
     """The order-update connection; a ``feedloop.SocketHandler``. Silent by nature, and without replay: after
-    a gap the order book tells."""
+    a gap the order book tells.
+    """
 
     name = ORDER_UPDATES
 

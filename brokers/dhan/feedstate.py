@@ -20,7 +20,8 @@ _WORST_FIRST = (
 
 class Sessions:
     """Newest session for all sockets of a feed: one renewal after a refusal, then no more until a person or
-    the api process made a newer one. Endless renewals would kill the token under everybody else."""
+    the api process made a newer one. Endless renewals would kill the token under everybody else.
+    """
 
     def __init__(self, source: AsyncSessionSource) -> None:
         self._source = source

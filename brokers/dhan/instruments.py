@@ -76,7 +76,8 @@ class DhanInstruments:
 
     def download(self) -> Mapping[str, bytes]:
         """The compact file (about 25 MB), and the detailed one beside it (about 40 MB) for what only that
-        has. Without the second one the first is still worth having. No login needed."""
+        has. Without the second one the first is still worth having. No login needed.
+        """
         files = {FILE: self._fetch(self._url)}
         if self._url.endswith(f"/{FILE}"):
             try:
@@ -93,7 +94,8 @@ class DhanInstruments:
 
     def parse(self, files: Mapping[str, bytes], today: date) -> ParsedInstruments:
         """Rows of the compact CSV, with freeze quantities when the detailed one is there; see ``parse`` and
-        ``freeze_quantities``. Files are known by their headers, whatever their names are."""
+        ``freeze_quantities``. Files are known by their headers, whatever their names are.
+        """
         detailed = [content for content in files.values() if b"SM_FREEZE_QTY" in content[:2000]]
         compact = [content for content in files.values() if content not in detailed]
         if len(compact) != 1 or len(detailed) > 1:
@@ -289,7 +291,8 @@ def _derivative(
     trading_symbol: str, kind: str, expiry_text: str, strike_text: str, today: date
 ) -> tuple[str, str, date, Decimal]:
     """Our symbol, the underlying's root, expiry and strike. The root is cut off from the right, so that
-    BAJAJ-AUTO survives; the strike comes from its column, the display text rounds it."""
+    BAJAJ-AUTO survives; the strike comes from its column, the display text rounds it.
+    """
     last = _expiry(expiry_text)
     if last is None:
         raise _Skip("derivative without expiry")

@@ -104,7 +104,8 @@ def websocket_url(url: str) -> str:
 
 def is_sound(url: str, login_url: str) -> bool:
     """Whether an address the broker answered may be used: encrypted, or loopback when the login was loopback
-    (a simulated broker must not send us anywhere else)."""
+    (a simulated broker must not send us anywhere else).
+    """
     parts, login = urlsplit(url), urlsplit(login_url)
     if login.hostname in LOOPBACK:
         return parts.hostname in LOOPBACK
@@ -234,7 +235,8 @@ class KotakAuth:
 
     def _feeds(self, known: Mapping[str, str], trade: Mapping[str, Any]) -> dict[str, str]:
         """Which market feed this data centre uses and where the sockets are. The config service is a
-        convenience: without it the login's own addresses and the fixed ones stand in."""
+        convenience: without it the login's own addresses and the fixed ones stand in.
+        """
         configs = self._configs()
         center = known["data_center"]
         source = str(configs.get(f"{center}_broadcast_source") or "")

@@ -313,7 +313,8 @@ def _contracts(
 
 def display_name(root: str, expiry: date, kind: str, strike: Decimal) -> str:
     """A person's name of a contract, as brokers' screens show it: ``NIFTY 24 NOV 24000 CALL``,
-    ``BANKNIFTY DEC FUT``. Kotak's files have none."""
+    ``BANKNIFTY DEC FUT``. Kotak's files have none.
+    """
     month = _MONTHS[expiry.month - 1]
     if kind == "FUT":
         return f"{root} {month} FUT"

@@ -180,7 +180,8 @@ class Faults:
 
     def add(self, body: object) -> Rule:
         """Put a rule in force; ``cut`` and ``half_open`` strike the open sockets at once (after
-        ``delay_s`` for ``cut``). Raises ``InvalidRequest``."""
+        ``delay_s`` for ``cut``). Raises ``InvalidRequest``.
+        """
         rule = parse(body, next(self._numbers))
         rule.since = self._clock.monotonic()
         self._rules.append(rule)
@@ -270,7 +271,8 @@ class Faults:
 
     def frame(self, socket_name: str, data: bytes | str) -> list[bytes | str]:
         """What to send instead of one frame: usually the frame itself, nothing while silent, or torn or
-        garbage bytes."""
+        garbage bytes.
+        """
         if self._take(_SILENT, socket=socket_name) is not None:
             return []
         rule = self._take((FaultKind.TORN_FRAME, FaultKind.GARBAGE_FRAME), socket=socket_name)

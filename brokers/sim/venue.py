@@ -31,7 +31,8 @@ class Venue(Protocol):
 
     def issue(self, account: str) -> Mapping[str, object]:
         """A fresh login of an account without its ceremony, in JSON-able words of the broker (for
-        official clients in tests)."""
+        official clients in tests).
+        """
         ...
 
     def expire(self, account: str) -> None:

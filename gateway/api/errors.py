@@ -167,7 +167,8 @@ def invalid_key() -> Problem:
 
 def invalid_fields(messages: Mapping[Any, Any] | list[Any], style: str) -> Problem:
     """Validation errors in the style the endpoint is known for (V1 text of a Python dict, V2 object,
-    V3/V4 a sentence plus ``errors``)."""
+    V3/V4 a sentence plus ``errors``).
+    """
     plain = messages if isinstance(messages, Mapping) else {"_schema": list(messages)}
     if style == "V1":
         return Problem(400, "INVALID_REQUEST", str(plain))

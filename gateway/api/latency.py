@@ -28,7 +28,8 @@ def add_routes(internal: Blueprint, parts: Parts) -> None:
     @internal.get("/latency")
     def latency() -> Response:
         """Requests received between ``since`` and ``until`` (ISO 8601 with a zone, or epoch milliseconds; the
-        last day), of one ``endpoint`` or all, with ``probes=1`` only those of probes."""
+        last day), of one ``endpoint`` or all, with ``probes=1`` only those of probes.
+        """
         args = request.args
         now_ns = parts.clock.time_ns()
         since_ns = moment_ns(args.get("since", ""), now_ns - A_DAY_NS)

@@ -30,7 +30,8 @@ HEARD_S = 0.5
 
 class PanicOf(KeyOnly):
     """``policy``: ``cancel`` open orders, ``block`` alone, or ``close`` every position too. ``day_loss`` with
-    ``resume``: entries that RISK_DAY_LOSS stopped on this instance are allowed again, too."""
+    ``resume``: entries that RISK_DAY_LOSS stopped on this instance are allowed again, too.
+    """
 
     resume = fields.Boolean(load_default=False)
     day_loss = fields.Boolean(load_default=False)
@@ -99,7 +100,8 @@ def told(parts: Parts, word: Panic, *, answer_s: float) -> dict[str, Any]:
 
 def _others(parts: Parts, serial: int) -> dict[str, dict[str, Any]]:
     """The other instances of this home by name. ``blocked`` is false while one has not been heard: its
-    entries are blocked all the same as soon as it looks or starts."""
+    entries are blocked all the same as soon as it looks or starts.
+    """
     folder = parts.settings.run_dir / panicfile.FOLDER
     heard = panicfile.reports(folder, serial)
     names = [name for name in instance_names(parts.settings.home) if name != parts.settings.name]

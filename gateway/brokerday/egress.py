@@ -26,7 +26,8 @@ AGAIN_S = 60.0
 @dataclass(frozen=True, slots=True)
 class Egress:
     """``state``: ``off`` (never asked), ``unknown``, ``unregistered`` (nothing to compare with), ``match`` or
-    ``mismatch``."""
+    ``mismatch``.
+    """
 
     state: str = "off"
     seen: str = ""

@@ -70,7 +70,8 @@ class _Order:
 
 class Book:
     """Joins requests with what the feed says of their orders. Bounded: of more than ``MOST_ORDERS`` the
-    longest untouched gets no more stages."""
+    longest untouched gets no more stages.
+    """
 
     def __init__(self, next_id: int = 1) -> None:
         self._next_id = next_id

@@ -1,5 +1,6 @@
 """Makes the recorder of one instance. Stage times are worth much, but no order: what is wrong with their file
-is said, and trading goes on without them."""
+is said, and trading goes on without them.
+"""
 
 from __future__ import annotations
 

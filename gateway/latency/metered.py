@@ -1,5 +1,6 @@
 """A broker's REST whose reads are timed and whose errors are counted. Writes pass untouched: the desk tells
-of them."""
+of them.
+"""
 
 from __future__ import annotations
 

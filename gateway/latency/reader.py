@@ -114,7 +114,8 @@ def durations(
     path: Path, length: str, where: str, parameters: tuple[Any, ...], most: int
 ) -> list[tuple[int, int]]:
     """(wall ns, duration ns) in the order of time, the newest ``most``. ``length`` and ``where`` as for
-    ``rows``."""
+    ``rows``.
+    """
     text = f"SELECT at_ns, {length} FROM requests WHERE {where} ORDER BY at_ns DESC LIMIT ?"
     with _open(path) as connection:
         return connection.execute(text, (*parameters, most)).fetchall()[::-1]

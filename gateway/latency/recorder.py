@@ -209,7 +209,8 @@ class Recorder:
 
     def _was_set_under(self, said: Written) -> bool:
         """The wall clock was set between two wakings that this request overlaps. A request that began before
-        the desk took it up is given a second."""
+        the desk took it up is given a second.
+        """
         answered = (said.times.answered_ns or 0) - said.offset
         begun = min((said.times.received_ns or 0) - said.offset, answered) - SEEN_BEFORE_NS
         return any(begun <= until and since <= answered for since, until in self._clock_set)

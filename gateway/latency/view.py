@@ -21,7 +21,8 @@ MOST = 200_000
 
 def overview(path: Path, day: str) -> dict[str, Any]:
     """Every stage of an IST day: ``stages`` rows (endpoint, stage, n, p50_ms, p90_ms, p99_ms, max_ms) in the
-    order an order passes them, and the ``days`` there are. Raises ``StoreError``."""
+    order an order passes them, and the ``days`` there are. Raises ``StoreError``.
+    """
     order = {endpoint: at for at, endpoint in enumerate((*ENDPOINTS, "browser"))}
     within = {stage: at for at, stage in enumerate(STAGES)}
     rows = []

@@ -35,7 +35,8 @@ class Asset:
 
 class Assets:
     """Every file below some folders, read once; a later folder's file stands in for the same name of an
-    earlier one. Thread-safe."""
+    earlier one. Thread-safe.
+    """
 
     def __init__(self, *folders: Path) -> None:
         self._files: dict[str, Asset] = {}

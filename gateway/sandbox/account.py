@@ -108,7 +108,8 @@ class PaperAccount(Account):
 
     def value(self, new: NewOrder) -> Decimal:
         """The price an order is margined at. A market order without any price is worth nothing known: it
-        is refused before it gets here."""
+        is refused before it gets here.
+        """
         if new.type is Type.MARKET:
             mark = self._maybe_mark(new.listing)
             return Decimal(0) if mark is None else new.listing.rupees(mark)

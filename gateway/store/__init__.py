@@ -1,1 +1,1 @@
-
+"""An instance's SQLite databases."""

@@ -195,7 +195,8 @@ class Database:
 
     def _checkpoint(self) -> None:
         """Carry the WAL over into the file, beside writers and readers: left to itself, SQLite has the writer
-        do it that reaches a thousand pages, and that one's order waits for all of them."""
+        do it that reaches a thousand pages, and that one's order waits for all of them.
+        """
         with self._checkpointing:
             if self._closed:
                 return

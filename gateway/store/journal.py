@@ -237,7 +237,8 @@ class Journal:
 
     def last_round_trip(self) -> tuple[int, int] | None:
         """Wall nanoseconds at which the latest acknowledged write was sent and acknowledged; None when it is
-        not among the last thousand events."""
+        not among the last thousand events.
+        """
         text = (
             "SELECT sent_ns, acknowledged_ns FROM order_events "
             "WHERE id > (SELECT max(id) FROM order_events) - 1000 "

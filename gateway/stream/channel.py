@@ -203,7 +203,8 @@ class Entry(Generic[C]):
 
     def status(self, around: Around) -> tuple[State, float]:
         """State of the poorest channel (live as soon as the instrument ticks at all) and since when it is
-        wanted, in monotonic seconds."""
+        wanted, in monotonic seconds.
+        """
         poorest = min(self.channels.values(), key=lambda c: c.name.mode)
         return poorest.status(around)[0], poorest.since_s
 

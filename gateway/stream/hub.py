@@ -59,7 +59,8 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class Want:
     """The mode wanted upstream for one instrument from now on; None drops it. ``levels``: a deeper book than
-    five levels is wanted too."""
+    five levels is wanted too.
+    """
 
     instrument: Instrument
     mode: Mode | None
@@ -69,7 +70,8 @@ class Want:
 @dataclass(frozen=True, slots=True)
 class Joined(Generic[C]):
     """``new`` is False when this consumer held the channel already. ``parked``: channels that lost their
-    slot to it; ``entry.refused`` tells their holders why."""
+    slot to it; ``entry.refused`` tells their holders why.
+    """
 
     channel: Channel[C]
     wants: list[Want]

@@ -206,7 +206,8 @@ def item_ok(
     why: str = "",
 ) -> Reply:
     """One accepted instrument. ``depth`` is the number of levels really served, ``why`` goes with a state
-    that is neither live nor pending."""
+    that is neither live nor pending.
+    """
     more = {"message": why} if why else {}
     return {
         "symbol": symbol,

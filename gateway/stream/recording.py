@@ -38,7 +38,8 @@ class RecordingError(AlgoError):
 
 class Kind(IntEnum):
     """``SOCKET`` gives a socket's name a number; the four after it begin with that number. ``FEED``: a new
-    feed that knows nothing yet; what it is asked follows."""
+    feed that knows nothing yet; what it is asked follows.
+    """
 
     HEADER = 1
     WANT = 2
@@ -106,7 +107,8 @@ class WantMark:
 @dataclass(frozen=True, slots=True)
 class Event:
     """``value`` by kind: a ``Header``, ``WantMark``, ``ChannelMark``, ``[state, reason]``, a socket's name, a
-    message (``bytes`` or ``str``), or the number of frames lost."""
+    message (``bytes`` or ``str``), or the number of frames lost.
+    """
 
     kind: Kind
     at_ns: int

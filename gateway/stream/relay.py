@@ -28,7 +28,8 @@ class Link(Protocol):
 @dataclass(slots=True)
 class RelayCounts:
     """``refused``: the api process could not read them; ``overflowed``: the queue was full. Both logged.
-    ``reconciles``: how often the api process was asked to read the broker's books instead."""
+    ``reconciles``: how often the api process was asked to read the broker's books instead.
+    """
 
     queued: int = 0
     delivered: int = 0

@@ -100,7 +100,8 @@ def _around() -> Around:
 @dataclass(slots=True)
 class Facts:
     """What replies need to know about the instance. ``adapter_status`` and ``around`` (what a
-    subscription's state depends on) are asked anew each time."""
+    subscription's state depends on) are asked anew each time.
+    """
 
     broker: str
     user: str

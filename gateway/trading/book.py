@@ -102,7 +102,8 @@ class Books:
 
     def in_play(self) -> tuple[frozenset[InstrumentKey], frozenset[InstrumentKey]]:
         """Instruments of open positions and of working orders (as the journal knows them, pushed updates
-        included), for whoever streams them."""
+        included), for whoever streams them.
+        """
         return self._held.get(), self._journal.working_keys()
 
     def forget(self) -> None:

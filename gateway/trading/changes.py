@@ -111,7 +111,8 @@ class Changes:
 
     def _change(self, row: JournalRow, write: _Write, received_ns: int, wait_s: float) -> OrderAnswer:
         """Send one modify or cancel; once more when the broker refused it only because the order was still on
-        its way to the exchange."""
+        its way to the exchange.
+        """
         ends = self._clock.monotonic() + wait_s
         name = write.kind
         grant = self._parts.limiter.acquire(write.lane, wait_s)
@@ -283,8 +284,10 @@ class Changes:
         return self._journal.apply(change)
 
     def _may_arrive(self, row: JournalRow, shown: Order) -> bool:
-        """A modification nobody answered to may still be on its way, and undo the next one. (A cancel may be
-        sent twice.)"""
+        """A modification nobody answered to may still be on its way, and undo the next one.
+
+        (A cancel may be sent twice.)
+        """
         horizon_s = self._parts.settle_rules.horizon_s
         if self._clock.time_ns() - row.pending_ns >= horizon_s * 1e9:
             return False

@@ -217,7 +217,8 @@ class OrderDesk:
 
     def orders(self) -> list[Order]:
         """The broker's book, and what the journal has beside it: orders of unknown outcome (order id
-        ``J<journal_id>``, status unknown), and working ones the book does not show, or not yet."""
+        ``J<journal_id>``, status unknown), and working ones the book does not show, or not yet.
+        """
         book = self._reader.orders()
         start_ns = day_start_ns(self._clock)
         beside = [
@@ -307,7 +308,8 @@ class OrderDesk:
 
     def attribute(self, order_id: str, strategy: str, detail: dict[str, str]) -> bool:
         """An order that seemed foreign is the one a GTT order of ours sent; False when it is not here, or not
-        foreign. Raises ``StoreError``."""
+        foreign. Raises ``StoreError``.
+        """
         return self._journal.attribute(order_id, strategy, detail)
 
     def foreign_today(self) -> list[Order]:
@@ -497,7 +499,8 @@ class OrderDesk:
 
     def _unjournaled(self, journal_id: int, outcome: Outcome) -> OrderAnswer:
         """The disk refused after the order had left: the truth goes to the caller at least. The row stays
-        ``sending``, and the book or the settler finish it."""
+        ``sending``, and the book or the settler finish it.
+        """
         match outcome:
             case Done(Placement() as placement):
                 return OrderAnswer(placement.order_id, placement.status, placement.sent, "", "", journal_id)

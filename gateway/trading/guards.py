@@ -92,7 +92,8 @@ class Guards:
 
     def check_change(self, row: JournalRow, change: OrderChange, lease: str | None) -> None:
         """Raises ``EntriesBlocked``, ``RiskLimit``, or, where it makes an entry larger, ``LeaseRefused``:
-        what is added is as new as another entry of that strategy."""
+        what is added is as new as another entry of that strategy.
+        """
         if not row.is_exit:
             self.refuse_role()
             self.refuse_blocked()

@@ -105,7 +105,9 @@ def terms_of(order: Order) -> OrderChange:
 
 def has_other_terms(row: JournalRow, order: Order) -> bool:
     """The broker shows a working order with other prices than the journal, and no change of it is open.
-    (The quantity is taken over with the state.)"""
+
+    (The quantity is taken over with the state.)
+    """
     resting = order.status in (OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING) and not order.in_transit
     if not resting or row.pending or row.known.state not in machine.WORKING:
         return False
@@ -249,7 +251,8 @@ def drift(
     baseline: Mapping[Holder, int], before: Mapping[Holder, int], now: Mapping[Holder, int]
 ) -> list[str]:
     """Positions that moved without an order we know. Seen twice in a row, so that a fill between two readings
-    is not taken for one."""
+    is not taken for one.
+    """
     lines = []
     for holder in sorted(baseline.keys() | now.keys()):
         was, is_now = baseline.get(holder, 0), now.get(holder, 0)

@@ -66,7 +66,8 @@ class Tasks(Protocol):
 
     def start(self, name: str, work: Callable[[], T]) -> Future[T]:
         """Begin ``work`` beside the caller; its result or exception is in the future. Nobody is held up at
-        exit by work that hangs."""
+        exit by work that hangs.
+        """
         ...
 
     def result(self, future: Future[T], timeout_s: float | None = None) -> T:
@@ -103,7 +104,8 @@ THREADS = Threads()
 
 def each(tasks: Tasks, work: Callable[[T], R], items: list[T], at_once: int) -> list[tuple[T, R]]:
     """``work`` on every item, several at a time; answers in the order of the items. Raises what one raised,
-    after all have ended."""
+    after all have ended.
+    """
     found: dict[int, R] = {}
     todo: Iterator[tuple[int, T]] = iter(list(enumerate(items)))
     guard = threading.Lock()

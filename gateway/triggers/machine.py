@@ -145,7 +145,8 @@ class NotSent:
 @dataclass(frozen=True, slots=True)
 class Held:
     """The market closed, or a panic blocked entries, before the order left: it waits for the next price that
-    reaches it."""
+    reaches it.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,8 @@ class BrokerGtts:
 
     def call_off(self, trigger_id: str) -> GttAnswer:
         """The list decides, not our journal: what it shows armed is cancelled, again if need be, and also
-        what this gateway has no words for."""
+        what this gateway has no words for.
+        """
         listed, row = self._shown.get(trigger_id), self._store.get(trigger_id)
         if row is None and listed is not None and listed.product in Product.__members__:
             row = self._store.adopt(_known_of(listed))

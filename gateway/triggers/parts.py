@@ -157,7 +157,8 @@ class GttAnswer:
 @dataclass(frozen=True, slots=True)
 class Shown:
     """One row of the GTT book. Times are aware UTC or None; ``margin``: rupees it blocks on paper, None for
-    a real one."""
+    a real one.
+    """
 
     trigger_id: str
     key: InstrumentKey
@@ -245,7 +246,8 @@ class Gtts(Protocol):
 
     def modify(self, trigger_id: str, request: GttRequest, grows: Callable[[str], None] = ...) -> GttAnswer:
         """A full replacement of an active one's terms. ``grows`` is asked with its strategy when the quantity
-        becomes larger, and raises where that may not be."""
+        becomes larger, and raises where that may not be.
+        """
         ...
 
     def cancel(self, trigger_id: str) -> GttAnswer: ...

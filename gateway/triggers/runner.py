@@ -165,7 +165,8 @@ class Runner:
 
     def look_at_quiet(self) -> None:
         """Compare what has had no tick for a while with a quote, in market hours; and whatever is new here,
-        at any hour, with the day's extremes. Raises broker errors."""
+        at any hour, with the day's extremes. Raises broker errors.
+        """
         now, at = self._parts.clock.now(), self._parts.clock.monotonic()
         rows = self._watched.rows
         due = self.spikes.due(rows)

@@ -1,5 +1,6 @@
 """Who is looking at an instance's pages: ``gateway.pagekit.access`` with its sign-ins and sign-outs in the
-database."""
+database.
+"""
 
 from __future__ import annotations
 

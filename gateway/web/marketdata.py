@@ -61,7 +61,8 @@ def add_calls(api: Blueprint, web: Web) -> None:
     @api.get("/store/days")
     def days() -> Response:
         """``{"days": {"2026-11-20": "full"}}``: ``full``, ``empty``, ``partial``, or ``missing`` when that
-        trading day was never asked for. Days without trading are not in it."""
+        trading day was never asked for. Days without trading are not in it.
+        """
         given = StoreCoverage().load({**request.args.to_dict(), "apikey": "-"})
         start, end = given["start_date"], given["end_date"]
         if end - start > LONGEST:

@@ -143,7 +143,8 @@ def kept(
     bars: Bars, series: Series, chunk: Chunk, covered: Mapping[date, DayState], mode: Mode = Mode.MISSING
 ) -> Bars:
     """The bars of an answer that are wanted: those of days already settled stay as they are stored, so that
-    filling a gap from another broker does not rewrite its surroundings."""
+    filling a gap from another broker does not rewrite its surroundings.
+    """
     if mode is Mode.ALL:
         return bars
     wanted = set(chunk.days)

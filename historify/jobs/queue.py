@@ -116,7 +116,8 @@ class Queue:
 
     def pause(self, job_id: int) -> Job:
         """Stop after the present broker call; ``resume`` goes on where it stopped. Raises ``NoSuch``,
-        ``Conflict``."""
+        ``Conflict``.
+        """
         return self._move(job_id, {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED}, JobState.PAUSED)
 
     def resume(self, job_id: int) -> Job:

@@ -36,7 +36,8 @@ class Schedules:
 
     def add(self, spec: Schedule) -> ScheduleRow:
         """Raises ``InvalidRequest`` naming every bad field, ``Conflict`` when the name is taken, ``NoSuch``
-        when the watchlist does not exist."""
+        when the watchlist does not exist.
+        """
         spec = replace(spec, name=spec.name.strip(), keys=tuple(checked(spec.keys)))
         if not 0 < len(spec.name) <= 60 or not spec.name.isprintable():
             raise InvalidRequest("a schedule needs a name of 1 to 60 printable characters")

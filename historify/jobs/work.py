@@ -1,5 +1,6 @@
 """The puller's side of the queue. Every change is made under an epoch: of a job that another puller has taken
-over since, nothing can be changed any more."""
+over since, nothing can be changed any more.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +91,8 @@ class Work:
 
     def other(self, task: Task) -> Series | None:
         """Any other instrument somebody asked for at this interval, to see whether its broker answers at all;
-        one that came already, if there is one."""
+        one that came already, if there is one.
+        """
         series = task.series
         rows = rows_of(
             self._control,
@@ -136,7 +138,8 @@ class Work:
 
     def put_back(self, task: Task, error: str) -> None:
         """The broker did not answer: later, behind the others; given up after ``MOST_TRIES``. Raises
-        ``Gone``."""
+        ``Gone``.
+        """
         with self._control.transaction(durable=False) as tx:
             self._must(tx, task.job.id)
             self._set(

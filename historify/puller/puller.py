@@ -299,7 +299,8 @@ class Puller:
 
     def _give_way(self, source: Source, said: Incapable) -> None:
         """An instance that said it can pull could not. Its api may be logging in just now; when it does not
-        come back soon, the next one has its turn."""
+        come back soon, the next one has its turn.
+        """
         parts = self._parts
         log.warning("%s: %s", source.candidate.instance, said)
         until = parts.clock.monotonic() + GRACE_S
@@ -382,7 +383,8 @@ class Puller:
 
     def _is_asked_to_move(self) -> bool:
         """Whether somebody politely asked for another instance to pull. One that names no candidate is
-        refused: this process is the one that writes, whoever its broker is."""
+        refused: this process is the one that writes, whoever its broker is.
+        """
         lease = self._lease
         if lease is None:
             return False

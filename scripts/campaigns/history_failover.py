@@ -84,7 +84,7 @@ def under_way(house: House, job: Job) -> Job:
 
 
 def killed(house: House, wanted: Wish, order: tuple[str, ...], seconds: float) -> Job:
-    """kill -9 in the middle; the next puller ends the job."""
+    """Kill -9 in the middle; the next puller ends the job."""
     job = under_way(house, house.enqueue(wanted.request()))
     house.end("historify", signal.SIGKILL)
     house.start_puller(*order)
@@ -97,7 +97,8 @@ def killed(house: House, wanted: Wish, order: tuple[str, ...], seconds: float) -
 
 def failover(house: House, wanted: Wish, seconds: float) -> tuple[Job, float]:
     """The session of the designated one's broker ends in the middle; seconds until the standby stored
-    something."""
+    something.
+    """
     job = under_way(house, house.enqueue(wanted.request()))
     house.end_session(job.source)
     began = time.monotonic()

@@ -165,7 +165,8 @@ def prices_of(kind: str, action: str, price: float) -> dict[str, Any]:
 
 def quiet(rig: Rig, *, operations: int, flips: int, seed: int) -> str:
     """No call to the broker, no socket. Flips happen between batches, so that no operation means the live
-    account; readers that mean no account run all the time."""
+    account; readers that mean no account run all the time.
+    """
     rig.analyze(True)
     warm(rig)
     work = Operations(rig, seed)
@@ -271,7 +272,7 @@ def mixed(rig: Rig, *, orders: int, flips: int, seed: int) -> str:
 
 
 def killed(rig: Rig, *, kills: int, seed: int) -> str:
-    """kill -9 of the api under load; what was acknowledged is in the book of the next one."""
+    """Kill -9 of the api under load; what was acknowledged is in the book of the next one."""
     rig.analyze(True)
     warm(rig)
     rng = random.Random(seed)

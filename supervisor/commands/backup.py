@@ -55,7 +55,8 @@ def _stores(home: Path) -> list[Path]:
 
 def _elsewhere(home: Path) -> list[Path]:
     """Databases of live instances outside the home. An env that does not load is backed up, its databases
-    elsewhere cannot be known."""
+    elsewhere cannot be known.
+    """
     found: list[Path] = []
     for name in gateway_settings.instance_names(home):
         try:

@@ -114,7 +114,7 @@ def _watch(spec: plan.ChildSpec, handle: child.Handle) -> int:
 
 
 def _notify(manager: ServiceManager, word: str) -> None:
-    """systemd's sd_notify: one datagram to the socket it names."""
+    """Systemd's sd_notify: one datagram to the socket it names."""
     if manager.socket:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.sendto(word.encode(), manager.socket)

@@ -98,7 +98,8 @@ class Feed:
 
     async def root(self, request: web.Request) -> web.WebSocketResponse:
         """Path ``/``: where the official client finds the live feed (``version`` in the query) and the
-        200-level depth (none)."""
+        200-level depth (none).
+        """
         return await self._serve(request, LIVE if "version" in request.query else DEPTH_200)
 
     async def _live(self, request: web.Request) -> web.WebSocketResponse:

@@ -134,7 +134,8 @@ class Account:
 
     def check_risk(self, order: SimOrder, new: NewOrder | None = None) -> None:
         """Raise ``Refusal`` (HOLDING, MARGIN) if the account cannot carry the order (with ``new`` terms,
-        if given) beside its other accepted ones."""
+        if given) beside its other accepted ones.
+        """
         wanted = order if new is None else replace(order, new=new)
         new = wanted.new
         if new.product == "CNC" and new.side is Side.SELL:

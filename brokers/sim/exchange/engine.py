@@ -109,7 +109,8 @@ class Exchange:
 
     def account(self, account_id: str) -> Account:
         """The account, opened with its cash and holdings at first use. Ask anew each time: a new day is a
-        new object."""
+        new object.
+        """
         return self._ledger.account(account_id)
 
     def orders(self) -> Iterator[SimOrder]:
@@ -254,7 +255,8 @@ class Exchange:
     def step(self, at: datetime) -> None:
         """Everything that happens up to ``at``: the path's trades against resting orders, orders accepted,
         sessions ended, the day turned. Steps in between are made up, so one call for a minute and a call
-        for each of its steps give the same books."""
+        for each of its steps give the same books.
+        """
         until = to_ms(at)
         while (event := self._agenda.pop(until)) is not None:
             at_ms, due, subject = event

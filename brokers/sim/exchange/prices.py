@@ -121,7 +121,8 @@ class Prices:
 
     def trade_at(self, listing: Listing, step: int) -> tuple[int, int] | None:
         """Price in paise and quantity traded in one step (milliseconds since the epoch / 250); None if the
-        step traded nothing or the market was closed. A step that traded has at least one lot."""
+        step traded nothing or the market was closed. A step that traded has at least one lot.
+        """
         view = self._view(listing)
         ms = step * STEP_MS
         if not self._sessions.is_open(view.family, view.derivative, ms):

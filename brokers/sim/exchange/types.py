@@ -81,7 +81,8 @@ class BookLevel:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The market of one listing at one instant; a pure function of (seed, listing, time) plus the user
-    orders' own trades in volume. ``seq`` grows with every change and is what a tick stream compares."""
+    orders' own trades in volume. ``seq`` grows with every change and is what a tick stream compares.
+    """
 
     listing: Listing
     at: datetime

@@ -305,7 +305,8 @@ def _scale(snapshot: Snapshot) -> int:
 
 def year_range(snapshot: Snapshot) -> tuple[int, int]:
     """52-week high and low in paise. The exchange keeps no year; a fixed share of the listing's base keeps
-    both steady over a run and outside the day's range."""
+    both steady over a run and outside the day's range.
+    """
     base, tick = snapshot.listing.base_paise, max(snapshot.listing.tick_paise, 1)
     high = base * 5 // 4 // tick * tick
     low = max(tick, base * 3 // 4 // tick * tick)

@@ -113,7 +113,8 @@ class Ledger:
 
     def history(self, order: SimOrder) -> list[Row]:
         """Every station of an order, newest first. Of an order from before a restart, those its present
-        status implies."""
+        status implies.
+        """
         known = self._orders.get(order.order_id)
         rows = (
             known.history

@@ -72,7 +72,8 @@ def next_midnight(at: datetime) -> datetime:
 
 def credentials_accepted(mobile: str, ucc: str, totp: str, at: datetime) -> bool:
     """First factor. The number must carry its country code, as the broker insists; a code of the previous or
-    next half-minute still counts."""
+    next half-minute still counts.
+    """
     code_ok = pyotp.TOTP(TOTP_SECRET).verify(totp, for_time=at, valid_window=1)
     return mobile == MOBILE and bool(_UCC.fullmatch(ucc)) and code_ok
 
