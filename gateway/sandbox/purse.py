@@ -1,6 +1,7 @@
 """What paper GTT orders block while they are armed, as OpenAlgo's sandbox does.
 
-(Real brokers block nothing before the trigger: neither Dhan's forever orders nor an order this gateway keeps for Kotak cost margin.)
+(Real brokers block nothing before the trigger: neither Dhan's forever orders nor an order this gateway keeps
+for Kotak cost margin.)
 
 A GTT blocks what its dearest leg would as an order beside everything that is open, worked out when it was
 armed. It frees it when it fires, is cancelled or expires; the order of a fire is margined as any other.

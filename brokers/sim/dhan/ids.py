@@ -141,7 +141,7 @@ def is_option(listing: Listing) -> bool:
 
 
 def instrument(listing: Listing) -> str:
-    """Dhan's instrument word: ``EQUITY``, ``INDEX``, ``FUTIDX``, ``OPTSTK``, ``FUTCOM``, ``OPTFUT`` and the like."""
+    """Dhan's instrument word: ``EQUITY``, ``INDEX``, ``FUTIDX``, ``OPTSTK``, ``FUTCOM``, ``OPTFUT``, …."""
     if listing.kind is Kind.INDEX:
         return "INDEX"
     if listing.kind is Kind.EQUITY:
