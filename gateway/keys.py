@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from brokers.clock import Clock
 from brokers.secret import Secret
+from gateway.scopes import ALL, Scope
 from gateway.store import keys as table
 from gateway.store.cache import Recent
 from gateway.store.engine import Database
@@ -32,11 +33,11 @@ class Keys:
         # keyed by digest: the text of a key is never kept
         self._good: Recent[bytes, tuple[float, KeyRow]] = Recent(REMEMBERED)
 
-    def create(self, label: str) -> tuple[int, Secret]:
-        """A new key (64 hex characters), shown once; only its hash is kept."""
+    def create(self, label: str, scopes: frozenset[Scope] = ALL) -> tuple[int, Secret]:
+        """A new key (64 hex characters), shown once; only its hash is kept. What it may do never changes."""
         key = Secret(secrets.token_hex(32))
         digest, now = self._digest(key.reveal()), self._clock.now()
-        return self._database.write(lambda c: table.add(c, label, digest, now)), key
+        return self._database.write(lambda c: table.add(c, label, digest, now, scopes)), key
 
     def adopt(self, label: str, text: str) -> int | None:
         """Take a key made elsewhere, so that who has it goes on. None: it is known here already."""

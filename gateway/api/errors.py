@@ -22,6 +22,7 @@ from brokers.errors import (
     RiskLimit,
     WireError,
 )
+from gateway.scopes import Scope, shown
 from gateway.trading.answers import OrderAnswer
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ STATUS: Mapping[str, int] = {
     "STRATEGY_LEASE_REQUIRED": 403,
     "HOST_NOT_ALLOWED": 403,
     "SEMI_AUTO": 403,
+    "SCOPE_MISSING": 403,
     "NOT_FOUND": 404,
     "ORDER_NOT_FOUND": 404,
     "NO_STORED_DATA": 404,
@@ -108,6 +110,7 @@ NEXT_STEP: Mapping[str, str] = {
     "ENTRIES_BLOCKED": "Allow entries again with: algo panic --resume",
     "RISK_LIMIT": "The limit is set in instances/{instance}.env; orders that only reduce a position pass it.",
     "ROLE_MISSING": "Use an instance that has the role, or change ROLES in instances/{instance}.env.",
+    "SCOPE_MISSING": "Nothing was executed. Make a key that may: algo key create {instance} --scope …",
     "STRATEGY_LEASE_HELD": "Nothing was executed; exits pass. Who has it: algo strategy leases {instance}",
     "STRATEGY_LEASE_LOST": "Nothing was executed; exits and cancels pass. Another copy trades: end this one.",
     "STRATEGY_LEASE_EXPIRED": "Nothing was executed. Renew: POST /api/v1/strategy/lease, action renew.",
@@ -163,6 +166,13 @@ def whole_seconds(seconds: float) -> int:
 
 def invalid_key() -> Problem:
     return Problem(403, "INVALID_API_KEY", INVALID_KEY)
+
+
+def scope_missing(needed: Scope, held: frozenset[Scope]) -> Problem:
+    """A good key that may not do this."""
+    has = shown(held)
+    message = f"This API key has not the scope '{needed.value}'; it has {', '.join(has) or 'none'}."
+    return Problem(403, "SCOPE_MISSING", message, {"scope": needed.value, "scopes": has})
 
 
 def invalid_fields(messages: Mapping[Any, Any] | list[Any], style: str) -> Problem:

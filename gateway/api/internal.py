@@ -26,6 +26,7 @@ from gateway.api import (
     probing,
     reply,
     resolving,
+    routed,
     stopping,
     waiting,
 )
@@ -33,6 +34,7 @@ from gateway.api.dispatch import body_of
 from gateway.api.health import readiness
 from gateway.api.parts import Parts
 from gateway.api.schemas import FailedGeneration, InstrumentFiles, Label, Totp
+from gateway.scopes import parsed, shown
 
 HEADER = "X-Algo-Internal"
 
@@ -118,8 +120,10 @@ def _session_routes(internal: Blueprint, parts: Parts) -> None:
 def _key_routes(internal: Blueprint, parts: Parts) -> None:
     @internal.post("/keys")
     def create() -> Response:
-        key_id, secret = parts.keys.create(_load(Label())["label"])
-        return reply.json({"id": key_id, "key": secret.reveal()})
+        asked = _load(Label())
+        scopes = parsed(asked["scopes"])
+        key_id, secret = parts.keys.create(asked["label"], scopes)
+        return reply.json({"id": key_id, "key": secret.reveal(), "scopes": shown(scopes)})
 
     @internal.get("/keys")
     def listing() -> Response:
@@ -127,6 +131,7 @@ def _key_routes(internal: Blueprint, parts: Parts) -> None:
             {
                 "id": row.id,
                 "label": row.label,
+                "scopes": shown(row.scopes),
                 "created_at": row.created_at.isoformat(),
                 "revoked_at": row.revoked_at.isoformat() if row.revoked_at else None,
             }
@@ -174,6 +179,7 @@ def _desk_routes(internal: Blueprint, parts: Parts) -> None:
     probing.add_routes(internal, parts)
     choosing.add_routes(internal, parts)
     leases.add_routes(internal, parts)
+    routed.add_routes(internal, parts)
     latency.add_routes(internal, parts)
 
 

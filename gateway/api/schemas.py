@@ -28,6 +28,7 @@ from gateway.api.fields import (
     whole_at_least_zero,
     whole_quantity,
 )
+from gateway.scopes import ALL, shown
 
 
 class KeyOnly(Schema):
@@ -163,9 +164,10 @@ class InstrumentFiles(Schema):
 
 
 class Label(Schema):
-    """``POST /internal/keys``."""
+    """``POST /internal/keys``. ``scopes``: names; all of them unless given."""
 
     label = named(longest=100)
+    scopes = fields.List(fields.String(), load_default=lambda: shown(ALL), validate=validate.Length(max=20))
 
 
 class FailedGeneration(Schema):

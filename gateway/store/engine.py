@@ -37,7 +37,7 @@ else:
     import fcntl
 
 SCHEMA = "algo"
-VERSION = 2
+VERSION = 3
 """Of the tables; see ``gateway.store.migrations`` when one that exists is to change."""
 BUSY_MS = 5000
 GROUP = 64

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from gateway import scopes as words
+from gateway.scopes import Scope
 from gateway.store.tables import API_KEYS
 
 
@@ -18,13 +20,16 @@ class KeyRow:
     label: str
     created_at: datetime
     revoked_at: datetime | None
+    scopes: frozenset[Scope] = words.ALL
 
 
-def add(connection: Connection, label: str, digest: bytes, at: datetime) -> int:
+def add(
+    connection: Connection, label: str, digest: bytes, at: datetime, scopes: frozenset[Scope] = words.ALL
+) -> int:
     """The new row's id."""
     done = connection.execute(
         insert(API_KEYS)
-        .values(label=label, digest=digest, created_at=at.isoformat())
+        .values(label=label, digest=digest, created_at=at.isoformat(), scopes=words.stored(scopes))
         .returning(API_KEYS.c.id)
     )
     return int(done.scalar_one())
@@ -54,4 +59,5 @@ def _value(row: Row[tuple[object, ...]]) -> KeyRow:
         label=row.label,
         created_at=datetime.fromisoformat(row.created_at),
         revoked_at=datetime.fromisoformat(row.revoked_at) if row.revoked_at else None,
+        scopes=words.read(row.scopes),
     )

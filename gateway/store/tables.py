@@ -42,6 +42,7 @@ API_KEYS = Table(
     Column("digest", LargeBinary, nullable=False, unique=True),
     Column("created_at", String, nullable=False),
     Column("revoked_at", String),
+    Column("scopes", String, nullable=False, server_default="*", comment="words; * is all of them"),
 )
 
 BROKER_SESSIONS = Table(

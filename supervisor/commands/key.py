@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from gateway.scopes import SAYS, Scope
 from supervisor.client import CommandFailed, ask_api, load_running, message_of
 
 
@@ -18,12 +19,21 @@ def key() -> None:
 @key.command()
 @click.argument("name")
 @click.option("--label", default="command line", show_default=True, help="What it is for.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="What it may do; several times for several. All, unless given. "
+    + " ".join(f"{scope.value}: {said}." for scope, said in SAYS.items()),
+)
 @click.option("--quiet", is_flag=True, help="Print the key alone.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.pass_obj
-def create(home: Path, name: str, label: str, quiet: bool, as_json: bool) -> None:
+def create(home: Path, name: str, label: str, scopes: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     """Make a key and print it, once."""
-    status, answer = ask_api(load_running(home, name), "POST", "/internal/keys", {"label": label})
+    asked = {"label": label, **({"scopes": list(scopes)} if scopes else {})}
+    status, answer = ask_api(load_running(home, name), "POST", "/internal/keys", asked)
     if status != 200:
         raise CommandFailed(f"{name}: {message_of(answer, f'HTTP {status}')}")
     if as_json:
@@ -32,7 +42,8 @@ def create(home: Path, name: str, label: str, quiet: bool, as_json: bool) -> Non
         click.echo(answer["key"])
     else:
         click.echo(f"{name} key {answer['id']}: {answer['key']}")
-        click.echo("Keep it; it is not shown again. It trades on this instance.")
+        may = ", ".join(answer["scopes"])
+        click.echo(f"Keep it; it is not shown again. What it may do on this instance: {may}.")
 
 
 @key.command(name="list")
@@ -50,7 +61,10 @@ def list_keys(home: Path, name: str, as_json: bool) -> None:
         return
     for row in rows:
         ended = f"  revoked {row['revoked_at']}" if row.get("revoked_at") else ""
-        click.echo(f"{row['id']:>4}  {row.get('created_at', '')}  {row.get('label') or '-'}{ended}")
+        may = ",".join(row.get("scopes", ()))
+        click.echo(
+            f"{row['id']:>4}  {row.get('created_at', '')}  {may:<22}  {row.get('label') or '-'}{ended}"
+        )
     if not rows:
         click.echo(f"no keys; make one: algo key create {name}")
 

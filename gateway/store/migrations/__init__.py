@@ -27,7 +27,7 @@ from sqlalchemy.pool import NullPool
 
 from brokers.errors import StoreError
 
-STEPS: Mapping[int, str] = {2: "gateway.store.migrations.v2"}
+STEPS: Mapping[int, str] = {2: "gateway.store.migrations.v2", 3: "gateway.store.migrations.v3"}
 """Version -> the module that leads to it."""
 BUSY_S = 5.0
 PAGES = 2000

@@ -20,6 +20,7 @@ from brokers.model import Venue
 from brokers.secret import Secret
 from gateway.keys import Keys
 from gateway.sandbox.books import tables as sandbox_tables
+from gateway.scopes import ALL
 from gateway.store import engine, migrations
 from gateway.store.users import Users
 from tests.clients import ROOT
@@ -56,8 +57,12 @@ def test_a_file_of_the_first_version_opens_with_everything_it_held(old: Path) ->
     database = engine.open(old, Venue.SIM)
     assert Keys(database, Secret("d4" * 32), SystemClock()).verify(KEY) is not None
     assert Users(database, SystemClock()).verify("owner", "a long pass phrase 1")
+    kept_rows = {table: rows(old, table) for table in held}
+    # a key of a version without scopes keeps every right
+    assert kept_rows.pop("api_keys") == [(*row, "*") for row in held["api_keys"]]
+    assert kept_rows == {table: found for table, found in held.items() if table != "api_keys"}
+    assert [key.scopes for key in Keys(database, Secret("d4" * 32), SystemClock()).list()] == [ALL]
     database.close()
-    assert {table: rows(old, table) for table in held} == held
     assert dict(rows(old, "meta"))["version"] == str(engine.VERSION)
     kept = old.with_name(f"one.db.before-{engine.VERSION}")
     assert kept.stat().st_mode & 0o077 == 0
@@ -114,7 +119,9 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(old: Path, monkeypatch: pyt
         connection.execute("CREATE INDEX gtts_state ON filler (x)")
         connection.execute("CREATE VIEW gtt_events AS SELECT 1 AS gtt_id")
         connection.commit()
-    with pytest.raises(StoreError, match="could not be brought from version 1 to 2.*nothing is lost"):
+    with pytest.raises(
+        StoreError, match=f"could not be brought from version 1 to {engine.VERSION}.*nothing is lost"
+    ):
         engine.open(old, Venue.SIM)
     with closing(sqlite3.connect(old)) as connection:
         connection.execute("DROP VIEW gtt_events")
