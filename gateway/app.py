@@ -24,7 +24,7 @@ from gateway.api import (
     webhooks,
 )
 from gateway.api.parts import Parts
-from gateway.gate import Gate
+from gateway.http.gate import Gate
 from gateway.pagekit.headers import content_policy as content_policy
 from gateway.pagekit.headers import harden
 from gateway.web import fleetapi, pageapi, pages

@@ -22,15 +22,17 @@ from gateway.api.limits import Limits
 from gateway.api.parts import Parts
 from gateway.brokerday import hours
 from gateway.brokerday.egress import EgressWatch
-from gateway.history import History
+from gateway.brokerday.session import SessionManager
+from gateway.brokerday.sync import InstrumentKeeper
 from gateway.keys import Keys
 from gateway.latency import build as latency
 from gateway.latency.metered import metered
 from gateway.latency.recorder import Recorder
-from gateway.market import Market, MarketParts
+from gateway.marketdata.history import History
+from gateway.marketdata.market import Market, MarketParts
+from gateway.marketdata.ticks import TickCache
 from gateway.sandbox import compose as paper
 from gateway.sandbox.compose import Sandbox
-from gateway.session import SessionManager
 from gateway.settings import Settings
 from gateway.store import engine
 from gateway.store.gtt import GttRow
@@ -43,8 +45,6 @@ from gateway.store.users import Users
 from gateway.strategies import leasefile
 from gateway.strategies.leasefile import Gatekeeper, LeaseFile
 from gateway.strategies.queue import Queue
-from gateway.sync import InstrumentKeeper
-from gateway.ticks import TickCache
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
 from gateway.trading.riskdesk import DataMeter

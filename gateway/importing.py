@@ -15,7 +15,7 @@ from brokers.clock import Clock, SystemClock
 from brokers.errors import InvalidRequest, SettingsError, StoreError
 from brokers.model import InstrumentKey, Product, Venue
 from gateway.keys import Keys
-from gateway.settings import Settings, databases_of
+from gateway.settings import Settings, databases
 from gateway.store import engine
 from gateway.store.strategies import NewStrategy, Strategies
 from gateway.strategies.model import CHARTINK, PLATFORMS, Hours, Mapped, TradingMode, time_of
@@ -41,7 +41,7 @@ def main(settings: Settings, body: str) -> int:
 
 
 def _into(settings: Settings, venue: Venue, plain: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
-    database = engine.open(databases_of(settings.home, settings.name, venue).main, venue)
+    database = engine.open(databases(settings.home, settings.name, venue).main, venue)
     try:
         keys = Keys(database, settings.pepper, clock)
         for text in plain["keys"]:

@@ -19,7 +19,7 @@ from gateway import log as logs
 from gateway import together
 from gateway.api.carrier import Carrier
 from gateway.compose import Composed, compose
-from gateway.server import Server
+from gateway.http.server import Server
 from gateway.settings import Settings
 from gateway.stream.topics import pin
 from gateway.triggers.parts import Gtts

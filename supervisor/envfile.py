@@ -11,22 +11,28 @@ from pathlib import Path
 from brokers import registry
 from brokers.contract import BrokerSpec
 from brokers.errors import SettingsError
-from gateway import (
-    daysettings,
-    feedsettings,
-    latencysettings,
-    limitsettings,
-    logsettings,
-    risksettings,
-    sandboxsettings,
-    storesettings,
+from gateway import risksettings
+from gateway.settings import (
+    FIRST_PORTS,
+    FIXED_STEP,
+    NAME,
+    EnvFile,
+    day,
+    feed,
+    instance_names,
+    latency,
+    limits,
+    logs,
+    sandbox,
+    store,
 )
-from gateway.settings import FIRST_PORTS, FIXED_STEP, NAME, EnvFile, instance_names
 
 HEADER = """\
 # {title}: one instance of algo. Only you may read this file (mode 0600); it holds credentials.
 # Start it with `algo up {name}`, or without an account on simulated data with `algo up {name} --sim`.
 """
+SUBJECTS = (feed, risksettings, sandbox, logs, limits, day, store, latency)
+"""Each says what an env file may hold about it."""
 OPTIONAL = """
 # Optional; the values shown are the defaults.
 # SYMBOLS=NSE:SBIN,NSE:RELIANCE   # subscribed from the start
@@ -62,11 +68,7 @@ def fresh(name: str, broker: BrokerSpec, ports: Mapping[str, int], secret: Calla
         lines += ["", f"# {broker.title} options; the values shown are the defaults."]
         lines += [f"# {key}={value}" for key, value in broker.options.items()]
     optional = OPTIONAL.format(port=ports["FLASK_PORT"])
-    parts = (
-        *(feedsettings, risksettings, sandboxsettings, logsettings),
-        *(limitsettings, daysettings, storesettings, latencysettings),
-    )
-    return "\n".join([*lines, optional, *(part.EXAMPLE for part in parts)])
+    return "\n".join([*lines, optional, *(part.EXAMPLE for part in SUBJECTS)])
 
 
 def example(broker: BrokerSpec) -> str:

@@ -1,7 +1,7 @@
 """Pure: what is worth telling somebody, from how an instance was and how it is now.
 
 Told on the edge only: a feed that stays mute is one event, and ``recovered`` ends what was told. Names are
-``gateway.hooksettings.EVENTS``.
+``gateway.settings.hooks.EVENTS``.
 """
 
 from __future__ import annotations

@@ -17,9 +17,8 @@ from brokers.clock import Clock, SystemClock
 from brokers.errors import InvalidRequest, SettingsError
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
-from gateway import storesettings
-from gateway.settings import EnvFile
-from gateway.storesettings import StoreRules
+from gateway.settings import EnvFile, store
+from gateway.settings.store import StoreRules
 from historify.contract import BarStore
 from historify.control import Control
 from historify.jobs.model import Key
@@ -103,8 +102,8 @@ def _rules(home: Path, venue: Venue) -> tuple[StoreRules, Path]:
     found: dict[str, tuple[StoreRules, Path, str]] = {}
     for name in gateway_settings.instance_names(home):
         env = EnvFile.read(home / "instances" / f"{name}.env", home)
-        rules = storesettings.read(env, home, sim=sim)
-        found.setdefault(rules.url, (rules, storesettings.face(env, home, sim=sim), env.shown))
+        rules = store.read(env, home, sim=sim)
+        found.setdefault(rules.url, (rules, store.face(env, home, sim=sim), env.shown))
     if len(found) > 1:
         files = " and ".join(shown for _, _, shown in found.values())
         raise SettingsError(f"{files} name different stores; put the same HISTORIFY_DATABASE_URL in all")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from gateway.hooksettings import HookRules
+from gateway.settings.hooks import HookRules
 from supervisor.events import Event
 
 log = logging.getLogger(__name__)

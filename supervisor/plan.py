@@ -9,8 +9,8 @@ from pathlib import Path
 
 from brokers.errors import SettingsError
 from brokers.model import Venue
-from gateway.limitsettings import ProcessLimits
 from gateway.settings import Settings
+from gateway.settings.limits import ProcessLimits
 
 
 @dataclass(frozen=True, slots=True)

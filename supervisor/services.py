@@ -16,7 +16,7 @@ from typing import Any
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from gateway.settings import Settings
-from gateway.storesettings import URL_NAMES
+from gateway.settings.store import URL_NAMES
 from supervisor import puller
 from supervisor.plan import ChildSpec, ConfigFile, PortClaim, UpOptions
 from supervisor.plan import children as instance_children

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.hooksettings import HookRules
+from gateway.settings.hooks import HookRules
 from supervisor import events
 from supervisor.events import Event, Facts
 from supervisor.hooks import Hooks

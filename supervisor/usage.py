@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from gateway.limitsettings import ProcessLimits
+from gateway.settings.limits import ProcessLimits
 
 SAMPLES = 4
 EVERY_S = 19.0

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from gateway.api import dispatch, errors, internal, reply
 from gateway.api.parts import Endpoint, Parts
 from gateway.api.surface import ENDPOINTS
-from gateway.gate import Environ, StartResponse
+from gateway.http.gate import Environ, StartResponse
 
 UPDATES = "/internal/order-update"
 NOSNIFF = ("X-Content-Type-Options", "nosniff")

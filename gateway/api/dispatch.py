@@ -17,7 +17,7 @@ from gateway.api import errors, legacy, modes, reply, semiauto
 from gateway.api.names import in_openalgos_words
 from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.surface import ENDPOINTS
-from gateway.gate import caller
+from gateway.http.gate import caller
 
 PREFIX = "/api/v1"
 MARKET_DATA = frozenset(

@@ -12,7 +12,7 @@ from gateway.api import reply
 from gateway.api.parts import Parts
 from gateway.brokerday import hours, refresh
 from gateway.brokerday.day import Day, Facts, judge
-from gateway.session import SessionStatus
+from gateway.brokerday.session import SessionStatus
 
 
 def blueprint(parts: Parts) -> Blueprint:

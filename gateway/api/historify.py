@@ -21,7 +21,7 @@ from gateway.api.historify_uploads import Uploads
 from gateway.api.parts import Call, Endpoint, Handler, Parts
 from gateway.api.quotes import store_of
 from gateway.api.schemas import KeyOnly
-from gateway.history import History, NoBars
+from gateway.marketdata.history import History, NoBars
 from historify.jobs.model import ItemState, Job, JobRequest, JobState, Key, Mode, Schedule
 from historify.model import BarRequest, Series
 from historify.portable import exporting, importing, plain

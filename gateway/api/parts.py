@@ -17,12 +17,12 @@ from brokers.secret import Secret
 from gateway.api.limits import Limits
 from gateway.api.schemas import AnyBody
 from gateway.brokerday.egress import Egress
-from gateway.history import History
+from gateway.brokerday.session import SessionManager
 from gateway.keys import Keys
 from gateway.latency.recorder import Recorder
-from gateway.market import Market
+from gateway.marketdata.history import History
+from gateway.marketdata.market import Market
 from gateway.sandbox.compose import Sandbox
-from gateway.session import SessionManager
 from gateway.settings import Settings
 from gateway.store.instruments import InstrumentStore, SyncReport
 from gateway.store.preferences import Preferences

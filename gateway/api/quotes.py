@@ -11,7 +11,7 @@ from brokers.model import InstrumentKey
 from gateway.api import present
 from gateway.api.fields import INTERVALS
 from gateway.api.parts import Call, Parts
-from gateway.history import History, NoBars, offered
+from gateway.marketdata.history import History, NoBars, offered
 
 CURRENCY = frozenset({"CDS", "BCD"})
 INTERVAL_GROUPS = {"s": "seconds", "m": "minutes", "h": "hours", "D": "days", "W": "weeks", "M": "months"}

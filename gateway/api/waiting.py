@@ -17,7 +17,7 @@ from gateway.api.dispatch import body_of
 from gateway.api.fields import EXCHANGES, PRODUCTS, Whole, named, one_of
 from gateway.api.names import key_of
 from gateway.api.parts import Parts
-from gateway.gate import caller
+from gateway.http.gate import caller
 from gateway.store.queued import QueuedOrder, Step
 from gateway.store.strategies import NewStrategy
 from gateway.strategies.model import PLATFORMS, Hours, Mapped, Strategy, TradingMode, time_of

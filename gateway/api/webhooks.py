@@ -23,7 +23,7 @@ from gateway.api import errors, reply
 from gateway.api.dispatch import body_of
 from gateway.api.parts import Parts
 from gateway.api.surface import WEBHOOKS
-from gateway.gate import caller
+from gateway.http.gate import caller
 from gateway.store.queued import NewOrder, QueuedOrder, fingerprint_of
 from gateway.strategies import alerts
 from gateway.strategies.alerts import ALERT_TIMES, ID_FIELDS, Wanted

@@ -15,7 +15,7 @@ from flask import Flask, Response, request, session
 
 from brokers.clock import IST, Clock
 from brokers.secret import Secret
-from gateway.gate import from_elsewhere
+from gateway.http.gate import from_elsewhere
 
 CSRF_HEADER = "X-CSRF-Token"
 DAY_ENDS_AT = 3

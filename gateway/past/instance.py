@@ -25,11 +25,12 @@ from brokers.model import Instrument, InstrumentKey, Mode, Tick
 from brokers.redact import Redactor
 from brokers.secret import Secret
 from brokers.venue import Venue
-from gateway import runtime, storesettings
+from gateway import runtime
 from gateway import settings as gateway_settings
 from gateway.past import ticks as made
 from gateway.past.clock import PlayedClock
 from gateway.settings import EnvFile, Settings, StreamRules
+from gateway.settings import store as store_settings
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
 from gateway.stream.bus import Bus
@@ -270,7 +271,7 @@ def _settings(base: Settings, folder: Path, *, sim: bool) -> Settings:
 
 def _store_of(home: Path, name: str, *, sim: bool) -> str:
     """Without the credentials of a live instance, which nobody needs for this."""
-    return storesettings.read(EnvFile.read(home / "instances" / f"{name}.env", home), home, sim=sim).url
+    return store_settings.read(EnvFile.read(home / "instances" / f"{name}.env", home), home, sim=sim).url
 
 
 def _instruments(

@@ -22,7 +22,7 @@ from brokers.sim.exchange.types import (
     Type,
 )
 from gateway.sandbox.margin import Blocked
-from gateway.sandboxsettings import Leverage
+from gateway.settings.sandbox import Leverage
 
 NAME = "paper"
 

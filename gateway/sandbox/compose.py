@@ -9,7 +9,7 @@ from brokers.calendar import Calendar
 from brokers.clock import Clock
 from brokers.model import OrderUpdate
 from gateway import panicfile
-from gateway.market import MarketParts
+from gateway.marketdata.market import MarketParts
 from gateway.panicfile import paper_name
 from gateway.sandbox.account import PaperState
 from gateway.sandbox.books import Books, tables

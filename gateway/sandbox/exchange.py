@@ -39,7 +39,7 @@ from gateway.sandbox.books import Books
 from gateway.sandbox.hours import Hours, ist_day
 from gateway.sandbox.mapping import key_of, order_of
 from gateway.sandbox.prices import LivePrices, Touch
-from gateway.sandboxsettings import SandboxRules
+from gateway.settings.sandbox import SandboxRules
 
 log = logging.getLogger(__name__)
 

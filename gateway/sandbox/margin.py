@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 
 from brokers.sim.exchange.types import PAISA, Kind, Listing, Side
-from gateway.sandboxsettings import Leverage
+from gateway.settings.sandbox import Leverage
 
 
 def cost(leverage: Leverage, listing: Listing, product: str, side: Side, value: Decimal) -> Decimal:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from brokers.errors import InvalidRequest
 from brokers.model import Instrument, InstrumentKey, Quote
-from gateway.batches import Quotes
-from gateway.market import Market, MarketParts
+from gateway.marketdata.batches import Quotes
+from gateway.marketdata.market import Market, MarketParts
 
 WAIT_S = 2.0
 LOOK_S = 0.02

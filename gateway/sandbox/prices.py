@@ -16,7 +16,7 @@ import msgspec
 from brokers.clock import Clock
 from brokers.model import InstrumentKey, Mode
 from brokers.sim.exchange.types import BookLevel, Listing
-from gateway.ticks import TickCache
+from gateway.marketdata.ticks import TickCache
 
 DECIMALS = 4
 """Currencies have prices such as 83.4525; every price of the sandbox counts in that unit."""

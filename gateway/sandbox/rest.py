@@ -31,7 +31,7 @@ from gateway.sandbox.account import NAME
 from gateway.sandbox.days import PaperDays
 from gateway.sandbox.margin import cost
 from gateway.sandbox.prices import LivePrices
-from gateway.sandboxsettings import Leverage
+from gateway.settings.sandbox import Leverage
 
 T = TypeVar("T")
 

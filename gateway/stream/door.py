@@ -11,7 +11,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from gateway import metrics
-from gateway.gate import host_allowed
+from gateway.http.gate import host_allowed
 from gateway.stream import protocol
 
 # kept small on purpose: what waits in the kernel is old by the time a slow client reads it

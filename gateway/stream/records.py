@@ -12,8 +12,8 @@ from brokers.clock import Clock
 from brokers.contract import BrokerSession
 from brokers.errors import LoginRequired, StoreError
 from brokers.model import Instrument, InstrumentKey
+from gateway.brokerday.session import StoredSession
 from gateway.keys import Keys
-from gateway.session import StoredSession
 from gateway.settings import Settings
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore

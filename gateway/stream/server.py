@@ -18,7 +18,7 @@ from websockets.http11 import Request, Response
 from brokers import registry
 from brokers.clock import Clock
 from brokers.errors import AlgoError, InvalidRequest
-from gateway.gate import shown
+from gateway.http.gate import shown
 from gateway.settings import StreamRules
 from gateway.stream import protocol
 from gateway.stream.credentials import KeyCheck, Visitors

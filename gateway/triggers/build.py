@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from brokers.contract import Broker, BrokerContext, SessionSource
-from gateway.market import Market
+from gateway.marketdata.market import Market
 from gateway.sandbox.compose import Sandbox
 from gateway.sandbox.purse import GttPurse
 from gateway.settings import Settings

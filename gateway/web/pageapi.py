@@ -19,7 +19,7 @@ from gateway.api.dispatch import body_of, perform
 from gateway.api.fields import EXCHANGES, PRODUCTS, named, one_of
 from gateway.api.parts import Call, Endpoint
 from gateway.api.surface import ENDPOINTS
-from gateway.gate import caller, from_elsewhere
+from gateway.http.gate import caller, from_elsewhere
 from gateway.store.users import User
 from gateway.tickets import Tickets
 from gateway.web import charts, latency, marketdata, strategies, traffic, watchlists

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 
 from brokers.model import Venue
 from gateway.api.parts import Parts
-from gateway.gate import caller
+from gateway.http.gate import caller
 from gateway.store.users import User
 from gateway.web.access import Csrf, OneTimeCode, WebSessions
 from gateway.web.assets import Assets

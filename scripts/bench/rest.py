@@ -6,8 +6,8 @@
     python scripts/bench/rest.py --rows order --orders 400 --broker kotak --broker-ms 20 --json out.json
 
 Starts its own simulated broker, api and feed process in a temporary home on free ports (``rig.py``) with the
-REST rate limits raised, and a Flask app with one constant route on the same server (``gateway/server.py``) in
-a process of its own. Rows:
+REST rate limits raised, and a Flask app with one constant route on the same server
+(``gateway/http/server.py``) in a process of its own. Rows:
 
   order      live orders, one every 0.18 s (the broker's windows stay): the client's latency minus what the
              simulated broker had the request in hand (it reports that, ``/_sim/times``). Reading and writing
@@ -53,8 +53,8 @@ PLACE = re.compile(r"POST .*(/orders|/place)")
 
 def serve_bare(port: int) -> None:
     """The reference: a Flask app with one constant route and nothing else, on the gateway's own server."""
+    from gateway.http.server import Server  # noqa: PLC0415
     from gateway.runtime import SWITCH_S  # noqa: PLC0415
-    from gateway.server import Server  # noqa: PLC0415
 
     app = Flask("bare")
 

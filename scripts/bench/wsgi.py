@@ -91,7 +91,7 @@ def serve(server: str, port: int) -> None:
         Cheroot(("127.0.0.1", port), app, numthreads=THREADS, timeout=75).start()
     elif server == "own":
         sys.path.insert(0, str(ROOT))
-        from gateway.server import Server  # noqa: PLC0415
+        from gateway.http.server import Server  # noqa: PLC0415
 
         Server(app, "127.0.0.1", port).serve_forever()
 

@@ -26,7 +26,7 @@ from tests.e2e.trader import Trader
 DISK_MB = 300
 LOOP_WINDOW_S = 120.0
 LOGINS_MOST = 3
-"""What nobody asked for: ``gateway.session.BUDGET``."""
+"""What nobody asked for: ``gateway.brokerday.session.BUDGET``."""
 LOGIN_PATHS = ("generateAccessToken", "tradeApiLogin")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from brokers.errors import AlgoError, InvalidRequest
-from gateway.gate import caller, from_elsewhere
+from gateway.http.gate import caller, from_elsewhere
 from gateway.panicfile import POLICIES as PANIC_POLICIES
 from supervisor.console import logs
 from supervisor.console.pages import PAGE, Console

@@ -19,11 +19,11 @@ from brokers.clock import Clock, SystemClock
 from brokers.errors import SettingsError
 from brokers.jsonlog import JsonLines
 from brokers.logrotate import OwnLog, OwnLogHandler
-from gateway.gate import Gate
+from gateway.http.gate import Gate
+from gateway.http.server import Server, ServerRules
 from gateway.pagekit.access import Csrf, OneTimeCode, WebSessions, cookie_settings, over_tls
 from gateway.pagekit.assets import Assets
 from gateway.pagekit.headers import harden
-from gateway.server import Server, ServerRules
 from supervisor.console import api, config, judge, owner, pages
 from supervisor.console.actions import Actions
 from supervisor.console.config import HOST, Config

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, flash, make_response, redirect, render_te
 
 from brokers.errors import AlgoError, InvalidRequest
 from brokers.venue import Venue
-from gateway.gate import caller
+from gateway.http.gate import caller
 from gateway.pagekit.access import (
     LONGEST_PASSWORD,
     SHORTEST_PASSWORD,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from brokers.secret import Secret
-from gateway.hooksettings import EVENTS, HookRules
+from gateway.settings.hooks import EVENTS, HookRules
 from supervisor import hooks as hooks_module
 from supervisor.events import Event, Facts, between, facts_of, kept
 from supervisor.hooks import Hooks

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from brokers.clock import IST
-from gateway.hooksettings import EVENTS
+from gateway.settings.hooks import EVENTS
 from supervisor import plan
 from supervisor.events import facts_of
 from supervisor.openwatch import MOST_S, NEAR_S, OpenWatch

@@ -17,7 +17,7 @@ from brokers.errors import SettingsError
 from brokers.model import Venue
 from gateway import settings as gateway_settings
 from gateway.keys import Keys
-from gateway.settings import EnvFile, databases_of
+from gateway.settings import EnvFile, databases
 from gateway.store import engine
 from gateway.store.strategies import Strategies
 from supervisor import envfile, openalgo
@@ -76,8 +76,8 @@ def test_a_folder_becomes_two_instances_apart_and_is_left_as_it_was(folder: Path
     assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in (home / "instances").iterdir())
     for word in ("FLASK_PORT is", "APP_KEY is fresh", "KOTAK_MPIN is not set yet", "API key goes on working"):
         assert word in said
-    live = databases_of(home, "kotak", Venue.LIVE)
-    assert len({live.main, databases_of(home, "dhan", Venue.LIVE).main}) == 2
+    live = databases(home, "kotak", Venue.LIVE)
+    assert len({live.main, databases(home, "dhan", Venue.LIVE).main}) == 2
     assert all(path.is_relative_to(home) for path in live.sqlite().values())
 
 
@@ -96,7 +96,7 @@ def taken(folder: Path, home: Path) -> Path:
 
 @pytest.fixture(params=list(Venue))
 def database(taken: Path, request: pytest.FixtureRequest) -> Iterator[engine.Database]:
-    found = engine.open(databases_of(taken, "dhan", request.param).main, request.param, read_only=True)
+    found = engine.open(databases(taken, "dhan", request.param).main, request.param, read_only=True)
     yield found
     found.close()
 
@@ -186,7 +186,7 @@ def test_no_database_another_kind_and_a_broken_one_are_said(folder: Path, home: 
     )
     said = run(home, "dhan", "--from", str(folder / ".env.dhan")).output
     assert "not SQLite" in said
-    assert databases_of(home, "dhan", Venue.LIVE).main.name == "openalgo_dhan.db"
+    assert databases(home, "dhan", Venue.LIVE).main.name == "openalgo_dhan.db"
 
 
 def test_the_name_comes_from_the_file_else_from_the_broker_and_wrong_ones_are_refused(

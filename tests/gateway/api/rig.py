@@ -44,11 +44,13 @@ from gateway.api import carrier
 from gateway.api.carrier import Carrier
 from gateway.api.limits import Limits
 from gateway.api.parts import Parts
-from gateway.history import History
+from gateway.brokerday.session import SessionManager
+from gateway.brokerday.sync import InstrumentKeeper
 from gateway.keys import Keys
 from gateway.latency import build as latency
-from gateway.market import Market, MarketParts
-from gateway.session import SessionManager
+from gateway.marketdata.history import History
+from gateway.marketdata.market import Market, MarketParts
+from gateway.marketdata.ticks import TickCache
 from gateway.settings import RateLimits
 from gateway.store import engine
 from gateway.store.gtt import GttStore
@@ -59,8 +61,6 @@ from gateway.store.queued import QueuedOrders
 from gateway.store.strategies import Strategies
 from gateway.store.users import Users
 from gateway.strategies.queue import Queue
-from gateway.sync import InstrumentKeeper
-from gateway.ticks import TickCache
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
 from gateway.trading.stages import NOBODY

@@ -20,7 +20,7 @@ from brokers.redact import Redactor
 from gateway import settings as gateway_settings
 from gateway.api.parts import Parts
 from gateway.compose import Composed, compose
-from gateway.server import Server
+from gateway.http.server import Server
 from tests.clients import ROOT, client_python
 from tests.gateway.api.rig import FREE, write_env
 

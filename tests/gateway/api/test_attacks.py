@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway import web
-from gateway.gate import host_allowed, same_origin
-from gateway.server import Server
+from gateway.http.gate import host_allowed, same_origin
+from gateway.http.server import Server
 from tests.gateway.api.rig import Rig, running
 
 TEMPLATES = Path(web.__file__).parent / "templates"

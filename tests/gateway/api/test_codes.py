@@ -40,7 +40,7 @@ from gateway.api.older import OlderDispatcher
 from gateway.api.parts import Endpoint
 from gateway.api.schemas import AnyBody
 from gateway.api.surface import ENDPOINTS, WEBHOOKS
-from gateway.server import Server
+from gateway.http.server import Server
 from gateway.trading.answers import OrderAnswer
 from tests.gateway.api.rig import Rig, running
 

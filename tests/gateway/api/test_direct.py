@@ -9,7 +9,7 @@ import pytest
 
 from gateway.api import direct
 from gateway.app import MAX_BODY_BYTES
-from gateway.gate import Gate
+from gateway.http.gate import Gate
 from tests.gateway.api.rig import Rig
 
 

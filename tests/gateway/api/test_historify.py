@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from brokers.clock import IST
-from gateway.history import History
+from gateway.marketdata.history import History
 from historify import lease
 from historify.portable.tasks import work
 from historify.segments import safety

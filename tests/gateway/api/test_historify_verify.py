@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.api import historify_verify
-from gateway.history import History
+from gateway.marketdata.history import History
 from historify import lease
 from historify.model import Bars, Provenance, Series
 from historify.portable.tasks import work

@@ -12,7 +12,7 @@ import pytest
 from brokers.clock import IST
 from brokers.errors import BrokerDown, LoginRequired
 from brokers.model import Candle
-from gateway.history import History
+from gateway.marketdata.history import History
 from historify import lease
 from historify.model import DAY, MINUTE, Bars, DayState, Provenance, Series
 from historify.segments.inbox import Inbox

@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from brokers.clock import ManualClock
-from gateway.server import Server
+from gateway.http.server import Server
 from gateway.web.access import OneTimeCode, WebSessions, next_day_end
 from tests.gateway.api.rig import FREE, Rig, running
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from brokers.errors import BrokerDown, LoginRequired, NotSupported, RateLimited, WireError
-from gateway.market import MarketRules
+from gateway.marketdata.market import MarketRules
 from gateway.trading.limiter import Lane
 from historify.secretfile import HEADER, NAME, home_secret
 from tests.gateway.api.rig import Rig, running

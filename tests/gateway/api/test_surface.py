@@ -12,7 +12,7 @@ import pytest
 
 from brokers.model import InstrumentKey
 from gateway.api.surface import ENDPOINTS, WEBHOOKS
-from gateway.server import Server
+from gateway.http.server import Server
 from tests.gateway.api.rig import Rig, running
 
 LISTED = json.loads((Path(__file__).parent / "data" / "openalgo-endpoints.json").read_text())

@@ -12,7 +12,7 @@ from brokers.errors import CodeNeeded, LoginRequired
 from brokers.model import Venue
 from brokers.secret import Secret
 from gateway.brokerday.rollover import Held, Step, step
-from gateway.session import SessionManager, budget_wait_s
+from gateway.brokerday.session import SessionManager, budget_wait_s
 from gateway.store import engine
 from gateway.store.tokens import SealedSessions
 

@@ -11,7 +11,7 @@ import pytest
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from gateway import settings
-from gateway.sandboxsettings import Leverage, SandboxRules
+from gateway.settings.sandbox import Leverage, SandboxRules
 from tests.gateway.api.rig import write_env
 
 

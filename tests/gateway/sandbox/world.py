@@ -20,7 +20,7 @@ from gateway.sandbox.days import PaperDays
 from gateway.sandbox.exchange import ExchangeParts
 from gateway.sandbox.hours import Hours
 from gateway.sandbox.prices import DECIMALS, LivePrices
-from gateway.sandboxsettings import Leverage, SandboxRules
+from gateway.settings.sandbox import Leverage, SandboxRules
 from gateway.store import engine
 
 FRIDAY = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 
 from brokers.clock import SystemClock
 from brokers.model import FeedState, InstrumentKey
-from gateway.feedsettings import THRESHOLDS
+from gateway.settings.feed import THRESHOLDS
 from gateway.stream.heartbeat import Heartbeat
 from gateway.stream.hub import Around
 from gateway.stream.vitals import (

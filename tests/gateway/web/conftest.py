@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.server import Server
+from gateway.http.server import Server
 from tests.gateway.api.rig import FREE, Rig, running
 
 

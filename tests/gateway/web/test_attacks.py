@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gateway.gate import caller, from_elsewhere
+from gateway.http.gate import caller, from_elsewhere
 from gateway.web.pages import HUES, hue_of
 from tests.gateway.web.people import OWNER, cookie, make_owner, post, sign_in, token
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import Protocol
 
 from brokers.errors import SettingsError
 from brokers.secret import Secret
+from gateway.settings.envfile import EnvFile
 
 EVENTS = (
     "ready",
@@ -42,15 +42,7 @@ class HookRules:
     events: frozenset[str] = frozenset()
 
 
-class Env(Protocol):
-    """What is read of an env file."""
-
-    def text(self, name: str, default: str) -> str: ...
-
-    def where(self, name: str) -> str: ...
-
-
-def read(env: Env) -> HookRules:
+def read(env: EnvFile) -> HookRules:
     """``HOOK_COMMAND``, ``HOOK_URL``, ``HOOK_EVENTS``. Raises ``SettingsError``."""
     command, url = env.text("HOOK_COMMAND", ""), env.text("HOOK_URL", "")
     try:

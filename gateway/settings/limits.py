@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+
+from gateway.settings.envfile import EnvFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,7 @@ EXAMPLE = """\
 """
 
 
-class Env(Protocol):
-    """What is read of an env file."""
-
-    def number(self, name: str, default: float, low: float, high: float) -> float: ...
-
-
-def read(env: Env) -> ProcessLimits:
+def read(env: EnvFile) -> ProcessLimits:
     """``LIMIT_…``. Raises ``SettingsError``."""
     usual = ProcessLimits()
     return ProcessLimits(

@@ -10,8 +10,8 @@ import pytest
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from gateway.settings import Settings, load
-from gateway.storesettings import EXAMPLE, StoreRules
-from tests.gateway.test_settings import GOOD, write
+from gateway.settings.store import EXAMPLE, StoreRules
+from tests.gateway.settings.test_instance import GOOD, write
 
 
 def read(home: Path, *lines: str, venue: Venue = Venue.LIVE) -> Settings:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
-from gateway.http1 import CHUNK_SIZE, BadRequest, body_length, parse_head
+from gateway.http.head import CHUNK_SIZE, BadRequest, body_length, parse_head
 
 log = logging.getLogger(__name__)
 

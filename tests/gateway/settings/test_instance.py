@@ -147,9 +147,9 @@ def test_a_name_that_is_no_instance_name_never_touches_the_disk(tmp_path: Path, 
 def test_publicly_known_sample_keys_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = "c3" * 32
     digest = hashlib.sha256(known.encode()).hexdigest()
-    monkeypatch.setattr(settings, "PUBLIC_SAMPLES", frozenset({digest}))
+    monkeypatch.setattr(settings.envfile, "PUBLIC_SAMPLES", frozenset({digest}))
     assert "publicly known sample key" in refused(tmp_path, GOOD.replace("a1" * 32, known))
-    assert len(settings.PUBLIC_SAMPLES) == 1
+    assert len(settings.envfile.PUBLIC_SAMPLES) == 1
 
 
 def test_short_or_placeholder_signing_secrets_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from brokers.jsonlog import PLAIN
-from gateway.proxies import Network, client
+from gateway.http.proxies import Network, client
 
 log = logging.getLogger("gateway.request")
 

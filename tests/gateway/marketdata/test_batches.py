@@ -12,7 +12,7 @@ import pytest
 
 from brokers.errors import BrokerDown, RateLimited
 from brokers.model import Instrument
-from gateway.batches import QuoteBatches
+from gateway.marketdata.batches import QuoteBatches
 from tests.gateway.api.rig import instrument, quote
 
 

@@ -13,7 +13,7 @@ from brokers.contract import BrokerSession
 from brokers.errors import BrokerDown, LoginRequired, SettingsError
 from brokers.model import Venue
 from brokers.secret import Secret
-from gateway.session import SessionManager, StoredSession
+from gateway.brokerday.session import SessionManager, StoredSession
 from gateway.store import engine
 
 PEPPER = Secret("p" * 32)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.gate import Gate
+from gateway.http.gate import Gate
 
 HOSTS = ("127.0.0.1",)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http1 import BadRequest, body_length, parse_head
+from gateway.http.head import BadRequest, body_length, parse_head
 
 
 def head(*lines: str, first: str = "POST /api/v1/ping?x=1 HTTP/1.1") -> bytes:

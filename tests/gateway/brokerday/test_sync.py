@@ -15,9 +15,9 @@ from brokers.calendar import FileCalendar
 from brokers.clock import ManualClock
 from brokers.errors import BrokerDown
 from brokers.model import Venue
+from gateway.brokerday.sync import InstrumentKeeper
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
-from gateway.sync import InstrumentKeeper
 from tests.gateway.api.rig import ScriptedSource, table
 
 MORNING = datetime(2026, 11, 20, 3, tzinfo=UTC)  # 08:30 IST

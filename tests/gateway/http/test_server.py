@@ -15,7 +15,7 @@ import pytest
 from simple_websocket import Server as WebSocket
 from websockets.sync.client import connect
 
-from gateway.server import Server, ServerRules
+from gateway.http.server import Server, ServerRules
 
 
 def echo(environ, start):

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from brokers.logrotate import MB, LogRules
-
-
-class Env(Protocol):
-    """What is asked of an env file (``gateway.settings.EnvFile``)."""
-
-    def number(self, name: str, default: float, low: float, high: float) -> float: ...
-
+from gateway.settings.envfile import EnvFile
 
 EXAMPLE = """\
 
@@ -22,7 +14,7 @@ EXAMPLE = """\
 """
 
 
-def read(env: Env) -> LogRules:
+def read(env: EnvFile) -> LogRules:
     """Raises ``SettingsError``."""
     return LogRules(
         max_bytes=int(env.number("LOG_MAX_MB", 50, 0.001, 10_000) * MB),

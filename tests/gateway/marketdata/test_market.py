@@ -16,7 +16,7 @@ from brokers.contract import Capabilities
 from brokers.errors import InvalidRequest, LoginRequired, NotReady, NotSupported, RateLimited
 from brokers.kotak import SPEC
 from brokers.model import InstrumentKey, Quote, Venue
-from gateway.market import Market, MarketParts
+from gateway.marketdata.market import Market, MarketParts
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
 from gateway.trading.limiter import Limiter

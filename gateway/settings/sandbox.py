@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
-from typing import Protocol
 
 from brokers.errors import SettingsError
+from gateway.settings.envfile import EnvFile
 
 EXAMPLE = """\
 # Paper trading (analyze mode) on live prices; the values shown are the defaults.
@@ -42,16 +42,6 @@ _GROUPS = {
     "SANDBOX_MCX_SQUARE_OFF": (time(23, 30), ("MCX",)),
     "SANDBOX_NCDEX_SQUARE_OFF": (time(17, 0), ("NCDEX", "NCO")),
 }
-
-
-class Env(Protocol):
-    """What of an env file is read here."""
-
-    def where(self, name: str) -> str: ...
-
-    def text(self, name: str, default: str) -> str: ...
-
-    def number(self, name: str, default: float, low: float, high: float) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +77,7 @@ class SandboxRules:
     price_wait_s: float
 
 
-def read(env: Env) -> SandboxRules:
+def read(env: EnvFile) -> SandboxRules:
     """Raises ``SettingsError`` with file and line."""
 
     def leverage(name: str, default: int) -> Decimal:
@@ -114,14 +104,14 @@ def read(env: Env) -> SandboxRules:
     )
 
 
-def _flag(env: Env, name: str) -> bool:
+def _flag(env: EnvFile, name: str) -> bool:
     text = env.text(name, "").strip().lower()
     if text not in (*_ON, *_OFF):
         raise SettingsError(f"{env.where(name)}: {name} is {text}, expected TRUE or FALSE")
     return text in _ON
 
 
-def _time(env: Env, name: str, default: time) -> time:
+def _time(env: EnvFile, name: str, default: time) -> time:
     text = env.text(name, f"{default:%H:%M}")
     match = _TIME.fullmatch(text)
     if match is None:
@@ -129,7 +119,7 @@ def _time(env: Env, name: str, default: time) -> time:
     return time(int(match[1]), int(match[2]))
 
 
-def _weekday(env: Env, name: str) -> int | None:
+def _weekday(env: EnvFile, name: str) -> int | None:
     text = env.text(name, "never").strip().capitalize()
     if text == "Never":
         return None

@@ -13,7 +13,7 @@ import zmq
 
 from brokers.clock import ManualClock
 from brokers.model import InstrumentKey
-from gateway.ticks import TickCache
+from gateway.marketdata.ticks import TickCache
 
 SBIN = InstrumentKey("NSE", "SBIN")
 NIFTY = InstrumentKey("NSE_INDEX", "NIFTY")
@@ -137,7 +137,7 @@ def test_the_newest_of_the_modes_is_the_last_price(bus, cache):
 
 
 def test_the_least_recently_wanted_symbol_makes_room(bus, cache, monkeypatch):
-    monkeypatch.setattr("gateway.ticks.MOST_SYMBOLS", 1)
+    monkeypatch.setattr("gateway.marketdata.ticks.MOST_SYMBOLS", 1)
     cache.want([SBIN])
     bus.hear(1)
     bus.send("NSE_SBIN_LTP", ltp=2.0)
@@ -175,7 +175,7 @@ def test_a_streamed_symbol_is_a_full_topic_until_nobody_asks(bus, cache, clock):
 
 
 def test_the_oldest_streamed_symbol_makes_room(bus, cache, monkeypatch):
-    monkeypatch.setattr("gateway.ticks.MOST_STREAMED", 1)
+    monkeypatch.setattr("gateway.marketdata.ticks.MOST_STREAMED", 1)
     cache.stream([SBIN])
     bus.hear(1)
     cache.stream([NIFTY])

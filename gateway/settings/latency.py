@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-
-class Env(Protocol):
-    """What is asked of an env file (``gateway.settings.EnvFile``)."""
-
-    def number(self, name: str, default: float, low: float, high: float) -> float: ...
+from gateway.settings.envfile import EnvFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +21,6 @@ EXAMPLE = """\
 """
 
 
-def read(env: Env) -> LatencyRules:
+def read(env: EnvFile) -> LatencyRules:
     """Raises ``SettingsError``."""
     return LatencyRules(keep_days=int(env.number("LATENCY_KEEP_DAYS", 30, 1, 3650)))

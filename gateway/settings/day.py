@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Protocol
 
 from brokers.errors import SettingsError
+from gateway.settings.envfile import EnvFile
 
 ROLES = ("feed", "execute", "control")
 """Stream market data; let entries leave; hold the control lease of a strategy id."""
@@ -44,19 +44,7 @@ class DayRules:
     registered_ips: tuple[str, ...] = ()
 
 
-class Env(Protocol):
-    """What is read of an env file."""
-
-    def text(self, name: str, default: str) -> str: ...
-
-    def number(self, name: str, default: float, low: float, high: float) -> float: ...
-
-    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str: ...
-
-    def where(self, name: str) -> str: ...
-
-
-def read(env: Env, *, sim: bool) -> DayRules:
+def read(env: EnvFile, *, sim: bool) -> DayRules:
     """``ROLES``, ``AUTO_LOGIN``, ``OPEN_DEADLINE_MINUTES``, ``EGRESS_IP_URL``, ``REGISTERED_IP``.
 
     Simulated brokers have public seeds: there the login needs no leave, and no address is asked for.
@@ -73,7 +61,7 @@ def read(env: Env, *, sim: bool) -> DayRules:
     )
 
 
-def _roles(env: Env) -> frozenset[str]:
+def _roles(env: EnvFile) -> frozenset[str]:
     words = frozenset(w.strip() for w in env.text("ROLES", ",".join(ROLES)).split(",") if w.strip())
     if not words or words - frozenset(ROLES):
         given = ",".join(sorted(words)) or "empty"
@@ -81,7 +69,7 @@ def _roles(env: Env) -> frozenset[str]:
     return words
 
 
-def _url(env: Env) -> str:
+def _url(env: EnvFile) -> str:
     url = env.text("EGRESS_IP_URL", "")
     if url and not url.startswith(("http://", "https://")):
         raise SettingsError(
@@ -90,7 +78,7 @@ def _url(env: Env) -> str:
     return url
 
 
-def _addresses(env: Env) -> tuple[str, ...]:
+def _addresses(env: EnvFile) -> tuple[str, ...]:
     found = []
     for word in env.text("REGISTERED_IP", "").split(","):
         if not word.strip():

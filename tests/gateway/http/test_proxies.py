@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from brokers.errors import SettingsError
-from gateway.gate import Gate
-from gateway.proxies import client, networks
+from gateway.http.gate import Gate
+from gateway.http.proxies import client, networks
 
 OURS = networks("127.0.0.1, 10.0.0.0/8,::1", "x")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from brokers.errors import SettingsError
+from gateway.settings.envfile import EnvFile
 
 ROLES = ("auto", "puller", "reader")
 DEFAULT_STORE = "db/historify.duckdb"
@@ -47,21 +47,7 @@ class StoreRules:
     console_port: int = 5050
 
 
-class Env(Protocol):
-    """What is read of an env file."""
-
-    def text(self, name: str, default: str) -> str: ...
-
-    def where(self, name: str) -> str: ...
-
-    def port(self, name: str, default: int) -> int: ...
-
-    def number(self, name: str, default: float, low: float, high: float) -> float: ...
-
-    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str: ...
-
-
-def read(env: Env, home: Path, *, sim: bool) -> StoreRules:
+def read(env: EnvFile, home: Path, *, sim: bool) -> StoreRules:
     """Raises ``SettingsError``. With ``sim`` the store lies under ``db/sim/`` whatever the env names."""
     pullers = tuple(
         dict.fromkeys(w.strip() for w in env.text("HISTORIFY_PULLER", "").split(",") if w.strip())
@@ -83,7 +69,7 @@ def read(env: Env, home: Path, *, sim: bool) -> StoreRules:
     )
 
 
-def face(env: Env, home: Path, *, sim: bool) -> Path:
+def face(env: EnvFile, home: Path, *, sim: bool) -> Path:
     """Absolute path of the DuckDB file people open. With bars on a server, jobs are kept beside it.
 
     Raises ``SettingsError``.
@@ -94,7 +80,7 @@ def face(env: Env, home: Path, *, sim: bool) -> Path:
     return (home / DEFAULT_STORE).resolve() if url.startswith(SERVERS) else Path(url)
 
 
-def _url(env: Env, home: Path) -> str:
+def _url(env: EnvFile, home: Path) -> str:
     found = {name: text for name in URL_NAMES if (text := _unquoted(env.text(name, "")))}
     first, second = URL_NAMES
     if len(set(found.values())) > 1:

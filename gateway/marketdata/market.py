@@ -13,9 +13,9 @@ from brokers.clock import Clock
 from brokers.contract import Capabilities, RawHistory, Rest
 from brokers.errors import AlgoError, InvalidRequest, LoginRequired, NotReady, NotSupported, RateLimited
 from brokers.model import Candle, Depth, Instrument, InstrumentKey, Quote
-from gateway.batches import QuoteBatches, Quotes
+from gateway.marketdata.batches import QuoteBatches, Quotes
+from gateway.marketdata.ticks import TickCache
 from gateway.store.instruments import InstrumentStore
-from gateway.ticks import TickCache
 from gateway.trading.limiter import Grant, Lane, Limiter
 
 log = logging.getLogger(__name__)
