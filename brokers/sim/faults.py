@@ -3,11 +3,12 @@
 A rule is a JSON object::
 
     {"kind": "status", "match": {"path": "/v2/orders", "method": "POST"}, "code": 429, "retry_after_s": 2,
-     "count": 1, "probability": 1.0, "delay_s": 0}
+     "count": 1, "probability": 1.0, "delay_s": 0, "jitter_s": 0}
 
 ``match.path`` is a regular expression searched in the path; ``match.socket`` is a feed's name or its path
 without the slash; ``match.account`` belongs to ``expire_token`` and ``refuse_ip``. Without ``count`` a rule
-lasts until it is deleted (``silence`` and ``half_open``: or for ``delay_s`` seconds).
+lasts until it is deleted, or for ``for_s`` seconds (``silence`` and ``half_open``: for ``delay_s``). A delay
+is ``delay_s`` give or take ``jitter_s`` (normal, never below zero), drawn from the seed.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class FaultKind(StrEnum):
 
     Sockets: ``silence`` sends nothing and stays open, ``torn_frame`` sends half a frame, ``garbage_frame``
     random bytes; ``cut`` resets the open sockets, ``half_open`` stops reading and sending without closing.
+    ``lag`` sends every frame that much later, in order; lags add up, so one of a few seconds may lie over a
+    lasting one.
     """
 
     DELAY = "delay"
@@ -63,6 +66,7 @@ class FaultKind(StrEnum):
     GARBAGE_FRAME = "garbage_frame"
     CUT = "cut"
     HALF_OPEN = "half_open"
+    LAG = "lag"
 
 
 _HTTP = (
@@ -78,6 +82,8 @@ _HTTP = (
 _INSTEAD = (FaultKind.DELAY, FaultKind.DROP_BEFORE, FaultKind.STATUS, FaultKind.DUPLICATE)
 _SILENT = (FaultKind.SILENCE, FaultKind.HALF_OPEN)
 _AT_ONCE = (FaultKind.CUT, FaultKind.HALF_OPEN)
+SECONDS = ("delay_s", "jitter_s", "for_s", "retry_after_s")
+"""Fields of a rule that are seconds, 0 or more."""
 
 
 @dataclass(slots=True)
@@ -93,6 +99,8 @@ class Rule:
     count: int | None = None
     probability: float = 1.0
     delay_s: float = 0.0
+    jitter_s: float = 0.0
+    for_s: float | None = None
     code: int = 500
     retry_after_s: float | None = None
     used: int = 0
@@ -115,6 +123,8 @@ class Rule:
             "count": self.count,
             "probability": self.probability,
             "delay_s": self.delay_s,
+            "jitter_s": self.jitter_s,
+            "for_s": self.for_s,
             "code": self.code,
             "retry_after_s": self.retry_after_s,
             "used": self.used,
@@ -126,7 +136,7 @@ def parse(body: object, number: int) -> Rule:
     """A rule from its JSON. Raises ``InvalidRequest`` naming the field."""
     if not isinstance(body, dict):
         raise InvalidRequest("a fault is a JSON object with a kind")
-    known = {"kind", "match", "count", "probability", "delay_s", "code", "retry_after_s"}
+    known = {"kind", "match", "count", "probability", "code", *SECONDS}
     if unknown := set(body) - known:
         raise InvalidRequest(f"unknown field {sorted(unknown)[0]!r}; known: {', '.join(sorted(known))}")
     try:
@@ -138,6 +148,7 @@ def parse(body: object, number: int) -> Rule:
         raise InvalidRequest("match is an object of path, method, socket, account")
     try:
         re.compile(str(match.get("path", "")))
+        seconds = _seconds(body)
         return Rule(
             number,
             kind,
@@ -147,12 +158,25 @@ def parse(body: object, number: int) -> Rule:
             account=str(match.get("account", "")),
             count=None if body.get("count") is None else int(body["count"]),
             probability=float(body.get("probability", 1.0)),
-            delay_s=float(body.get("delay_s", 0.0)),
+            delay_s=seconds["delay_s"] or 0.0,
+            jitter_s=seconds["jitter_s"] or 0.0,
+            for_s=seconds["for_s"],
             code=int(body.get("code", 500)),
-            retry_after_s=None if body.get("retry_after_s") is None else float(body["retry_after_s"]),
+            retry_after_s=seconds["retry_after_s"],
         )
     except (re.error, TypeError, ValueError) as exc:
         raise InvalidRequest(f"fault {kind.value}: {exc}") from exc
+
+
+def _seconds(body: dict[str, object]) -> dict[str, float | None]:
+    """The durations of a rule. Raises ``ValueError`` for one that is none."""
+    found: dict[str, float | None] = {}
+    for name in SECONDS:
+        given = body.get(name)
+        found[name] = None if given is None else float(str(given))
+        if not 0 <= (found[name] or 0.0) < float("inf"):
+            raise ValueError(f"{name} is a number of seconds, 0 or more")
+    return found
 
 
 @dataclass(slots=True, eq=False)
@@ -219,7 +243,7 @@ class Faults:
         if rule is not None and rule.kind in _INSTEAD:
             # a caller that hangs up meanwhile takes an unread body with it, but the broker had it
             await request.read()
-            await asyncio.sleep(rule.delay_s)
+            await asyncio.sleep(self._drawn(rule))
             if rule.kind is FaultKind.DROP_BEFORE:
                 return _hang_up(request)
             if rule.kind is FaultKind.STATUS:
@@ -249,7 +273,7 @@ class Faults:
     ) -> web.StreamResponse:
         """What reaches the caller after the broker has acted."""
         if rule.kind is FaultKind.DROP_AFTER:
-            await asyncio.sleep(rule.delay_s)
+            await asyncio.sleep(self._drawn(rule))
             return _hang_up(request)
         if rule.kind is FaultKind.REPEATED:
             return _known_already()
@@ -282,6 +306,14 @@ class Faults:
             return [data[: max(len(data) // 2, 1)]]
         garbage = self._random.randbytes(max(len(data), 8))
         return [garbage if isinstance(data, bytes) else "{]" + garbage.hex()]
+
+    def late_s(self, socket_name: str) -> float:
+        """How many seconds a frame that is ready now is to be held back (a count of each lag is used up)."""
+        late = 0.0
+        for rule in self._rules:
+            if self._applies(rule, (FaultKind.LAG,), socket=socket_name) and self._strikes(rule):
+                late += self._drawn(rule)
+        return late
 
     def is_silent(self, socket_name: str) -> bool:
         """The feed must stop sending and stay open (counts nothing)."""
@@ -324,8 +356,8 @@ class Faults:
     ) -> bool:
         if rule.kind not in kinds or rule.spent:
             return False
-        lasting = rule.kind in _SILENT and rule.delay_s > 0
-        if lasting and self._clock.monotonic() - rule.since >= rule.delay_s:
+        lasts_s = (rule.delay_s or None) if rule.kind in _SILENT else rule.for_s
+        if lasts_s is not None and self._clock.monotonic() - rule.since >= lasts_s:
             return False
         wanted = ((rule.method, method), (rule.socket, socket), (rule.account, account))
         if any(want and want != have for want, have in wanted):
@@ -337,11 +369,21 @@ class Faults:
         for rule in self._rules:
             if not self._applies(rule, kinds, **match):
                 continue
-            if rule.probability < 1.0 and self._random.random() >= rule.probability:
-                continue
-            rule.used += 1
-            return rule
+            if self._strikes(rule):
+                return rule
         return None
+
+    def _strikes(self, rule: Rule) -> bool:
+        """Throw the rule's dice; its count is used up when it strikes."""
+        if rule.probability < 1.0 and self._random.random() >= rule.probability:
+            return False
+        rule.used += 1
+        return True
+
+    def _drawn(self, rule: Rule) -> float:
+        if not rule.jitter_s:
+            return rule.delay_s
+        return max(0.0, self._random.gauss(rule.delay_s, rule.jitter_s))
 
     async def _strike_later(self, rule: Rule) -> None:
         await asyncio.sleep(rule.delay_s)

@@ -48,7 +48,7 @@ class Socket:
         self._faults = faults
         self._keepalive = keepalive
         self._packed = packed
-        self._queue: deque[bytes | str] = deque()
+        self._queue: deque[tuple[float, bytes | str]] = deque()
         self._wake = asyncio.Event()
         self._last_heard = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -67,7 +67,8 @@ class Socket:
         if len(self._queue) >= QUEUE_FRAMES:
             self._queue.popleft()
             self.lost += 1
-        self._queue.append(frame)
+        due_s = asyncio.get_running_loop().time() + self._faults.late_s(self.name)
+        self._queue.append((due_s, frame))
         self._wake.set()
 
     @property
@@ -127,20 +128,26 @@ class Socket:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._queue:
+                    await self._until(self._queue[0][0])
                     await self._send(self._next())
         except ConnectionError:
             self.cut()
 
+    async def _until(self, due_s: float) -> None:
+        # a frame whose time has come waits for no timer: the usual one
+        if (left := due_s - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(left)
+
     def _next(self) -> bytes | str:
-        frame = self._queue.popleft()
+        _, frame = self._queue.popleft()
         if not self._packed or isinstance(frame, str):
             return frame
-        parts, size = [frame], len(frame)
+        parts, size, now = [frame], len(frame), asyncio.get_running_loop().time()
         while self._queue and size < PACKED_BYTES:
-            following = self._queue.popleft()
-            if isinstance(following, str):
-                self._queue.appendleft(following)
+            due_s, following = self._queue[0]
+            if isinstance(following, str) or due_s > now:
                 break
+            self._queue.popleft()
             parts.append(following)
             size += len(following)
         return b"".join(parts)

@@ -26,13 +26,14 @@ class Socket:
         self._ws = ws
         self._request = request
         self._faults = faults
-        self._outbox: asyncio.Queue[bytes | str] = asyncio.Queue(OUTBOX_FRAMES)
+        self._outbox: asyncio.Queue[tuple[float, bytes | str]] = asyncio.Queue(OUTBOX_FRAMES)
         self._closing: asyncio.Task[None] | None = None
         self.still_good: Callable[[], bool] = lambda: True
 
     def send(self, frame: bytes | str) -> None:
+        due_s = asyncio.get_running_loop().time() + self._faults.late_s(self._name)
         try:
-            self._outbox.put_nowait(frame)
+            self._outbox.put_nowait((due_s, frame))
         except asyncio.QueueFull:
             log.warning("client of %s does not read; cutting it off", self._name)
             if self._request.transport is not None:
@@ -55,8 +56,12 @@ class Socket:
 
     async def pump(self) -> None:
         """Write the outbox until the socket is gone."""
+        clock = asyncio.get_running_loop().time
         while not self._ws.closed:
-            await self._write(await self._outbox.get())
+            due_s, frame = await self._outbox.get()
+            if (left := due_s - clock()) > 0:  # told to lag; the order stays
+                await asyncio.sleep(left)
+            await self._write(frame)
 
     async def _write(self, frame: bytes | str) -> None:
         for piece in self._faults.frame(self._name, frame):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 
 import pytest
@@ -10,7 +11,10 @@ from aiohttp import ClientError, ClientPayloadError, ServerDisconnectedError
 
 from brokers.clock import ManualClock
 from brokers.errors import InvalidRequest
+from brokers.sim.dhan.sockets import Keepalive
+from brokers.sim.dhan.sockets import Socket as DhanSocket
 from brokers.sim.faults import FaultKind, Faults, parse
+from brokers.sim.kotak.sockets import Socket as KotakSocket
 from tests.brokers.sim.bench import NOON, bench
 
 
@@ -240,6 +244,70 @@ def test_half_open_neither_hears_nor_speaks_nor_closes():
     run(scenario)
 
 
+def test_lags_add_up_and_one_of_them_ends():
+    clock = ManualClock(NOON)
+    faults = Faults(clock)
+    faults.add({"kind": "lag", "delay_s": 0.02, "match": {"socket": "feed"}})
+    faults.add({"kind": "lag", "delay_s": 0.2, "for_s": 5})
+    assert faults.late_s("feed") == pytest.approx(0.22)
+    assert faults.late_s("order-update") == 0.2
+    clock.advance(5)
+    assert (faults.late_s("feed"), faults.late_s("order-update")) == (0.02, 0.0)
+
+
+def test_jitter_is_as_wide_as_set_never_negative_and_repeats_by_seed():
+    def drawn(seed):
+        faults = Faults(ManualClock(NOON), seed)
+        faults.add({"kind": "lag", "delay_s": 0.035, "jitter_s": 0.02})
+        return [faults.late_s("feed") for _ in range(2000)]
+
+    values = drawn(1)
+    assert values == drawn(1) != drawn(2)
+    assert min(values) == 0.0
+    assert statistics.median(values) == pytest.approx(0.035, abs=0.002)
+    assert statistics.quantiles(values, n=10)[8] == pytest.approx(0.0606, abs=0.003)
+
+
+@pytest.mark.parametrize("broker", ["dhan", "kotak"])
+def test_a_lagging_feed_sends_late_and_in_order(broker):
+    async def scenario():
+        faults = Faults(ManualClock(NOON))
+        sent: list[tuple[float, bytes]] = []
+        clock = asyncio.get_running_loop().time
+        put, close = open_socket(broker, faults, lambda data: sent.append((clock(), data)))
+        rule = faults.add({"kind": "lag", "delay_s": 0.15})
+        began = clock()
+        put(b"first")
+        faults.clear(rule.number)
+        put(b"second")
+        while len(sent) < 2:
+            await asyncio.sleep(0.01)
+        close()
+        assert [data for _, data in sent] == [b"first", b"second"]
+        assert sent[0][0] - began >= 0.15
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def open_socket(broker, faults, on_sent):
+    """A venue's own socket over a WebSocket that only says what it was given."""
+
+    class Ws:
+        closed = False
+
+        async def send_bytes(self, data):
+            on_sent(data)
+
+    if broker == "kotak":
+        socket = KotakSocket("feed", Ws(), None, faults)
+        task = asyncio.create_task(socket.pump())
+        return socket.send, task.cancel
+    socket = DhanSocket("feed", None, faults, Keepalive())
+    socket.ws = Ws()
+    task = asyncio.create_task(socket._write())
+    return socket.put, task.cancel
+
+
 # --- rules
 
 
@@ -255,6 +323,8 @@ def test_half_open_neither_hears_nor_speaks_nor_closes():
         {"kind": "delay", "match": {"paht": "x"}},
         {"kind": "delay", "match": {"path": "("}},
         {"kind": "delay", "delay_s": "soon"},
+        {"kind": "delay", "delay_s": -1},
+        {"kind": "lag", "for_s": "nan"},
         {"kind": "delay", "count": "many"},
     ],
     ids=str,
