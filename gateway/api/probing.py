@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -11,6 +12,7 @@ from gateway.api import reply
 from gateway.api.health import readiness
 from gateway.api.parts import Parts
 from gateway.latency.model import PROBE_STRATEGY
+from gateway.trading.limiter import Lane
 
 
 def add_routes(internal: Blueprint, parts: Parts) -> None:
@@ -66,7 +68,10 @@ def _standing(parts: Parts, key: InstrumentKey) -> dict[str, Any]:
 
 
 def _market(parts: Parts, key: InstrumentKey) -> dict[str, Any]:
-    """``lower_circuit`` and ``upper_circuit`` are None where the broker does not say.
+    """What a plan is made from.
+
+    ``lower_circuit`` and ``upper_circuit`` are None where the broker does not say; ``windows`` are the order
+    windows of the account, with what is used of each.
 
     Raises:
         InvalidRequest: No such contract, or no price.
@@ -78,4 +83,5 @@ def _market(parts: Parts, key: InstrumentKey) -> dict[str, Any]:
         "lot_size": instrument.lot_size,
         "lower_circuit": quote.lower_circuit or None,
         "upper_circuit": quote.upper_circuit or None,
+        "windows": [asdict(usage) for usage in parts.market.limiter.usage(Lane.ENTRY)],
     }

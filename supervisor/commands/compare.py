@@ -42,7 +42,9 @@ class Outputs:
 @click.option("--count", type=click.IntRange(1, 20_000), default=50, show_default=True, help="Rounds.")
 @click.option("--seed", type=int, help="Of the random interleaving (default: a new one, printed).")
 @click.option(
-    "--period", type=click.FloatRange(0.5, 60), default=1.0, show_default=True, help="Round to round, s."
+    "--period",
+    type=click.FloatRange(0.5, 600),
+    help="Seconds from round to round (default: 1, longer where a broker's limits ask for it).",
 )
 @click.option(
     "--consent", multiple=True, metavar="NAME", help="Live instance that may be sent to, this session."
@@ -71,7 +73,7 @@ def compare(
     side: str,
     count: int,
     seed: int | None,
-    period: float,
+    period: float | None,
     consent: tuple[str, ...],
     dry_run: bool,
     symbols: str,

@@ -25,7 +25,7 @@ from gateway.latency import passive, reader
 from gateway.latency.model import CLOCK_SET, STAGES
 from gateway.settings import Settings
 from supervisor.client import CommandFailed, ask_running, message_of
-from supervisor.compare.probe import Market, Standing
+from supervisor.compare.probe import Market, Standing, Window
 from supervisor.compare.stats import Floats
 
 ANSWER_S = 30.0
@@ -114,6 +114,7 @@ def market_of(found: Mapping[str, Any]) -> Market:
         lot=int(found["lot_size"]),
         lower=price("lower_circuit"),
         upper=price("upper_circuit"),
+        windows=tuple(Window(**one) for one in found["windows"]),
     )
 
 

@@ -48,7 +48,7 @@ class Asked:
     side: str
     count: int
     seed: int | None
-    period_s: float
+    period_s: float | None
     consent: tuple[str, ...]
     dry_run: bool
 

@@ -8,6 +8,7 @@ from a seed, so that no broker always goes first. Send times are fixed before th
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,16 +25,36 @@ NEAREST = Decimal("0.03")
 """A probe closer to the market than this share of the price could trade in a fast one: refused."""
 MOVED_TICKS = 2
 """A modify moves the price this many ticks further away from the market."""
-PERIOD_S = 1.0
-"""From round to round: three requests of one instance in a second, a third of either broker's limit."""
-LEAST_PERIOD_S, QUICK_ROUNDS = 0.8, 60
-"""Dhan takes 240 requests a minute; beyond it a probe would measure our own limiter."""
+PERIODS_S = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.5, 15.0, 20.0, 30.0, 45.0, 60.0)
+"""From round to round, where nobody says: the shortest of these that every window of every broker takes."""
+LASTING_S = 60.0
+"""What was sent before counts in windows longer than this; in shorter ones it is over before it matters."""
 GAPS = {PLACE: 0.0, MODIFY: 0.45, CANCEL: 0.75}
 """Intended seconds after the place, as shares of the period."""
 SPREAD = 0.2
 """Instances of a round start within this share of the period."""
 LIVE_CAP, SIM_CAP = 200, 20_000
 """Probes of one instance in one day (three requests each; Dhan takes 6,800 a day in all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One order window of an account: ``count`` requests in any rolling ``seconds``.
+
+    Attributes:
+        used: Those in the window that ends now.
+        reserve: Those of ``count`` that are kept for cancels and exits. Probes leave them alone.
+    """
+
+    count: int
+    seconds: float
+    used: int = 0
+    reserve: int = 0
+
+    @property
+    def room(self) -> int:
+        """Requests that a run of probes may have in it."""
+        return self.count - self.reserve - (self.used if self.seconds > LASTING_S else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +66,7 @@ class Market:
     lot: int
     lower: Decimal | None = None
     upper: Decimal | None = None
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,20 +178,21 @@ def plan(
     seed: int,
     *,
     product: str = "MIS",
-    period_s: float = PERIOD_S,
+    period_s: float | None = None,
     away: Decimal = AWAY,
 ) -> Plan:
     """Lay out the run: the same seed makes the same steps.
 
+    Args:
+        period_s: From round to round; None: the shortest one that every order window takes.
+
     Raises:
-        InvalidRequest: See ``price_for``; or a side, count or period that makes no sense.
+        InvalidRequest: See ``price_for``; a side, count or period that makes no sense; or more requests than
+            an order window of one of the brokers takes, with what would fit.
     """
-    if side not in (BUY, SELL) or rounds < 1 or period_s <= 0 or not markets:
+    if side not in (BUY, SELL) or rounds < 1 or (period_s or 1.0) <= 0 or not markets:
         raise InvalidRequest("a plan needs an instance, a side (BUY or SELL), a count and a period")
-    if rounds > QUICK_ROUNDS and period_s < LEAST_PERIOD_S:
-        raise InvalidRequest(
-            f"more than {QUICK_ROUNDS} rounds need {LEAST_PERIOD_S:g} s each: a broker takes 240 a minute"
-        )
+    period_s = _paced(markets, rounds, period_s)
     price, moved = price_for(side, markets, away)
     draw = random.Random(seed)
     names = tuple(markets)
@@ -197,6 +220,59 @@ def plan(
         names,
         tuple(steps),
     )
+
+
+def most_in(seconds: float, rounds: int, period_s: float) -> int:
+    """The most requests of one instance that a run can have in any ``seconds``, whatever its seed."""
+    most = 0
+    for last, until in enumerate(GAPS.values()):
+        for first, since in enumerate(GAPS.values()):
+            # within a round the gaps are fixed; between rounds the later one may begin a spread earlier
+            if first <= last and (until - since) * period_s < seconds:
+                most = max(most, last - first + 1)
+            apart = math.ceil(seconds / period_s - until + since + SPREAD) - 1
+            if (later := min(apart, rounds - 1)) > 0:
+                most = max(most, len(GAPS) * later + last - first + 1)
+    return most
+
+
+def crowded(markets: Mapping[str, Market], rounds: int, period_s: float) -> list[str]:
+    """Every order window that such a run would overfill: beyond it a probe measures our own limiter."""
+    found = []
+    for name, market in markets.items():
+        for one in market.windows:
+            most = most_in(one.seconds, rounds, period_s)
+            if most > one.room:
+                used = f" and {one.used} used" if one.used and one.seconds > LASTING_S else ""
+                found.append(
+                    f"{name}: {most} order requests in {_span(one.seconds)}, and its limit leaves "
+                    f"{max(0, one.room)} ({one.count} less {one.reserve} kept for exits{used})"
+                )
+    return found
+
+
+def _span(seconds: float) -> str:
+    if seconds < 3600:
+        return f"{seconds:g} s"
+    return f"{seconds / 3600:g} h"
+
+
+def _paced(markets: Mapping[str, Market], rounds: int, period_s: float | None) -> float:
+    """The period asked for, or the shortest that fits. Raises ``InvalidRequest``."""
+    fits = next((p for p in PERIODS_S if not crowded(markets, rounds, p)), None)
+    if period_s is None and fits is not None:
+        return fits
+    asked_s = period_s or PERIODS_S[-1]
+    if not (why := crowded(markets, rounds, asked_s)):
+        return asked_s
+    low, high = 0, rounds
+    while low < high - 1:  # the largest count that fits at this period
+        middle = (low + high) // 2
+        low, high = (low, middle) if crowded(markets, middle, asked_s) else (middle, high)
+    ways = [f"--count {low}"] if low else []
+    ways += [f"--period {fits:g}"] if fits is not None else []
+    told = f"; it would fit with {' or '.join(ways)}" if ways else ""
+    raise InvalidRequest(f"{rounds} rounds, one every {asked_s:g} s, are too many. {'; '.join(why)}{told}")
 
 
 def refusals(side: str, standings: Sequence[Standing], rounds: int, consent: Sequence[str]) -> list[str]:

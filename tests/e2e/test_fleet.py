@@ -180,7 +180,7 @@ def test_algo_ticks_prints_them(fleet: Fleet) -> None:
 
 
 def test_algo_compare_says_what_was_set(fleet: Fleet) -> None:
-    figures = compare.run(fleet, 8, 7, lost=0.0, period_s=0.5)
+    figures = compare.run(fleet, 8, 7, lost=0.0, period_s=0.6)
     assert figures.unanswered == 0
     assert (fleet.home / "db" / "sim" / "compare" / "orders.html").exists()
     assert re.search(rf"{LABEL}  +revoked", fleet.ok("key", "list", "kotak"))

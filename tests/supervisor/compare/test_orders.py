@@ -44,6 +44,7 @@ class Live(Desk):
 
     def look(self, used_today: int, blocked: str) -> Any:
         quote = {"ltp": 800, "tick_size": "0.05", "lot_size": 1, "lower_circuit": 640, "upper_circuit": 960}
+        quote["windows"] = [{"count": 9, "seconds": 1.1, "used": 0, "reserve": 2}]
         return standing_of(self.settings.name, self.standing(), used_today, blocked), market_of(quote)
 
     def open(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from brokers import registry
 from brokers.errors import InvalidRequest, StoreError
+from gateway.trading import limiter
 from supervisor.compare import probe
 from supervisor.compare.ledger import Ledger
-from supervisor.compare.probe import BUY, SELL, Market, Standing
+from supervisor.compare.probe import BUY, SELL, Market, Standing, Window
 from tests.supervisor.compare.pipeline import MARKET
 
 BOTH = {"dhan": MARKET, "kotak": MARKET}
@@ -108,10 +111,60 @@ def test_a_seed_makes_the_plan_and_turns_are_random() -> None:
     assert plan.quantity == MARKET.lot
 
 
-def test_a_long_run_stays_below_the_brokers_minute() -> None:
-    probe.plan("NSE", "SBIN", BUY, BOTH, 60, 3, period_s=0.5)
-    with pytest.raises(InvalidRequest, match="240 a minute"):
-        probe.plan("NSE", "SBIN", BUY, BOTH, 61, 3, period_s=0.7)
+def at_brokers(used: int = 0) -> dict[str, Market]:
+    """Contracts with the order windows of each broker's own facts, as the limiter keeps them."""
+    found = {}
+    for name in registry.names():
+        windows = [limiter.Window(rule) for rule in registry.spec(name).order_windows]
+        found[name] = replace(
+            MARKET, windows=tuple(Window(w.count, w.seconds, used, w.reserve) for w in windows)
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rounds", "period_s", "why"),
+    [
+        (2, 0.5, ""),
+        (9, 0.5, "dhan: 8 order requests in 1.1 s, and its limit leaves 7 (9 less 2 kept for exits)"),
+        (80, 0.75, "dhan: 240 order requests in 60 s, and its limit leaves 228 (240 less 12 kept for exits)"),
+        (300, 1.0, ""),
+        (301, 1.0, "dhan: 903 order requests in 1 h, and its limit leaves 902 (950 less 48 kept for exits)"),
+        (400, 12.5, ""),
+        (2154, 20.0, "dhan: 6462 order requests in 24 h, and its limit leaves 6460"),
+    ],
+)
+def test_a_plan_knows_every_window_of_each_broker(rounds: int, period_s: float, why: str) -> None:
+    if not why:
+        assert probe.plan("NSE", "SBIN", BUY, at_brokers(), rounds, 3, period_s=period_s).period_s == period_s
+        return
+    with pytest.raises(InvalidRequest) as told:
+        probe.plan("NSE", "SBIN", BUY, at_brokers(), rounds, 3, period_s=period_s)
+    assert why in str(told.value)
+    assert "kotak" not in str(told.value) or period_s == 0.5
+
+
+def test_a_refusal_says_what_would_fit_and_what_fits_is_taken() -> None:
+    with pytest.raises(InvalidRequest, match="it would fit with --count 300 or --period 12.5$"):
+        probe.plan("NSE", "SBIN", BUY, at_brokers(), 400, 3, period_s=1.0)
+    # nobody said how fast: slowed down, also by what was sent before
+    assert probe.plan("NSE", "SBIN", BUY, at_brokers(), 300, 3).period_s == 1.0
+    assert probe.plan("NSE", "SBIN", BUY, at_brokers(), 400, 3).period_s == 12.5
+    assert probe.plan("NSE", "SBIN", BUY, at_brokers(used=200), 300, 3).period_s == 20.0
+    with pytest.raises(InvalidRequest, match="and 900 used"):
+        probe.plan("NSE", "SBIN", BUY, at_brokers(used=900), 300, 3)
+
+
+@pytest.mark.parametrize("period_s", [0.5, 0.8, 1.0, 1.7])
+@pytest.mark.parametrize("seconds", [0.3, 1.1, 7.0, 60.0])
+def test_no_seed_has_more_in_a_window_than_is_said(seconds: float, period_s: float) -> None:
+    most = probe.most_in(seconds, 50, period_s)
+    seen = []
+    for seed in range(20):
+        plan = probe.plan("NSE", "SBIN", BUY, BOTH, 50, seed, period_s=period_s)
+        at = [step.at_s for step in plan.steps if step.instance == "dhan"]
+        seen.append(max(bisect_left(at, begin + seconds) - number for number, begin in enumerate(at)))
+    assert max(seen) <= most <= max(seen) + 2
 
 
 def test_a_probe_is_placed_then_modified_then_cancelled_before_the_next() -> None:
