@@ -11,8 +11,6 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -27,11 +25,12 @@ from historify.errors import LeaseLost, PullerBusy
 from historify.jobs.plan import Limits
 from historify.jobs.queue import Queue
 from historify.jobs.schedule import Schedules
-from historify.jobs.work import Work, note_waiting, waits
+from historify.jobs.work import note_waiting, waits
 from historify.lease import Lease, PullerLock
 from historify.puller.roster import GRACE_S, Roster
 from historify.puller.runner import Bench, Incapable, Runner, Stopped, Unanswered
 from historify.puller.source import Capability, Source
+from historify.puller.tenure import Held, Tenure
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,6 @@ SESSION_S = 10.0
 """How often the idle puller looks whether its instance could still pull."""
 WAITING_S = 0.5
 """How often an instance that cannot pull is asked whether it can now."""
-RENEW_S = 5.0
 TIDY_S = 60.0
 ERROR_S = 5.0
 
@@ -52,6 +50,8 @@ class Moved(Incapable):
 
 
 class State(StrEnum):
+    """What the process says of itself, word for word in ``/health/ready``."""
+
     STARTING = "starting"
     IDLE = "idle"
     PULLING = "pulling"
@@ -105,7 +105,7 @@ class Parts:
 
 
 class Puller:
-    """Run ``run`` in one thread and ``renewing`` in another; ``report`` may be asked from anywhere."""
+    """``run`` is one thread's, ``renewing`` another's; ``report`` may be asked from anywhere."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -113,13 +113,14 @@ class Puller:
         self._queue = Queue(parts.control, parts.clock)
         self._state = State.STARTING
         self._waiting: tuple[str, ...] = ()
-        self._refused = ""
-        self._lease: Lease | None = None
-        self._source: Source | None = None
-        self._capability: Capability | None = None
-        self._work: Work | None = None
-        self._guard = threading.Lock()
-        self._renewed_at = parts.clock.monotonic()
+        self._tenure = Tenure(
+            parts.control,
+            parts.lock,
+            parts.roster,
+            parts.clock,
+            ttl_s=parts.ttl_s,
+            on_epoch=self._clear_up,
+        )
         self._seen = -1
         self._next_tidy = parts.clock.monotonic() + TIDY_S
         self._chance: tuple[Source | None, float] = (None, float("-inf"))
@@ -139,60 +140,43 @@ class Puller:
                 wait_s = WAITING_S
             except LeaseLost as exc:
                 log.error("%s; stopped writing", exc)
-                self._forget()
+                self._tenure.forget()
                 parts.lock.release()
                 wait_s = WAITING_S
             except AlgoError as exc:
                 log.error("%s (%s); next try in %.0f s", exc, exc.code, ERROR_S)
                 self._say(State.STALLED, (str(exc),))
                 # under the next epoch a job that was left in the middle is taken over
-                self._release()
+                self._tenure.release()
                 wait_s = ERROR_S
             except Exception:
                 # top of the thread: a broken turn must not end the next one
                 log.exception("puller")
-                self._release()
+                self._tenure.release()
                 wait_s = ERROR_S
             if wait_s and parts.stop.wait(wait_s):
                 break
-        self._release()
+        self._tenure.release()
         parts.lock.release()
 
     def renewing(self) -> None:
-        """Keep the lease alive while the loop waits for a broker or a disk."""
-        parts = self._parts
-        while not parts.stop.wait(RENEW_S):
-            lease = self._lease
-            if lease is None:
-                self._renewed_at = parts.clock.monotonic()
-                continue
-            try:
-                lease.renew()
-                self._renewed_at = parts.clock.monotonic()
-            except LeaseLost as exc:
-                if self._lease is lease:
-                    log.error("%s", exc)
-            except AlgoError as exc:
-                log.warning("the lease could not be renewed: %s", exc)
-            except Exception:
-                log.exception("renewing the lease")  # top of the thread
+        """Keep the lease alive until ``stop``."""
+        self._tenure.renewing(self._parts.stop)
 
     def report(self) -> dict[str, Any]:
         """What ``/health/ready`` answers."""
-        state, lease, source = self._state, self._lease, self._source
-        stale_s = self._parts.clock.monotonic() - self._renewed_at
-        if lease is not None and stale_s > self._parts.ttl_s:
-            state = State.STALLED
+        held = self._tenure.held
+        state = State.STALLED if self._tenure.stale else self._state
         with contextlib.suppress(AlgoError):
             jobs = self._queue.counts()
             return {
                 "ready": self._parts.lock.held,
                 "pid": os.getpid(),
                 "state": str(state),
-                "puller": source.candidate.instance if lease is not None and source is not None else None,
-                "epoch": lease.epoch if lease is not None else 0,
+                "puller": held.source.candidate.instance if held is not None else None,
+                "epoch": held.lease.epoch if held is not None else 0,
                 "waiting_for": list(self._waiting),
-                "refused": self._refused,
+                "refused": self._tenure.refused,
                 "jobs": jobs,
             }
         return {
@@ -211,8 +195,8 @@ class Puller:
             log.info("this process fills the store")
         self._tick_schedules()
         self._drain()
-        if self._is_asked_to_move():
-            self._release()
+        if self._tenure.is_asked_to_move():
+            self._tenure.release()
         if waits(parts.control):
             return self._pull()
         self._look_at_session()
@@ -223,83 +207,50 @@ class Puller:
 
     def _pull(self) -> float:
         """One job, or the reason why none can be pulled."""
-        if not self._stand():
+        held = self._tenure.take()
+        if held is None:
             self._say(State.WAITING, self._parts.roster.reasons)
             what = "the broker" if self._parts.roster.unanswered else "capability"
             note_waiting(self._parts.control, self._parts.clock, f"waiting for {what}: {self._why()}")
             return WAITING_S
-        assert self._work is not None
-        assert self._source is not None
-        job = self._work.claim()
+        job = held.work.claim()
         if job is None:
             return 0.0
         self._say(State.PULLING)
-        source = self._source
         try:
-            Runner(self._bench()).run(job)
+            Runner(self._bench(held)).run(job)
         except Moved:
-            self._release()
+            self._tenure.release()
         except Incapable as exc:
-            self._give_way(source, exc)
+            self._give_way(held.source, exc)
         finally:
             self._parts.publisher.flush()
         return 0.0
 
-    def _bench(self) -> Bench:
+    def _bench(self, held: Held) -> Bench:
         parts = self._parts
-        assert self._work is not None
-        assert self._source is not None
-        assert self._lease is not None
-        assert self._capability is not None
         return Bench(
             store=parts.store,
-            work=self._work,
-            source=self._source,
-            limits=self._capability.limits,
-            fence=self._lease,
+            work=held.work,
+            source=held.source,
+            limits=held.capability.limits,
+            fence=held.lease,
             calendar=parts.calendar,
             clock=parts.clock,
             stop=parts.stop,
             on_publish=parts.publisher.dirty,
             between=self._between,
-            others=self._others,
+            others=lambda: self._others(held.source),
         )
 
-    def _others(self) -> list[tuple[Source, Limits]]:
+    def _others(self, first: Source) -> list[tuple[Source, Limits]]:
         """Whoever else can pull now, for a series the first one's broker does not have."""
-        return [(one, able.limits) for one, able in self._parts.roster.able() if one is not self._source]
-
-    def _stand(self) -> bool:
-        """Hold the lease for the first instance that can pull; False when nobody can."""
-        found = self._parts.roster.choose()
-        if found is None:
-            self._release()
-            return False
-        source, capability = found
-        self._hold(source)
-        self._capability = capability
-        return True
-
-    def _hold(self, source: Source) -> None:
-        name = source.candidate.instance
-        if self._lease is not None and self._lease.holder == name:
-            return
-        parts = self._parts
-        self._release()
-        lease = leases.acquire(
-            parts.control, parts.lock, name, parts.clock, instance_url=source.candidate.api, ttl_s=parts.ttl_s
-        )
-        self._renewed_at = parts.clock.monotonic()
-        self._lease, self._source = lease, source
-        self._work = Work(parts.control, parts.clock, lease.epoch)
-        taken = self._work.take_over()
-        if parts.upkeep is not None:
-            parts.upkeep.tidy(lease, True)
-        log.info("pulling through %s, epoch %d, %d jobs taken over", name, lease.epoch, taken)
+        return [(one, able.limits) for one, able in self._parts.roster.able() if one is not first]
 
     def _give_way(self, source: Source, said: Incapable) -> None:
-        """An instance that said it can pull could not. Its api may be logging in just now; when it does not
-        come back soon, the next one has its turn.
+        """An instance that said it can pull could not.
+
+        Its api may be logging in just now; when it does not come back soon, the next one has its turn.
         """
         parts = self._parts
         log.warning("%s: %s", source.candidate.instance, said)
@@ -316,7 +267,7 @@ class Puller:
                     parts.roster.sick(source, str(said), unanswered=isinstance(said, Unanswered))
                     break
                 return
-        self._release()
+        self._tenure.release()
 
     def _again(self, source: Source) -> bool:
         """Whether it already had its second chance of late."""
@@ -329,7 +280,7 @@ class Puller:
         now = self._parts.clock.monotonic()
         if now < self._next_session:
             return
-        able = self._stand()
+        able = self._tenure.take() is not None
         # an api that is just starting is seen at once; one that can pull seldom stops to
         self._next_session = now + (SESSION_S if able else WAITING_S)
         if able:
@@ -338,7 +289,7 @@ class Puller:
             self._say(State.WAITING, self._parts.roster.reasons)
         if now >= self._next_tidy and self._parts.upkeep is not None:
             self._next_tidy = now + TIDY_S
-            with self._some_lease() as lease:
+            with self._tenure.any_lease() as lease:
                 self._parts.upkeep.tidy(lease, False)
 
     def _why(self) -> str:
@@ -353,55 +304,25 @@ class Puller:
             what = f"job {run.job}" if run.job is not None else f"nothing queued: {run.error}"
             log.info("schedule %s is due: %s", run.schedule, what)
 
+    def _clear_up(self, lease: Lease) -> None:
+        """A new epoch: what an earlier one left half written is nobody's."""
+        if self._parts.upkeep is not None:
+            self._parts.upkeep.tidy(lease, True)
+
     def _drain(self) -> None:
         """What other processes left for the one that writes."""
         upkeep = self._parts.upkeep
         if upkeep is None or not upkeep.waits():
             return
-        with self._some_lease() as lease:
+        with self._tenure.any_lease() as lease:
             if upkeep.drain(lease):
                 self._parts.publisher.dirty()
-
-    @contextmanager
-    def _some_lease(self) -> Iterator[Lease]:
-        """The one held, or one of this process's own: writing needs no broker."""
-        parts = self._parts
-        if self._lease is not None:
-            yield self._lease
-            return
-        lease = leases.acquire(parts.control, parts.lock, "upkeep", parts.clock)
-        try:
-            yield lease
-        finally:
-            lease.release()
 
     def _between(self) -> None:
         """Between two series of a job. Raises ``Moved`` when another instance is to go on with it."""
         self._drain()
-        if self._is_asked_to_move():
+        if self._tenure.is_asked_to_move():
             raise Moved("another instance was asked to pull")
-
-    def _is_asked_to_move(self) -> bool:
-        """Whether somebody politely asked for another instance to pull. One that names no candidate is
-        refused: this process is the one that writes, whoever its broker is.
-        """
-        lease = self._lease
-        if lease is None:
-            return False
-        with self._parts.control.read() as connection:
-            row = connection.execute("SELECT instance, wanted_by FROM release_request").fetchone()
-        if row is None or row[0] == lease.holder:
-            return False
-        instance, by = str(row[0]), str(row[1])
-        if self._parts.roster.prefer(instance):
-            log.info("%s is asked to pull instead of %s", instance, lease.holder)
-            return True
-        names = ", ".join(self._parts.roster.names) or "nobody"
-        self._refused = f"{by} asked for {instance or 'nobody'} to pull, which may not: {names} may"
-        log.warning("%s", self._refused)
-        with self._parts.control.transaction(durable=False) as tx:
-            tx.execute("DELETE FROM release_request WHERE instance = ? AND wanted_by = ?", (instance, by))
-        return False
 
     def _await_change(self) -> None:
         """Until somebody writes to ``control.db``, or something is due by time."""
@@ -424,16 +345,3 @@ class Puller:
         if state is not self._state:
             log.info("%s%s", state, f": {'; '.join(waiting)}" if waiting else "")
         self._state, self._waiting = state, waiting
-
-    def _release(self) -> None:
-        lease = self._lease
-        self._forget()
-        if lease is not None:
-            try:
-                lease.release()
-                log.info("let go of the lease of %s, epoch %d", lease.holder, lease.epoch)
-            except AlgoError as exc:
-                log.warning("the lease could not be released: %s", exc)
-
-    def _forget(self) -> None:
-        self._lease = self._source = self._capability = self._work = None
