@@ -13,7 +13,7 @@ import click
 from brokers.errors import SettingsError
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
-from supervisor import probe
+from supervisor.children import probe
 from supervisor.running import CommandFailed as CommandFailed
 from supervisor.running import current_folder
 

@@ -25,17 +25,18 @@ from brokers.logrotate import OwnLog, OwnLogHandler
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
-from supervisor import child as processes
-from supervisor import control, plan, policy, preflight, services
-from supervisor.caretaker import Caretaker
-from supervisor.hooks import Hooks
+from supervisor import control, plan, preflight, services
+from supervisor.children import child as processes
+from supervisor.children import policy
+from supervisor.children.caretaker import Caretaker
+from supervisor.children.policy import Child, State
+from supervisor.children.slot import Slot, older
 from supervisor.lock import FolderLock
-from supervisor.openwatch import OpenWatch
-from supervisor.policy import Child, State
-from supervisor.slot import Slot, older
 from supervisor.state import Record, RunFolder
 from supervisor.status import instance_row, service_row, unsupervised
-from supervisor.teller import Teller
+from supervisor.telling.hooks import Hooks
+from supervisor.telling.openwatch import OpenWatch
+from supervisor.telling.teller import Teller
 
 log = logging.getLogger("supervisor")
 SAVE_AGAIN_S = 5.0

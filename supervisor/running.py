@@ -13,7 +13,7 @@ from typing import Any
 
 from brokers.errors import AlgoError, SettingsError
 from brokers.venue import Venue
-from supervisor.identity import nonce_option
+from supervisor.children.identity import nonce_option
 from supervisor.lock import FolderLock
 from supervisor.state import RunFolder, running_venue
 

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from brokers.venue import Venue
-from supervisor.identity import Identity
+from supervisor.children.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.settings import Settings
+from supervisor.children.policy import Child, Need, State
+from supervisor.children.usage import Usage
 from supervisor.plan import ChildSpec
-from supervisor.policy import Child, Need, State
 from supervisor.state import Record
-from supervisor.usage import Usage
 
 _WORST_FIRST = (
     State.FAILED,

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from brokers.model import Venue  # noqa: E402
 from gateway import settings as instance_settings  # noqa: E402
-from supervisor import envfile  # noqa: E402
+from supervisor.setup import envfile  # noqa: E402
 
 RAISED = {
     "API_RATE_LIMIT": "1000000 per second",

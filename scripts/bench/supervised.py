@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from brokers.venue import Venue
-from supervisor import policy
+from supervisor.children import policy
 from supervisor.loop import Supervisor
 from supervisor.plan import ChildSpec
 from supervisor.state import RunFolder

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brokers.venue import Venue
-from supervisor import policy
+from supervisor.children import policy
+from supervisor.children.policy import State
 from supervisor.loop import Supervisor
 from supervisor.plan import ChildSpec
-from supervisor.policy import State
 from supervisor.state import RunFolder
 from tests.e2e.fleet import Fleet, until
 from tests.e2e.overseen import Overseen

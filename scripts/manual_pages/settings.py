@@ -17,7 +17,7 @@ from gateway import settings
 from gateway.settings import EnvFile
 from scripts.manual_pages.meanings import GROUPS, MEANINGS
 from scripts.manual_pages.words import NOTE, code, joined, table
-from supervisor import envfile
+from supervisor.setup import envfile
 
 BROKERS = ("kotak", "dhan")
 HEAD = """\

@@ -13,7 +13,7 @@ from brokers.secret import Secret
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from historify.paths import StorePaths
-from supervisor import archive
+from supervisor.operations import archive
 from supervisor.running import CommandFailed
 from supervisor.state import running_venue
 

@@ -13,9 +13,9 @@ from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.risksettings import NO_RULES
 from gateway.settings import Settings
-from supervisor import checkup
-from supervisor.checkup import Finding
 from supervisor.client import ask_running, message_of
+from supervisor.operations import checkup
+from supervisor.operations.checkup import Finding
 from supervisor.running import CommandFailed, ask
 from supervisor.state import RunFolder, running_venue
 

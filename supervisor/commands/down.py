@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import psutil
 
-from supervisor import stopping
+from supervisor.operations import stopping
 from supervisor.running import CommandFailed, ask, current_folder, ensure_supervisor
 from supervisor.state import RunFolder
 

@@ -14,8 +14,9 @@ from brokers.errors import SettingsError
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
-from supervisor import exports, plan
+from supervisor import plan
 from supervisor.client import chosen
+from supervisor.operations import exports
 
 
 @click.group()

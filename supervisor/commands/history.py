@@ -19,7 +19,7 @@ from historify.jobs.model import ItemState, Job, JobRequest, JobState, Key, Mode
 from historify.portable import plain
 from supervisor.client import CommandFailed, ask_running, load_running
 from supervisor.commands import history_choose, history_data, history_lists, history_verify
-from supervisor.histories import Place, json_option, keys_in, keys_of, place, shown, sim_option
+from supervisor.operations.histories import Place, json_option, keys_in, keys_of, place, shown, sim_option
 from supervisor.render import duration
 
 LOOK_S = 0.3

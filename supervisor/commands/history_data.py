@@ -28,7 +28,7 @@ from historify.portable.tasks import Task, TaskState, perform
 from historify.reader import actions as splits
 from historify.store import SegmentStore, open_store
 from supervisor.client import CommandFailed
-from supervisor.histories import Place, json_option, keys_of, place, shown, sim_option
+from supervisor.operations.histories import Place, json_option, keys_of, place, shown, sim_option
 
 DAY = click.DateTime(["%Y-%m-%d"])
 LOOK_S = 0.2

@@ -9,7 +9,7 @@ import click
 from historify.jobs.model import Schedule
 from historify.portable import plain
 from supervisor.commands import history_choose
-from supervisor.histories import Place, json_option, keys_in, keys_of, place, shown, sim_option
+from supervisor.operations.histories import Place, json_option, keys_in, keys_of, place, shown, sim_option
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

@@ -16,7 +16,7 @@ from historify.quality.findings import Finding, Report, damaged, repairs
 from historify.quality.verify import only, verify
 from supervisor.client import CommandFailed
 from supervisor.commands.history_data import carried_out, must_be_done
-from supervisor.histories import Place, json_option, keys_of, place, shown, sim_option
+from supervisor.operations.histories import Place, json_option, keys_of, place, shown, sim_option
 
 DAY = click.DateTime(["%Y-%m-%d"])
 MOST_SHOWN = 200

@@ -17,8 +17,8 @@ from brokers.secret import Secret
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import NAME
-from supervisor import envfile, openalgo, takeover
 from supervisor.running import CommandFailed
+from supervisor.setup import envfile, openalgo, takeover
 
 IMPORT_S = 120.0
 

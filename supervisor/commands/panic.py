@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from gateway.panicfile import NAME, POLICIES, PanicFile
-from supervisor import panicking
 from supervisor.client import CommandFailed, load_running
+from supervisor.operations import panicking
 from supervisor.running import current_folder
 
 BY = "algo"

@@ -11,7 +11,7 @@ import click
 
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
-from supervisor.histories import keys_of
+from supervisor.operations.histories import keys_of
 from supervisor.running import current_folder
 
 DAY = click.DateTime(["%Y-%m-%d"])

@@ -15,7 +15,9 @@ from brokers.errors import SettingsError
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.home import ServiceManager, service_manager
-from supervisor import checkup, child, plan, preflight, probe, services
+from supervisor import plan, preflight, services
+from supervisor.children import child, probe
+from supervisor.operations import checkup
 from supervisor.running import CommandFailed
 from supervisor.state import running_venue
 

@@ -9,8 +9,9 @@ import click
 
 from brokers import registry
 from brokers.sim import settings as sim_settings
-from supervisor import plan, preflight, probe
-from supervisor.child import Handle, spawn
+from supervisor import plan, preflight
+from supervisor.children import probe
+from supervisor.children.child import Handle, spawn
 from supervisor.client import CommandFailed
 from supervisor.logfile import last_lines
 

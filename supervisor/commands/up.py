@@ -17,12 +17,14 @@ from brokers.errors import AlgoError, SettingsError
 from brokers.model import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
-from supervisor import checkup, envfile, failure, plan, preflight, services, stopping
+from supervisor import failure, plan, preflight, services
 from supervisor.client import ask_api, chosen
 from supervisor.commands.down import stop
 from supervisor.console.config import CODE
+from supervisor.operations import checkup, stopping
 from supervisor.render import status_table
 from supervisor.running import CommandFailed, ask, ensure_supervisor
+from supervisor.setup import envfile
 from supervisor.state import RunFolder, running_venue
 
 READY_DEADLINE_S = 90.0

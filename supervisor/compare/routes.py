@@ -14,7 +14,7 @@ import numpy as np
 
 from brokers.errors import AlgoError, StoreError
 from gateway.settings import Settings
-from supervisor import probe as health
+from supervisor.children import probe as health
 from supervisor.compare.collect import NOTHING, Instance, stage_samples, standing_of
 from supervisor.compare.probe import unfit
 from supervisor.compare.route import WINDOW_S, Candidate, Decision, pick

@@ -12,10 +12,10 @@ from brokers.errors import AlgoError, InvalidRequest
 from gateway.panicfile import NAME as PANIC_FILE
 from gateway.panicfile import PanicFile
 from gateway.settings import Settings
-from supervisor import panicking, stopping
 from supervisor.client import ask_running, message_of
 from supervisor.console.gather import Gatherer
-from supervisor.panicking import End
+from supervisor.operations import panicking, stopping
+from supervisor.operations.panicking import End
 from supervisor.plan import UpOptions
 from supervisor.running import ask
 

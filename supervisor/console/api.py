@@ -15,9 +15,9 @@ from gateway.http.gate import caller, from_elsewhere
 from gateway.panicfile import POLICIES as PANIC_POLICIES
 from supervisor.console import logs
 from supervisor.console.pages import PAGE, Console
-from supervisor.panicking import End
-from supervisor.stopping import POLICIES as OPEN_POLICIES
-from supervisor.stopping import StillOpen
+from supervisor.operations.panicking import End
+from supervisor.operations.stopping import POLICIES as OPEN_POLICIES
+from supervisor.operations.stopping import StillOpen
 
 log = logging.getLogger(__name__)
 MOST_TABS = 24

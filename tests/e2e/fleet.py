@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from supervisor import envfile
+from supervisor.setup import envfile
 from tests.ports import free_ports
 
 PORT_SETTINGS = ("FLASK_PORT", "WEBSOCKET_PORT", "ZMQ_PORT", "SIM_PORT")

@@ -14,8 +14,8 @@ import pytest
 from tests.e2e.fleet import SHARED_PORTS, Fleet
 from tests.midnight import not_over_midnight
 from tests.ports import free_ports
-from tests.supervisor.openalgo_home import HOOK, KEY, env_text, make_database
-from tests.supervisor.test_takeover import contents
+from tests.supervisor.setup.openalgo_home import HOOK, KEY, env_text, make_database
+from tests.supervisor.setup.test_takeover import contents
 
 pytestmark = pytest.mark.e2e
 RUN_S = 40.0

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from scripts.campaigns import adoption, hang, kill_storm
-from supervisor.identity import TREE_VARIABLE, tree
+from supervisor.children.identity import TREE_VARIABLE, tree
 from tests.e2e.fleet import Fleet, until
 from tests.e2e.overseen import Overseen
 from tests.midnight import not_over_midnight

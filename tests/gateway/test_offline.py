@@ -11,7 +11,7 @@ from typing import Any
 from brokers.model import Venue
 from gateway.settings import load
 from gateway.store import engine
-from supervisor import envfile
+from supervisor.setup import envfile
 
 
 def call(home: Path, method: str, path: str, body: Any = None) -> subprocess.CompletedProcess[str]:

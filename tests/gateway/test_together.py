@@ -12,7 +12,7 @@ from pathlib import Path
 from brokers.model import Venue
 from gateway import together
 from gateway.settings import Settings, load
-from supervisor import envfile
+from supervisor.setup import envfile
 from tests.ports import free_ports
 
 

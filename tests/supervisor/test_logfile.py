@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from brokers.clock import IST
-from supervisor import child
+from supervisor.children import child
 from supervisor.commands.logs import logs, since_of
 from supervisor.logfile import CONTROL, Follower, Wanted, last_lines, merged, parse
 from supervisor.plan import ChildSpec

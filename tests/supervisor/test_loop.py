@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from brokers.venue import Venue
-from supervisor import policy
-from supervisor.child import spawn
-from supervisor.identity import tree
+from supervisor.children import policy
+from supervisor.children.child import spawn
+from supervisor.children.identity import tree
+from supervisor.children.policy import State
 from supervisor.loop import Slot, Supervisor
 from supervisor.plan import ChildSpec
-from supervisor.policy import State
 from supervisor.state import RunFolder
 from tests.ports import free_ports
 
@@ -114,7 +114,7 @@ def test_a_grandchild_deaf_to_term_in_its_own_session_goes_with_its_tree(tmp_pat
 
 def test_a_stopped_process_is_wedged_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("RUNNING_PROBE_S", 0.05), ("AGAIN_S", 0.05), ("PROBE_TIMEOUT_S", 0.2)):
-        monkeypatch.setattr(f"supervisor.caretaker.{name}", seconds)
+        monkeypatch.setattr(f"supervisor.children.caretaker.{name}", seconds)
 
     async def act(boss: Supervisor, slot: Slot) -> None:
         assert slot.handle is not None
@@ -131,7 +131,7 @@ def test_a_process_that_accepts_and_never_answers_is_wedged_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, seconds in (("RUNNING_PROBE_S", 0.05), ("AGAIN_S", 0.05), ("PROBE_TIMEOUT_S", 0.2)):
-        monkeypatch.setattr(f"supervisor.caretaker.{name}", seconds)
+        monkeypatch.setattr(f"supervisor.children.caretaker.{name}", seconds)
     deaf = tmp_path / "deaf"
     pause = f"import time\n        while os.path.exists({str(deaf)!r}): time.sleep(0.05)"
     one = spec(tmp_path)

@@ -9,7 +9,8 @@ import pytest
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from gateway.settings import Settings, load
-from supervisor import envfile, plan
+from supervisor import plan
+from supervisor.setup import envfile
 
 
 def make(

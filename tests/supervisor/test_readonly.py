@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import envfile
+from supervisor.setup import envfile
 from tests.ports import free_ports
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes and users of POSIX")

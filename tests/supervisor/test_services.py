@@ -15,12 +15,14 @@ import pytest
 
 from brokers.errors import SettingsError
 from brokers.venue import Venue
-from supervisor import checkup, plan, policy, services
+from supervisor import plan, services
+from supervisor.children import policy
+from supervisor.children.policy import State
+from supervisor.children.usage import SAMPLES
 from supervisor.loop import Supervisor
-from supervisor.policy import State
+from supervisor.operations import checkup
 from supervisor.render import status_table
 from supervisor.state import RunFolder
-from supervisor.usage import SAMPLES
 from tests.ports import free_ports
 from tests.supervisor.test_loop import until
 from tests.supervisor.test_plan import make
@@ -193,8 +195,8 @@ def test_it_is_shown_beside_the_instances(home: Path) -> None:
 
 
 def test_a_child_over_its_limit_is_degraded_and_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supervisor.slot.EVERY_S", 0.0)
-    monkeypatch.setattr("supervisor.caretaker.RUNNING_PROBE_S", 0.02)
+    monkeypatch.setattr("supervisor.children.slot.EVERY_S", 0.0)
+    monkeypatch.setattr("supervisor.children.caretaker.RUNNING_PROBE_S", 0.02)
     greedy = plan.ProcessLimits(memory_mb=1.0)
     make_spec = services.historify
 
@@ -213,7 +215,7 @@ def test_a_child_over_its_limit_is_degraded_and_told(home: Path, monkeypatch: py
         events = (await boss._command("events", {"wait_s": 1}))["events"]
         told = next(e["reason"] for e in events if e["name"] == "over-limit")
         assert told.startswith("historify: memory")
-        monkeypatch.setattr("supervisor.slot.EVERY_S", 1000.0)
+        monkeypatch.setattr("supervisor.children.slot.EVERY_S", 1000.0)
         slot["historify"].usage = type(slot["historify"].usage)()
         slot["historify"].spec = plan.replace(slot["historify"].spec, limits=plan.ProcessLimits())
         await until(lambda: slot["historify"].child.state is State.READY)

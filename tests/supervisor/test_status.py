@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.policy import Need
+from supervisor.children.policy import Need
 from supervisor.status import health_of
 
 MUTE = {"feed": {"state": "silent", "trouble": "no frame for 10 s"}}

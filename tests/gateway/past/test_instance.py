@@ -24,7 +24,7 @@ from historify import lease
 from historify.model import Bars, Provenance, Series
 from historify.paths import StorePaths
 from historify.store import SegmentStore
-from supervisor import envfile
+from supervisor.setup import envfile
 
 SBIN = InstrumentKey("NSE", "SBIN")
 FIRST = date(2024, 1, 2)

@@ -21,7 +21,7 @@ import psutil
 from brokers.model import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
-from supervisor import envfile
+from supervisor.setup import envfile
 from tests.ports import free_ports
 
 LIMITS = ("API_RATE_LIMIT", "ORDER_RATE_LIMIT", "SMART_ORDER_RATE_LIMIT")

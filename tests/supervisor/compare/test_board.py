@@ -12,8 +12,8 @@ from brokers.errors import InvalidRequest
 from brokers.model import Venue
 from gateway import comparisonfile
 from gateway import settings as gateway_settings
-from supervisor import envfile
 from supervisor.compare.board import board
+from supervisor.setup import envfile
 from tests.ports import free_ports
 
 

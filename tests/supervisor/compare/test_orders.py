@@ -13,11 +13,11 @@ from rich.console import Console
 from brokers.model import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import Settings
-from supervisor import envfile
 from supervisor.client import CommandFailed
 from supervisor.compare import orders
 from supervisor.compare.collect import market_of, standing_of
 from supervisor.compare.orders import Asked
+from supervisor.setup import envfile
 from tests.supervisor.compare.test_sender import Desk
 
 ASKED = Asked("NSE", "SBIN", "BUY", 2, 7, 0.05, (), dry_run=False)

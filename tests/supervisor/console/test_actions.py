@@ -15,7 +15,7 @@ import pytest
 
 from brokers.venue import Venue
 from supervisor import control
-from supervisor.child import own_identity
+from supervisor.children.child import own_identity
 from supervisor.state import RunFolder
 from tests.supervisor.console.rig import Browser, build
 from tests.supervisor.test_plan import make

@@ -9,8 +9,8 @@ import pytest
 
 from brokers.clock import ManualClock
 from brokers.errors import InvalidRequest, SettingsError
-from supervisor.archive import KEPT
 from supervisor.console.owner import OwnerFile, publish_code
+from supervisor.operations.archive import KEPT
 from tests.supervisor.console.rig import MORNING
 
 CLOCK = ManualClock(MORNING)

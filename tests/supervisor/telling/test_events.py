@@ -13,10 +13,10 @@ import pytest
 
 from brokers.secret import Secret
 from gateway.settings.hooks import EVENTS, HookRules
-from supervisor import hooks as hooks_module
-from supervisor.events import Event, Facts, between, facts_of, kept
-from supervisor.hooks import Hooks
-from supervisor.teller import Teller
+from supervisor.telling import hooks as hooks_module
+from supervisor.telling.events import Event, Facts, between, facts_of, kept
+from supervisor.telling.hooks import Hooks
+from supervisor.telling.teller import Teller
 
 WELL = Facts(True)
 EVENT = Event(1, "2026-11-20T00:00:00.000+00:00", "dhan", "wedged", "dhan.api: mute")

@@ -7,8 +7,8 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from supervisor.answer import Answer as Answer
-from supervisor.answer import read_answer as read_answer
+from supervisor.children.answer import Answer as Answer
+from supervisor.children.answer import read_answer as read_answer
 
 
 def ask(url: str, timeout_s: float) -> Answer:

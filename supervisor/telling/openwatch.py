@@ -11,7 +11,7 @@ from brokers.venue import Venue
 from gateway.brokerday import hours
 from gateway.brokerday.day import AFTER_OPEN, late_for_open
 from gateway.settings import Settings
-from supervisor.policy import State
+from supervisor.children.policy import State
 
 MOST_S = 300.0
 """A clock that is set, or an instance that comes later, is noticed by then."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervisor.policy import State
+from supervisor.children.policy import State
 
 _OF_STATE = {State.FAILED: "failed", State.LOGIN_NEEDED: "login-needed", State.WEDGED: "wedged"}
 

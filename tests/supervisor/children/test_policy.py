@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.policy import (
+from supervisor.children.policy import (
     Adopted,
     Child,
     Effect,

@@ -13,8 +13,8 @@ import pytest
 
 from brokers.secret import Secret
 from historify.control import Control
-from supervisor import archive
-from supervisor.archive import ArchiveError
+from supervisor.operations import archive
+from supervisor.operations.archive import ArchiveError
 
 WORD = Secret("correct horse")
 

@@ -1,4 +1,4 @@
-"""``python -m supervisor.post``: one event to one URL.
+"""``python -m supervisor.telling.post``: one event to one URL.
 
 A process of its own, so that the supervisor loads no HTTP client and what hangs is not its problem. Standard
 input is ``{"url": …, "event": …}``: the URL is a secret and stands in no argument list.

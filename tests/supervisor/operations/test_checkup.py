@@ -17,7 +17,8 @@ from brokers.calendar import FileCalendar
 from brokers.venue import Venue
 from gateway.panicfile import NAME, PanicFile, spoken
 from gateway.settings import load
-from supervisor import checkup, envfile
+from supervisor.operations import checkup
+from supervisor.setup import envfile
 from supervisor.state import RunFolder
 
 TODAY = date(2026, 11, 20)

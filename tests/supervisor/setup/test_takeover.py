@@ -20,10 +20,10 @@ from gateway.keys import Keys
 from gateway.settings import EnvFile, databases
 from gateway.store import engine
 from gateway.store.strategies import Strategies
-from supervisor import envfile, openalgo
 from supervisor.commands import init as command
 from supervisor.plan import check_clashes
-from tests.supervisor.openalgo_home import (
+from supervisor.setup import envfile, openalgo
+from tests.supervisor.setup.openalgo_home import (
     CHARTINK_HOOK,
     HOOK,
     KEY,

@@ -12,15 +12,16 @@ from datetime import UTC, datetime
 
 import psutil
 
-from supervisor import child as processes
-from supervisor import plan, policy
-from supervisor.answer import Answer
-from supervisor.identity import kill_tree
-from supervisor.policy import Effect, Event, State
-from supervisor.prober import Prober
-from supervisor.slot import Slot
+from supervisor import plan
+from supervisor.children import child as processes
+from supervisor.children import policy
+from supervisor.children.answer import Answer
+from supervisor.children.identity import kill_tree
+from supervisor.children.policy import Effect, Event, State
+from supervisor.children.prober import Prober
+from supervisor.children.slot import Slot
+from supervisor.children.usage import Usage
 from supervisor.status import health_of
-from supervisor.usage import Usage
 
 log = logging.getLogger("supervisor")
 STARTING_PROBE_S = 0.05

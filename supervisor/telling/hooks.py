@@ -12,13 +12,13 @@ import sys
 import time
 
 from gateway.settings.hooks import HookRules
-from supervisor.events import Event
+from supervisor.telling.events import Event
 
 log = logging.getLogger(__name__)
 DEADLINE_S = 10.0
 AT_ONCE = 4
 LOOK_S = 0.05
-POST = (sys.executable, "-m", "supervisor.post")
+POST = (sys.executable, "-m", "supervisor.telling.post")
 
 
 class Hooks:

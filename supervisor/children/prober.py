@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from urllib.parse import urlsplit
 
-from supervisor.answer import Answer, read_answer
+from supervisor.children.answer import Answer, read_answer
 
 ANSWER_LIMIT = 1 << 20
 

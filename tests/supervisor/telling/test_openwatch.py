@@ -10,11 +10,11 @@ import pytest
 from brokers.clock import IST
 from gateway.settings.hooks import EVENTS
 from supervisor import plan
-from supervisor.events import facts_of
-from supervisor.openwatch import MOST_S, NEAR_S, OpenWatch
-from supervisor.policy import Need
+from supervisor.children.policy import Need
 from supervisor.render import status_table
 from supervisor.status import need_of
+from supervisor.telling.events import facts_of
+from supervisor.telling.openwatch import MOST_S, NEAR_S, OpenWatch
 from tests.supervisor.test_plan import make
 
 WAITING = {"state": "login-needed", "waiting_for": ["dhan.api: log in"], "children": []}

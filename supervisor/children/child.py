@@ -14,7 +14,7 @@ from collections.abc import Callable, Container
 
 import psutil
 
-from supervisor.identity import TREE_VARIABLE, Identity, identify, nonce_option
+from supervisor.children.identity import TREE_VARIABLE, Identity, identify, nonce_option
 from supervisor.lock import FolderLock
 from supervisor.plan import ChildSpec
 from supervisor.state import write_private

@@ -22,8 +22,8 @@ from gateway.settings import (
     EnvFile,
     instance_names,
 )
-from supervisor import envfile
-from supervisor.openalgo import Installation
+from supervisor.setup import envfile
+from supervisor.setup.openalgo import Installation
 
 SECRETS = ("APP_KEY", "API_KEY_PEPPER", "FERNET_SALT")
 COOKIES = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME")

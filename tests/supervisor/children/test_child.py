@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from brokers.model import Venue
-from supervisor.child import Handle, spawn
+from supervisor.children.child import Handle, spawn
 from supervisor.plan import ChildSpec
 from supervisor.state import Record, RunFolder
 

@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from supervisor import child as processes
 from supervisor import plan
-from supervisor.policy import Child
+from supervisor.children import child as processes
+from supervisor.children.policy import Child
+from supervisor.children.usage import EVERY_S, Usage, judged, look
 from supervisor.state import Record
-from supervisor.usage import EVERY_S, Usage, judged, look
 
 ADOPTED_SERVING_S = 15.0
 """An adopted process of this age has surely served before; a mute one is hung, not starting."""

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from gateway.settings.limits import ProcessLimits
-from supervisor.usage import EVERY_S, SAMPLES, Sample, Usage, judged, look
+from supervisor.children.usage import EVERY_S, SAMPLES, Sample, Usage, judged, look
 
 LIMITS = ProcessLimits(descriptors=100, threads=10, memory_mb=500, cpu_percent=50)
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.settings.hooks import HookRules
-from supervisor import events
-from supervisor.events import Event, Facts
-from supervisor.hooks import Hooks
+from supervisor.telling import events
+from supervisor.telling.events import Event, Facts
+from supervisor.telling.hooks import Hooks
 
 KEPT = 1000
 

@@ -21,7 +21,9 @@ from cryptography.x509.oid import NameOID
 from brokers.errors import SettingsError
 from brokers.venue import Venue
 from gateway.settings import Settings, load
-from supervisor import envfile, exports, plan, services
+from supervisor import plan, services
+from supervisor.operations import exports
+from supervisor.setup import envfile
 
 SCHEMA = Path(__file__).with_name("data") / "compose-spec.json"
 """From compose-spec/compose-spec, commit 170098b (Apache-2.0)."""

@@ -11,7 +11,7 @@ from brokers import registry
 from brokers.errors import SettingsError
 from brokers.model import Venue
 from gateway.settings import load
-from supervisor import envfile, openalgo, takeover
+from supervisor.setup import envfile, openalgo, takeover
 from tests.clients import ROOT
 
 

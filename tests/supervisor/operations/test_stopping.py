@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor.stopping import Open, details, policy_for
+from supervisor.operations.stopping import Open, details, policy_for
 
 ORDERS = {"orders": ("BUY 1 NSE:SBIN (open, 7)",)}
 POSITION = {"positions": ("+5 NSE:SBIN (MIS)",)}

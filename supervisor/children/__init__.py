@@ -1,0 +1,1 @@
+"""The processes: what to do with each (``policy``), and doing it."""

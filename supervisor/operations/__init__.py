@@ -1,0 +1,1 @@
+"""What commands do to a home and its instances, apart from how they are typed."""

@@ -1,0 +1,1 @@
+"""A home's env files: written fresh, or taken over from OpenAlgo."""
