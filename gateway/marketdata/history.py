@@ -6,9 +6,7 @@ asked for, or asked while they were running, and leaves what came in the inbox f
 
 from __future__ import annotations
 
-import importlib
 import logging
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -18,16 +16,10 @@ from brokers.clock import Clock
 from brokers.errors import AlgoError, InvalidRequest
 from brokers.model import Candle, InstrumentKey
 from gateway.settings import Settings
-from historify.contract import BarStore
-from historify.control import Control
 from historify.jobs import plan
-from historify.jobs.queue import Queue
-from historify.jobs.schedule import Schedules
-from historify.jobs.watchlist import Watchlists
 from historify.model import DAY, INTERVALS, MINUTE, BarRequest, Bars, DayState, Provenance, Series
-from historify.paths import StorePaths, is_server
-from historify.portable.tasks import Tasks
-from historify.portable.whose import check_face
+from historify.ondemand import OnDemand
+from historify.paths import StorePaths
 from historify.reader import intervals
 from historify.segments.inbox import Inbox
 from historify.tail import IST_S
@@ -44,77 +36,13 @@ class NoBars(InvalidRequest):
     code = "NO_STORED_DATA"
 
 
-class History:
-    """Thread-safe. Nothing is opened, made or imported for it before it is asked.
-
-    Args:
-        calendar: Of the instance's exchanges.
-    """
+class History(OnDemand):
+    """The store, and where it lacks days the instance's broker. Thread-safe."""
 
     def __init__(self, settings: Settings, calendar: Calendar, clock: Clock) -> None:
-        self.paths = StorePaths(settings.databases.historify)
-        self.calendar = calendar
-        self.clock = clock
-        self._url = settings.store.url
-        self._home = settings.home
+        paths = StorePaths(settings.databases.historify)
+        super().__init__(settings.store.url, paths, home=settings.home, calendar=calendar, clock=clock)
         self._broker = settings.broker
-        self._guard = threading.RLock()
-        self._store: BarStore | None = None
-        self._control: Control | None = None
-
-    @property
-    def used(self) -> bool:
-        """Whether anything of it is open."""
-        return self._store is not None or self._control is not None
-
-    @property
-    def store(self) -> BarStore:
-        """Raises ``historify.errors.StoreError`` when it cannot be opened; the next call tries again."""
-        with self._guard:
-            if self._store is None:
-                if not is_server(self._url):
-                    check_face(self.paths, self.control)
-                module = importlib.import_module("historify.store")
-                self._store = module.open_store(
-                    self._url,
-                    calendar=self.calendar,
-                    home=self._home,
-                    clock=self.clock,
-                    control=lambda: self.control,
-                )
-            return self._store
-
-    @property
-    def control(self) -> Control:
-        """Jobs, watchlists, schedules, the lease; in ``historify.d`` also with the bars on a server."""
-        with self._guard:
-            if self._control is None:
-                self._control = Control(self.paths.control)
-            return self._control
-
-    @property
-    def queue(self) -> Queue:
-        return Queue(self.control, self.clock)
-
-    @property
-    def watchlists(self) -> Watchlists:
-        return Watchlists(self.control, self.clock)
-
-    @property
-    def schedules(self) -> Schedules:
-        return Schedules(self.control, self.clock, self.calendar)
-
-    @property
-    def tasks(self) -> Tasks:
-        return Tasks(self.control, self.clock)
-
-    def close(self) -> None:
-        with self._guard:
-            store, self._store = self._store, None
-            control, self._control = self._control, None
-        for each in (store, control):
-            if each is not None:
-                each.close()
 
     def stored(self, key: InstrumentKey, interval: str, start: date, end: date) -> Bars:
         """``source=db``: bars of the store, ascending, both days inclusive.
