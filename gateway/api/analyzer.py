@@ -14,6 +14,7 @@ from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.schemas import KeyOnly
 from gateway.sandbox.compose import Sandbox
 from gateway.sandbox.mode import TradingMode
+from gateway.scopes import Scope
 
 TRUE = frozenset({True, "1", "true", "True", "TRUE", "on", "On", "ON", "yes", "Yes", "YES"})
 FALSE = frozenset({False, "0", "false", "False", "FALSE", "off", "Off", "OFF", "no", "No", "NO"})
@@ -79,7 +80,7 @@ def _data(sandbox: Sandbox, mode: TradingMode | None = None) -> dict[str, Any]:
 
 
 OWN: tuple[Endpoint, ...] = (
-    Endpoint("POST", "analyzer/reset", "API_RATE_LIMIT", "V1", "key", KeyOnly, reset),
-    Endpoint("POST", "analyzer/days", "API_RATE_LIMIT", "V2", "key", Days, days),
+    Endpoint("POST", "analyzer/reset", "API_RATE_LIMIT", "V1", "key", KeyOnly, reset, scope=Scope.MANAGE),
+    Endpoint("POST", "analyzer/days", "API_RATE_LIMIT", "V2", "key", Days, days, scope=Scope.READ),
 )
 """What OpenAlgo does not have as an endpoint."""

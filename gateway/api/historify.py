@@ -22,6 +22,7 @@ from gateway.api.parts import Call, Endpoint, Handler, Parts
 from gateway.api.quotes import store_of
 from gateway.api.schemas import KeyOnly
 from gateway.marketdata.history import History, NoBars
+from gateway.scopes import Scope
 from historify.jobs.model import ItemState, Job, JobRequest, JobState, Key, Mode, Schedule
 from historify.model import BarRequest, Series
 from historify.portable import exporting, importing, plain
@@ -353,8 +354,10 @@ def _must_be_known(parts: Parts, keys: list[Key]) -> None:
 
 def _rows() -> Iterator[Endpoint]:
     def row(method: str, path: str, schema: type[Schema], handler: Handler) -> Endpoint:
+        scope = Scope.DATA if method == "GET" else Scope.MANAGE
+        name = f"historify/{path}"
         return Endpoint(
-            method, f"historify/{path}", "API_RATE_LIMIT", "V2", "key", schema, handler, key_header=True
+            method, name, "API_RATE_LIMIT", "V2", "key", schema, handler, scope=scope, key_header=True
         )
 
     yield row("GET", "catalog", schemas.StoreCatalog, catalog)

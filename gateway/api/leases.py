@@ -21,6 +21,7 @@ from gateway.api.dispatch import PREFIX, Dispatcher, body_of
 from gateway.api.fields import Number, Whole, named
 from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.schemas import KeyOnly
+from gateway.scopes import Scope
 from gateway.strategies import lease
 from gateway.strategies.lease import Exclusive, Lease
 from gateway.strategies.leasefile import LeaseFile
@@ -96,7 +97,7 @@ def _at(ns: int) -> str | None:
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("POST", "strategy/lease", "API_RATE_LIMIT", "V2", "key", LeaseOf, answer),
+    Endpoint("POST", "strategy/lease", "API_RATE_LIMIT", "V2", "key", LeaseOf, answer, scope=Scope.TRADE),
 )
 """What OpenAlgo does not have."""
 

@@ -16,22 +16,32 @@ from gateway.api.dispatch import PREFIX, Dispatcher
 from gateway.api.errors import Problem
 from gateway.api.parts import Endpoint, Handler, Parts
 from gateway.api.schemas import KeyOnly
+from gateway.scopes import Scope
 
 API = "API_RATE_LIMIT"
 
 
-def _row(method: str, path: str, limit: str, schema: type[Schema], handler: Handler) -> Endpoint:
+def _row(
+    scope: Scope, method: str, path: str, limit: str, schema: type[Schema], handler: Handler
+) -> Endpoint:
     # V3: the fields stand under ``errors``; ``legacy.problem`` makes a sentence of them
-    return Endpoint(method, path, limit, "V3", "session", schema, handler, key_header=True)
+    return Endpoint(method, path, limit, "V3", "session", schema, handler, scope=scope, key_header=True)
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    _row("POST", "orders/place", "ORDER_RATE_LIMIT", legacy.Place, legacy.place),
-    _row("POST", "smartorders/place", "SMART_ORDER_RATE_LIMIT", legacy.PlaceSmart, legacy.place_smart),
-    _row("GET", "orders", API, legacy.Filter, legacy.orders),
-    _row("GET", "smartorders", API, legacy.Filter, legacy.smart_orders),
-    _row("GET", "positions", API, KeyOnly, legacy.positions),
-    _row("GET", "account", API, KeyOnly, legacy.account),
+    _row(Scope.TRADE, "POST", "orders/place", "ORDER_RATE_LIMIT", legacy.Place, legacy.place),
+    _row(
+        Scope.TRADE,
+        "POST",
+        "smartorders/place",
+        "SMART_ORDER_RATE_LIMIT",
+        legacy.PlaceSmart,
+        legacy.place_smart,
+    ),
+    _row(Scope.READ, "GET", "orders", API, legacy.Filter, legacy.orders),
+    _row(Scope.READ, "GET", "smartorders", API, legacy.Filter, legacy.smart_orders),
+    _row(Scope.READ, "GET", "positions", API, KeyOnly, legacy.positions),
+    _row(Scope.READ, "GET", "account", API, KeyOnly, legacy.account),
 )
 
 

@@ -23,6 +23,7 @@ from gateway.api.fields import Number, TextOrNumber, Whole
 from gateway.api.option_schemas import ClockTime, ExpiryDate
 from gateway.api.parts import Endpoint
 from gateway.api.surface import ENDPOINTS
+from gateway.scopes import SAYS
 
 PREFIX = "/api/v1"
 VERSION = "1.0"
@@ -126,7 +127,9 @@ def _conventions() -> str:
     return (
         "Success is always HTTP 200 with `status`; every error has `status`, `message` and `code`. Numbers "
         "may be sent as JSON numbers or as text. Paths answer with and without a trailing slash. Unknown "
-        "fields are refused."
+        "fields are refused. A key may be made for some scopes only; `x-scope` names the one that each "
+        f"operation needs ({'; '.join(f'{scope.value}: {said}' for scope, said in SAYS.items())}), and a key "
+        "without it is answered 403 with the code `SCOPE_MISSING`."
     )
 
 
@@ -138,6 +141,7 @@ def _operation(endpoint: Endpoint, error: str) -> dict[str, Any]:
         "responses": _responses(endpoint, name, error),
         "x-rate-limit": endpoint.limit,
         "x-auth": endpoint.auth,
+        "x-scope": endpoint.scope.value if endpoint.scope is not None else "any",
         "x-available": endpoint.handler is not None,
     }
     if endpoint.handler is None:

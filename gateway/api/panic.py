@@ -19,6 +19,7 @@ from gateway.api.dispatch import PREFIX, Dispatcher, body_of
 from gateway.api.parts import Call, Endpoint, Parts
 from gateway.api.schemas import KeyOnly
 from gateway.panicfile import POLICIES, Panic, paper_name
+from gateway.scopes import Scope
 from gateway.settings import instance_names
 from gateway.trading.fates import Fate, Report
 
@@ -160,7 +161,9 @@ def _sentence(report: Report, others: dict[str, dict[str, Any]]) -> str:
     return f"{said}."
 
 
-ENDPOINTS: tuple[Endpoint, ...] = (Endpoint("POST", "panic", "API_RATE_LIMIT", "V2", "key", PanicOf, panic),)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("POST", "panic", "API_RATE_LIMIT", "V2", "key", PanicOf, panic, scope=Scope.TRADE),
+)
 """What OpenAlgo does not have."""
 
 

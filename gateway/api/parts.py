@@ -23,6 +23,7 @@ from gateway.latency.recorder import Recorder
 from gateway.marketdata.history import History
 from gateway.marketdata.market import Market
 from gateway.sandbox.compose import Sandbox
+from gateway.scopes import Scope
 from gateway.settings import Settings
 from gateway.store.instruments import InstrumentStore, SyncReport
 from gateway.store.preferences import Preferences
@@ -129,6 +130,7 @@ class Endpoint:
         style: How validation errors look: V1 to V4.
         auth: ``session`` (key and a live broker session), ``key``, ``none``.
         handler: None answers 501 after the key check.
+        scope: What a key must be allowed; None lets every key in. Each row has to say it.
         bad_key_status, bad_key_message: Where OpenAlgo differs from its 403.
         key_header: The key may also come as ``X-API-KEY``.
         bare_only: There is no form with a trailing slash (``/ticker/<symbol>``).
@@ -142,6 +144,7 @@ class Endpoint:
     auth: str
     schema: type[Schema] = AnyBody
     handler: Handler | None = None
+    scope: Scope | None = field(kw_only=True)
     bad_key_status: int = 403
     bad_key_message: str = ""
     key_header: bool = False

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gateway.scopes import Grant
 from gateway.tickets import Visitor
 
 
 class KeyCheck(Protocol):
     """The instance's API keys, read-only. Called in a worker thread."""
 
-    def verify(self, text: str) -> int | None:
-        """The key's id, None when unknown, revoked or not readable now."""
+    def verify(self, text: str) -> Grant | None:
+        """What the key gives, None when unknown, revoked or not readable now."""
         ...
 
     def live(self) -> frozenset[int] | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from brokers.errors import InvalidRequest
 from brokers.model import Exchange, Mode, Order, OrderStatus, OrderUpdate
+from gateway.scopes import Scope
 from gateway.stream.encode import LABELS, text_frame
 from gateway.stream.topics import DEPTH_LEVELS, pin, split_levels
 
@@ -147,6 +148,19 @@ def _item(entry: object, mode: Mode, levels: int) -> Item:
         "Each instrument needs a symbol and an exchange; exchanges: " + ", ".join(Exchange),
         code="INVALID_PARAMETERS",
     )
+
+
+def scope_of(action: str, fields: Mapping[str, Any]) -> Scope | None:
+    """What a key must be allowed for this; None: every key may. What takes nothing needs nothing.
+
+    Raises:
+        InvalidRequest: Code ``INVALID_PARAMETERS``, for a channel nobody knows.
+    """
+    if action == "subscribe_orders":
+        return Scope.READ
+    if action != "subscribe":
+        return None
+    return Scope.DATA if channel_of(fields) is None else Scope.READ
 
 
 def channel_of(fields: Mapping[str, Any]) -> str | None:

@@ -14,6 +14,7 @@ from brokers.errors import LoginRequired, StoreError
 from brokers.model import Instrument, InstrumentKey
 from gateway.brokerday.session import StoredSession
 from gateway.keys import Keys
+from gateway.scopes import Grant
 from gateway.settings import Settings
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
@@ -78,14 +79,14 @@ class Records:
     def table(self) -> InstrumentStore | None:
         return self._open.table if self._open else None
 
-    def verify(self, text: str) -> int | None:
-        """The key's id, None when unknown, revoked, or when the database cannot be read."""
+    def verify(self, text: str) -> Grant | None:
+        """What the key gives, None when unknown, revoked, or when the database cannot be read."""
         try:
             row = self._open.keys.verify(text) if self._open else None
         except StoreError as exc:
             log.warning("keys cannot be read: %s", exc)
             return None
-        return row.id if row else None
+        return Grant(row.id, row.scopes) if row else None
 
     def live(self) -> frozenset[int] | None:
         """Ids of every key not revoked, None when that cannot be told now."""

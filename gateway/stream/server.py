@@ -19,6 +19,8 @@ from brokers import registry
 from brokers.clock import Clock
 from brokers.errors import AlgoError, InvalidRequest
 from gateway.http.gate import shown
+from gateway.scopes import ALL, Scope
+from gateway.scopes import shown as scope_names
 from gateway.settings import StreamRules
 from gateway.stream import protocol
 from gateway.stream.credentials import KeyCheck, Visitors
@@ -71,6 +73,7 @@ class Client:
         self.connection = connection
         self.outbox = outbox
         self.key_id: int | None = None
+        self.scopes: frozenset[Scope] = ALL
         self.visitor: Visitor | None = None
         self.wrong_keys = 0
         self.wants_orders = False
@@ -254,6 +257,7 @@ class StreamServer:
             action, fields = protocol.parse(message)
             if client.key_id is None and action not in protocol.NEED_NO_KEY:
                 raise InvalidRequest("Authenticate first", code="NOT_AUTHENTICATED")
+            _allow(client, action, fields)
             reply = await self._actions[action](client, fields)
         except AlgoError as exc:
             reply = protocol.error(exc.code, str(exc))
@@ -280,14 +284,14 @@ class StreamServer:
         if not text and self._visitors is not None and isinstance(ticket := fields.get("ticket"), str):
             client.visitor = self._visitors.redeem(ticket)
             if client.visitor is not None:
-                client.key_id = PAGE
+                client.key_id, client.scopes = PAGE, ALL
                 return protocol.authenticated(self._facts.broker, self._facts.user)
             text = "no key"
         if not isinstance(text, str) or not text:
             return protocol.error("AUTHENTICATION_ERROR", "API key is required", auth=True)
         # the longest key anybody was ever issued is far below this
-        key_id = await asyncio.to_thread(self._keys.verify, text) if len(text) <= 256 else None
-        if key_id is None:
+        grant = await asyncio.to_thread(self._keys.verify, text) if len(text) <= 256 else None
+        if grant is None:
             client.wrong_keys += 1
             self.counts.wrong_keys += 1
             reply = protocol.error("AUTHENTICATION_ERROR", "Invalid API key", auth=True)
@@ -296,7 +300,7 @@ class StreamServer:
             await self._reply(client, fields, reply)
             await client.connection.close(AUTH_TIMEOUT, "too many wrong keys")
             return None
-        client.key_id = key_id
+        client.key_id, client.scopes = grant.id, grant.scopes
         return protocol.authenticated(self._facts.broker, self._facts.user)
 
     async def _subscribe(self, client: Client, fields: Mapping[str, Any]) -> protocol.Reply | None:
@@ -476,6 +480,15 @@ class StreamServer:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _allow(client: Client, action: str, fields: Mapping[str, Any]) -> None:
+    """Raises ``InvalidRequest`` (SCOPE_MISSING) where the client's key may not have what it asks for."""
+    needed = protocol.scope_of(action, fields)
+    if needed is not None and needed not in client.scopes:
+        has = ", ".join(scope_names(client.scopes)) or "none"
+        said = f"This API key has not the scope '{needed.value}'; it has {has}"
+        raise InvalidRequest(said, code="SCOPE_MISSING")
 
 
 def _peer(connection: ServerConnection) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from brokers.model import Instrument, InstrumentKey
+from gateway.scopes import Grant
 from gateway.stream.badframes import BadFrames
 
 log = logging.getLogger(__name__)
@@ -85,8 +86,8 @@ class OneKey:
     def __init__(self, key: str) -> None:
         self._key = key
 
-    def verify(self, text: str) -> int | None:
-        return 1 if secrets.compare_digest(text, self._key) else None
+    def verify(self, text: str) -> Grant | None:
+        return Grant(1) if secrets.compare_digest(text, self._key) else None
 
     def live(self) -> frozenset[int] | None:
         return None

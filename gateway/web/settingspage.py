@@ -13,9 +13,10 @@ from typing import Any
 from flask import Blueprint, Response, flash, request
 
 from brokers.clock import IST
-from brokers.errors import AlgoError, NotFound, NotSupported
+from brokers.errors import AlgoError, InvalidRequest, NotFound, NotSupported
 from gateway.risksettings import RiskRules, SquareOff
 from gateway.sandbox.mode import TradingMode
+from gateway.scopes import ALL, SAYS, parsed, shown
 from gateway.store.queued import Step
 from gateway.store.users import User
 from gateway.web.shell import Web, limited, show, signed_in, to
@@ -65,8 +66,13 @@ def _account_routes(pages: Blueprint, web: Web) -> None:
             if not LABEL.fullmatch(label):
                 flash("A key needs a name: letters, digits, spaces, dots, dashes; 64 at most.", "bad")
                 return to("web.start" if back is _start_page else "web.settings")
-            _, secret = parts.keys.create(label)
-            log.info("API key made", extra={"label": label})
+            try:
+                scopes = parsed(request.form.getlist("scope"))
+            except InvalidRequest as exc:
+                flash(str(exc), "bad")
+                return back(web, user, key_label=label, key_scopes=frozenset())
+            _, secret = parts.keys.create(label, scopes)
+            log.info("API key made", extra={"label": label, "scopes": shown(scopes)})
             return back(web, user, new_key=secret.reveal(), new_label=label)
 
         return signed_in(web, view)
@@ -172,8 +178,13 @@ def _start_page(web: Web, user: User, **values: Any) -> Response:
         session=session,
         keys=keys,
         rows=web.parts.instruments.count(),
-        **values,
+        **{**_scopes(), **values},
     )
+
+
+def _scopes() -> dict[str, Any]:
+    """What the form for a new key offers; all of it is ticked."""
+    return {"scopes": SAYS, "key_scopes": ALL, "shown_scopes": shown}
 
 
 def _settings_page(web: Web, user: User, **values: Any) -> Response:
@@ -203,7 +214,7 @@ def _settings_page(web: Web, user: User, **values: Any) -> Response:
         sync_state=parts.sync.state,
         sync_error=parts.sync.error,
         browsers=_browsers(web),
-        **values,
+        **{**_scopes(), **values},
     )
 
 

@@ -39,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from brokers.clock import SystemClock
 from brokers.model import Depth, Instrument, InstrumentKey, Level, Mode, Tick
+from gateway.scopes import Grant
 from gateway.settings import StreamRules
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout
@@ -81,8 +82,8 @@ def ignore(want: Want) -> None:
 
 
 class AnyKey:
-    def verify(self, text: str) -> int:
-        return 1
+    def verify(self, text: str) -> Grant:
+        return Grant(1)
 
     def live(self) -> None:
         return None

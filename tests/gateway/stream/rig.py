@@ -33,6 +33,7 @@ from brokers.model import (
 )
 from brokers.secret import Secret
 from gateway.keys import Keys
+from gateway.scopes import Grant
 from gateway.settings import StreamRules
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
@@ -122,9 +123,9 @@ class DatabaseKeys:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
 
-    def verify(self, text: str) -> int | None:
+    def verify(self, text: str) -> Grant | None:
         row = self._keys.verify(text)
-        return row.id if row else None
+        return Grant(row.id, row.scopes) if row else None
 
     def live(self) -> frozenset[int] | None:
         return frozenset(row.id for row in self._keys.list() if row.revoked_at is None)

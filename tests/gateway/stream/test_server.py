@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from brokers.model import Depth, InstrumentKey, Level, Mode
+from gateway.scopes import Scope
 from gateway.stream.server import ServerRules
 from tests.gateway.stream.rig import HandFeed, ask, hear, instrument, limits, on_loop, running, until
 
@@ -391,6 +392,31 @@ async def test_a_revoked_key_closes_its_sockets(tmp_path):
             assert (ws.close_code, ws.close_reason) == (4401, "API key revoked")
             assert rig.feed.wanted == {}
             assert (await ask(other, action="ping"))["type"] == "pong"
+
+
+@on_loop
+async def test_a_key_hears_only_what_its_scopes_allow(tmp_path):
+    wishes = {
+        Scope.DATA: [{"action": "subscribe", "symbol": "SBIN", "exchange": "NSE"}],
+        Scope.READ: [{"action": "subscribe_orders"}, {"action": "subscribe", "channel": "orders"}],
+    }
+    async with running(tmp_path) as rig:
+        for held in (Scope.DATA, Scope.READ, Scope.TRADE):
+            _, key = rig.keys.create(held, frozenset({held}))
+            async with connect(rig.url, proxy=None) as ws:
+                assert (await ask(ws, action="authenticate", api_key=key.reveal()))["status"] == "success"
+                for needed, asked in wishes.items():
+                    for one in asked:
+                        answer = await ask(ws, **one)
+                        # the rig has no order journal to follow
+                        missing = answer.get("code") == "SCOPE_MISSING"
+                        assert missing is (needed is not held), answer
+                        assert not missing or f"'{needed}'" in answer["message"]
+                assert (await ask(ws, action="ping"))["type"] == "pong"
+                assert rig.feed.wanted.keys() == ({InstrumentKey("NSE", "SBIN")} if held == "data" else set())
+                clients = [one for one in rig.server.clients if one.wants_orders]
+                assert bool(clients) is (held is Scope.READ)
+                await ask(ws, action="unsubscribe_all")
 
 
 async def stalled_client(rig):
