@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from brokers.contract import AsyncSessionSource, BrokerSession, Tap
 from brokers.errors import LoginRequired
@@ -88,6 +88,45 @@ class Rouser:
         task = asyncio.get_running_loop().create_task(again())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class Pump:
+    """Sends what changed for as long as a socket is open. One to a handler.
+
+    Args:
+        flush: Sends the difference between what is wanted and what was sent.
+        wake: Set when there is a difference; one of its own if none is handed in.
+    """
+
+    def __init__(
+        self, flush: Callable[[ClientConnection], Awaitable[None]], wake: asyncio.Event | None = None
+    ) -> None:
+        self._flush = flush
+        self._wake = wake or asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Something changed; changes of one moment are sent together."""
+        self._wake.set()
+
+    def opened(self, socket: ClientConnection) -> None:
+        """Start sending on a socket whose login is done."""
+        self._task = asyncio.create_task(self._run(socket))
+
+    def closed(self) -> bool:
+        """Stop sending; whether it had been started."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        return task is not None
+
+    async def _run(self, socket: ClientConnection) -> None:
+        # closed: the reading side sees it too and makes a new socket
+        with suppress(ConnectionClosed):
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._flush(socket)
 
 
 class SocketHandler(Protocol):

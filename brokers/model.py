@@ -486,5 +486,10 @@ class FeedCounters:
     by_packet: dict[str, int] = field(default_factory=dict)
     market_status: dict[str, str] = field(default_factory=dict)
 
+    def count(self, packet: str) -> None:
+        """One more packet of this name."""
+        self.packets += 1
+        self.by_packet[packet] = self.by_packet.get(packet, 0) + 1
+
 
 Attributes = Mapping[str, str]

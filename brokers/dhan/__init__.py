@@ -1,6 +1,6 @@
 """Dhan (DhanHQ v2). The light half: names, limits, addresses."""
 
-from brokers.contract import BrokerSpec, Capabilities, CredentialField, RateWindow
+from brokers.spec import BrokerSpec, Capabilities, CredentialField, RateWindow
 
 SPEC = BrokerSpec(
     name="dhan",

@@ -8,18 +8,14 @@ Source: Dhan API v2, "Authentication"; DhanHQ-py issue 108 (RenewToken is a GET)
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from brokers import jwt
 from brokers.contract import BrokerContext, BrokerSession
-from brokers.dhan import refusals
-from brokers.dhan.mapping import ist_time
+from brokers.dhan.mapping import errors, words
 from brokers.errors import (
     BrokerDown,
     BrokerError,
@@ -38,43 +34,6 @@ _HOW = (
     "set DHAN_ACCESS_TOKEN (web.dhan.co, profile, DhanHQ Trading APIs, Generate access token), "
     "or DHAN_PIN with DHAN_TOTP_SECRET so that it renews itself"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a Dhan token says about itself; unsigned reading, only used to schedule."""
-
-    expires_at: datetime | None
-    client_id: str
-    consumer: str
-
-
-def claims(token: Secret) -> Claims:
-    """Claims of a JWT; empty ones when it is none. ``exp`` is a true UTC epoch."""
-    parts = token.reveal().split(".")
-    try:
-        middle = parts[1] + "=" * (-len(parts[1]) % 4)
-        found = json.loads(base64.urlsafe_b64decode(middle))
-    except (IndexError, ValueError, binascii.Error):
-        return Claims(None, "", "")
-    if not isinstance(found, dict):
-        return Claims(None, "", "")
-    exp = found.get("exp")
-    return Claims(
-        expires_at=datetime.fromtimestamp(exp, UTC) if isinstance(exp, int | float) else None,
-        client_id=str(found.get("dhanClientId") or ""),
-        consumer=str(found.get("tokenConsumerType") or ""),
-    )
-
-
-def headers(session: BrokerSession) -> dict[str, str]:
-    """Headers of every call to the REST address. ``client-id`` is needed by market data only."""
-    return {
-        "access-token": session.secrets["token"].reveal(),
-        "client-id": session.account,
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-    }
 
 
 class DhanAuth:
@@ -155,14 +114,11 @@ class DhanAuth:
 
     def _adopt(self, client_id: str, token: Secret) -> BrokerSession:
         """A token somebody made by hand, checked by the broker."""
-        said = claims(token)
-        now = self._context.clock.now()
-        if said.expires_at is not None and said.expires_at <= now:
-            raise LoginRequired(
-                f"the Dhan access token expired at {said.expires_at:%Y-%m-%d %H:%M} UTC; {_HOW}"
-            )
+        ends = jwt.expiry(token.reveal())
+        if ends is not None and ends <= self._context.clock.now():
+            raise LoginRequired(f"the Dhan access token expired at {ends:%Y-%m-%d %H:%M} UTC; {_HOW}")
         valid_until = self._profile(client_id, token)
-        return self._session(client_id, token, said.expires_at or valid_until)
+        return self._session(client_id, token, ends or valid_until)
 
     def _profile(self, client_id: str, token: Secret) -> datetime | None:
         reply = self._transport.fetch(
@@ -174,12 +130,12 @@ class DhanAuth:
                 "Accept": "application/json",
             },
         )
-        data = refusals.parse(reply.body)
+        data = errors.parse(reply.body)
         if reply.status != 200 or not isinstance(data, dict) or "dhanClientId" not in data:
-            raise refusals.error(reply.status, reply.body, write=False, retry_after_s=reply.retry_after_s)
+            raise errors.error(reply.status, reply.body, write=False, retry_after_s=reply.retry_after_s)
         if str(data["dhanClientId"]) != client_id:
             raise LoginRequired("the Dhan access token belongs to another client than DHAN_CLIENT_ID")
-        return ist_time(data.get("tokenValidity"))
+        return words.time_of(data.get("tokenValidity"))
 
     def _generate(self, client_id: str, totp: str | None) -> BrokerSession:
         """``POST /app/generateAccessToken``; sent once, since each success kills the token before."""
@@ -219,14 +175,14 @@ class DhanAuth:
         return self._from_answer(session.account, reply, "RenewToken")
 
     def _from_answer(self, client_id: str, reply: Reply, way: str) -> BrokerSession:
-        data = refusals.parse(reply.body)
+        data = errors.parse(reply.body)
         # field names of RenewToken are not documented; clients expect those of the other ways
         token = _token_in(data)
         if reply.status in (200, 201) and token:
-            expiry = ist_time(data.get("expiryTime")) if isinstance(data, dict) else None
+            expiry = words.time_of(data.get("expiryTime")) if isinstance(data, dict) else None
             secret = Secret(token)
-            return self._session(client_id, secret, claims(secret).expires_at or expiry)
-        said = refusals.error(reply.status, reply.body, write=False, retry_after_s=reply.retry_after_s)
+            return self._session(client_id, secret, jwt.expiry(token) or expiry)
+        said = errors.error(reply.status, reply.body, write=False, retry_after_s=reply.retry_after_s)
         if reply.status < 500 and type(said) in (BrokerError, BrokerDown, NotSupported):
             # login refusals have no published shape; below 500 the broker understood and said no
             reason = self._hide(str(_said(data)))
@@ -249,7 +205,7 @@ class DhanAuth:
             broker="dhan",
             account=client_id,
             secrets={"token": token},
-            attributes={"consumer": claims(token).consumer},
+            attributes={"consumer": str(jwt.claims(token.reveal()).get("tokenConsumerType") or "")},
             issued_at=now,
             expires_at=expires_at or now + TOKEN_LIFE,
         )

@@ -9,13 +9,13 @@ Source: Dhan API v2, "Forever Order"; OpenAlgo's Dhan adapter for what the page 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote as url_quote
 
 from brokers.contract import BrokerContext, InstrumentLookup, SessionSource
-from brokers.dhan import auth, mapping, refusals
+from brokers.dhan.calls import Calls, json_of
+from brokers.dhan.mapping import orders, words
 from brokers.errors import WireError
 from brokers.model import (
     Action,
@@ -27,7 +27,7 @@ from brokers.model import (
     Instrument,
     PriceType,
 )
-from brokers.transport import Reply, Transport
+from brokers.transport import Transport
 
 PATH = "/forever/orders"
 ENTRY, STOP, TARGET = "ENTRY_LEG", "STOP_LOSS_LEG", "TARGET_LEG"
@@ -58,47 +58,27 @@ class DhanForever:
     """Implements ``contract.GttRest``."""
 
     def __init__(self, context: BrokerContext, session: SessionSource, transport: Transport) -> None:
-        self._session = session
-        self._transport = transport
-        self._instruments = context.instruments
-        self._base = context.endpoints["rest"].rstrip("/")
-        self._write_timeout_s = context.write_timeout_s
+        self._calls = Calls(context, session, transport)
+        self._lookup = context.instruments
 
     def place_gtt(self, gtt: GttRequest, instrument: Instrument, tag: str) -> GttPlacement:
-        body = place_body(self._session().account, gtt, instrument, tag)
-        reply, order_id = self._write("POST", PATH, body)
-        return GttPlacement(order_id, reply.sent_ns, reply.received_ns)
+        body = place_body(self._calls.account, gtt, instrument, tag)
+        reply, data = self._calls.write("POST", PATH, body)
+        return GttPlacement(words.field(data, "orderId"), reply.sent_ns, reply.received_ns)
 
     def modify_gtt(self, trigger_id: str, gtt: GttRequest, leg: int, instrument: Instrument) -> None:
-        body = modify_body(self._session().account, trigger_id, gtt, leg)
-        self._write("PUT", f"{PATH}/{url_quote(trigger_id, safe='')}", body)
+        body = modify_body(self._calls.account, trigger_id, gtt, leg)
+        self._calls.write("PUT", f"{PATH}/{url_quote(trigger_id, safe='')}", body)
 
     def cancel_gtt(self, trigger_id: str) -> None:
-        self._write("DELETE", f"{PATH}/{url_quote(trigger_id, safe='')}", None)
+        self._calls.write("DELETE", f"{PATH}/{url_quote(trigger_id, safe='')}", None)
 
     def gtts(self) -> list[Gtt]:
-        reply = self._transport.fetch("GET", self._base + PATH, headers=auth.headers(self._session()))
-        data = refusals.parse(reply.body)
-        if not 200 <= reply.status < 300 or refusals.read(data).code:
-            raise refusals.error(reply.status, reply.body, write=False, retry_after_s=reply.retry_after_s)
+        reply = self._calls.get(PATH)
+        data = json_of(reply)
         if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
             raise WireError("expected a list of forever orders", reply.body[:500])
-        return gtts(data, self._instruments)
-
-    def _write(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[Reply, str]:
-        """One call, once. Anything but a readable acknowledgement with an id is an error."""
-        reply = self._transport.send(
-            method,
-            self._base + path,
-            headers=auth.headers(self._session()),
-            body=None if body is None else json.dumps(body).encode(),
-            read_timeout_s=self._write_timeout_s,
-        )
-        data = refusals.parse(reply.body)
-        order_id = mapping.text(data.get("orderId")) if isinstance(data, dict) else ""
-        if not 200 <= reply.status < 300 or not order_id:
-            raise refusals.error(reply.status, reply.body, write=True, retry_after_s=reply.retry_after_s)
-        return reply, order_id
+        return gtts(data, self._lookup)
 
 
 def place_body(client_id: str, gtt: GttRequest, instrument: Instrument, tag: str) -> dict[str, Any]:
@@ -106,11 +86,11 @@ def place_body(client_id: str, gtt: GttRequest, instrument: Instrument, tag: str
     first = gtt.legs[0]
     body: dict[str, Any] = {
         "dhanClientId": client_id,
-        "correlationId": mapping.correlation_id(tag),
+        "correlationId": orders.correlation_id(tag),
         "orderFlag": _flag(gtt),
         "transactionType": gtt.action.value,
         "exchangeSegment": instrument.broker_exchange,
-        "productType": mapping.PRODUCTS[gtt.product],
+        "productType": words.PRODUCT_WORD[gtt.product],
         "orderType": gtt.price_type.value,
         "validity": "DAY",
         "securityId": instrument.token,
@@ -158,7 +138,7 @@ def gtts(rows: Sequence[Mapping[str, Any]], lookup: InstrumentLookup) -> list[Gt
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        order_id = mapping.text(row.get("orderId"))
+        order_id = words.field(row, "orderId")
         if not order_id:
             raise WireError("forever order without orderId")
         groups.setdefault(order_id, []).append(row)
@@ -166,35 +146,35 @@ def gtts(rows: Sequence[Mapping[str, Any]], lookup: InstrumentLookup) -> list[Gt
 
 
 def _gtt(order_id: str, rows: Sequence[Mapping[str, Any]], lookup: InstrumentLookup) -> Gtt:
-    rows = sorted(rows, key=lambda row: mapping.money(row.get("triggerPrice")))
+    rows = sorted(rows, key=lambda row: words.money(row.get("triggerPrice")))
     first = rows[0]
     states = {state(row.get("orderStatus")) for row in rows}
     found = next(one for one in _LOUDEST if one in states)
     loudest = next(row for row in rows if state(row.get("orderStatus")) is found)
-    side = mapping.text(first.get("transactionType")).upper()
+    side = words.field(first, "transactionType").upper()
     if side not in Action.__members__:
         raise WireError(f"unknown side {side!r} of a forever order")
     return Gtt(
         trigger_id=order_id,
-        key=mapping.row_key(first, lookup),
+        key=words.row_key(first, lookup),
         action=Action[side],
-        quantity=mapping.count(first.get("quantity")),
+        quantity=words.count(first.get("quantity")),
         # ``orderType`` of a row holds SINGLE or OCO; a row that says LIMIT or MARKET is believed
-        price_type=_PRICE_TYPES.get(mapping.text(first.get("orderType")).upper()),
-        product=mapping.product_of(first.get("productType")),
+        price_type=_PRICE_TYPES.get(words.field(first, "orderType").upper()),
+        product=words.product_of(first.get("productType")),
         legs=tuple(
-            GttLeg(mapping.money(row.get("triggerPrice")), mapping.money(row.get("price")), rises=number > 0)
+            GttLeg(words.money(row.get("triggerPrice")), words.money(row.get("price")), rises=number > 0)
             for number, row in enumerate(rows)
         ),
         state=found,
-        tag=mapping.text(first.get("correlationId")),
-        raw_status=mapping.text(loudest.get("orderStatus")),
-        reason=mapping.text(loudest.get("omsErrorDescription")) if found is GttState.REJECTED else "",
-        placed_at=mapping.ist_time(first.get("createTime")),
-        updated_at=mapping.ist_time(loudest.get("updateTime")),
+        tag=words.field(first, "correlationId"),
+        raw_status=words.field(loudest, "orderStatus"),
+        reason=words.field(loudest, "omsErrorDescription") if found is GttState.REJECTED else "",
+        placed_at=words.time_of(first.get("createTime")),
+        updated_at=words.time_of(loudest.get("updateTime")),
     )
 
 
 def state(word: object) -> GttState:
     """Dhan's status word; ``unknown`` for one nobody has listed: never guessed."""
-    return _STATES.get(mapping.text(word).upper(), GttState.UNKNOWN)
+    return _STATES.get(words.text(word).upper(), GttState.UNKNOWN)

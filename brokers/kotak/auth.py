@@ -7,10 +7,7 @@ Source: kotak-wire.md sections 1.1 to 1.5.
 
 from __future__ import annotations
 
-import binascii
-import json
 import re
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -18,6 +15,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 
+from brokers import jwt
 from brokers.clock import IST
 from brokers.contract import BrokerContext, BrokerSession
 from brokers.errors import (
@@ -74,25 +72,10 @@ def normal_mobile(text: str) -> str:
 
 def expiry_of(token: str, now: datetime) -> datetime:
     """``exp`` of a JSON Web Token; the next 00:00 IST when it cannot be read, which is when sessions end."""
-    if exp := claims_of(token).get("exp"):
-        try:
-            return datetime.fromtimestamp(int(exp), UTC)
-        except (ValueError, TypeError, OverflowError, OSError):
-            pass
+    if ends := jwt.expiry(token):
+        return ends
     tomorrow = now.astimezone(IST).date() + timedelta(days=1)
     return datetime.combine(tomorrow, time(0), IST).astimezone(UTC)
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    """Claims of a JSON Web Token, unverified (it is the broker's to check); empty when it is not one."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def websocket_url(url: str) -> str:
@@ -203,7 +186,7 @@ class KotakAuth:
         self, ucc: str, access_token: str, login_base: str, trade: Mapping[str, Any]
     ) -> BrokerSession:
         token = str(trade["token"])
-        scope = claims_of(token).get("scope")
+        scope = jwt.claims(token).get("scope")
         if isinstance(scope, list) and scope and "Trade" not in scope:
             raise LoginRequired("Kotak answered the MPIN with a view token; orders need a trade token")
         login_url = self._context.endpoints["login"]

@@ -15,10 +15,9 @@ from functools import cache
 
 from brokers.clock import IST
 from brokers.contract import BrokerContext, BrokerSession, ParsedInstruments, SessionSource
-from brokers.errors import BrokerDown, LoginRequired, OutcomeUnknown, WireError
-from brokers.kotak.auth import family_of
+from brokers.errors import BrokerDown, LoginRequired, WireError
+from brokers.kotak.calls import Calls, parse
 from brokers.kotak.mapping import errors
-from brokers.kotak.rest import CALLS, headers_of, parse, url_of
 from brokers.model import Exchange, Instrument, InstrumentKey
 from brokers.secret import Secret
 from brokers.transport import Transport
@@ -83,7 +82,7 @@ class KotakInstruments:
         self._context = context
         self._session = session
         self._transport = transport
-        self._family = family_of(context.options)
+        self._calls = Calls(context, self._any_session, transport)
 
     def download(self) -> Mapping[str, bytes]:
         """``nse_cm.csv`` and so on. The list of files needs the access token, the files must not get one: the
@@ -93,12 +92,7 @@ class KotakInstruments:
             BrokerDown: The list or one file did not come whole; the rest alone would retire its contracts.
             LoginRequired, RateLimited: As the list's answer says.
         """
-        session, call = self._any_session(), CALLS["files"]
-        reply = self._transport.fetch(
-            call.method,
-            url_of(call, session, self._family),
-            headers=headers_of(call, session, self._family),
-        )
+        reply = self._calls.read("files")
         body = parse(reply)
         if error := errors.error_of_read(reply.status, body, reply.retry_after_s):
             raise error
@@ -117,10 +111,7 @@ class KotakInstruments:
         return files
 
     def _file(self, url: str) -> bytes:
-        try:
-            reply = self._transport.fetch("GET", url, headers={})
-        except OutcomeUnknown as exc:  # pragma: no cover - fetch never raises it
-            raise BrokerDown(str(exc)) from exc
+        reply = self._transport.fetch("GET", url, headers={})
         if reply.status != 200:
             name = url.rsplit("/", 1)[-1]
             raise BrokerDown(

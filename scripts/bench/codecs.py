@@ -35,9 +35,10 @@ from brokers import registry
 from brokers.calendar import AlwaysOpen
 from brokers.clock import SystemClock
 from brokers.contract import BrokerContext
-from brokers.dhan.feed import DhanFeed, MarketSocket
+from brokers.dhan.feed import DhanFeed
+from brokers.dhan.feed.socket import MarketSocket
+from brokers.kotak.feed import KotakFeed
 from brokers.kotak.feed.hsm import HsmSocket
-from brokers.kotak.feed.kotak import KotakFeed
 from brokers.kotak.feed.sfeed import SFeedSocket
 from brokers.model import Instrument, InstrumentKey, Mode, Tick
 from brokers.sim.exchange.types import BookLevel, Kind, Listing, Snapshot

@@ -19,7 +19,9 @@ from brokers import registry
 from brokers.calendar import AlwaysOpen
 from brokers.clock import SystemClock
 from brokers.contract import BrokerContext
-from brokers.dhan import wire as dhan
+from brokers.dhan.wire import depth as dhan_depth
+from brokers.dhan.wire import market as dhan
+from brokers.dhan.wire import orders as dhan_orders
 from brokers.errors import WireError
 from brokers.feedloop import AuthRefused, Reconnect
 from brokers.kotak.wire import hsm, orders, sfeed
@@ -54,8 +56,8 @@ def read_dhan(frame: bytes) -> None:
 
 def read_book(levels: int) -> Callable[[bytes], None]:
     def read(frame: bytes) -> None:
-        for side in dhan.split_depth(frame, levels):
-            if isinstance(side, dhan.DepthSide):
+        for side in dhan_depth.split(frame, levels):
+            if isinstance(side, dhan_depth.Side):
                 assert len(side.levels()) <= levels
                 _ = side.side
 
@@ -130,7 +132,7 @@ CODECS = (
     Codec("dhan live feed", read_dhan, _LIVE),
     Codec("dhan 20 levels", read_book(20), _BOOKS["depth20"]),
     Codec("dhan 200 levels", read_book(200), _BOOKS["depth200"]),
-    Codec("dhan order updates", dhan.order_alert, (_ALERT,)),
+    Codec("dhan order updates", dhan_orders.read, (_ALERT,)),
     Codec("kotak sfeed", read_sfeed, _SFEED),
     Codec("kotak sfeed control", sfeed.read_control, _CONTROL),
     Codec("kotak hsm", read_hsm, tuple(_SERVER)),

@@ -246,7 +246,7 @@ async def test_a_sixth_connection_evicts_and_the_feed_waits_its_turn(
     sim: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only("dhan", sim)
-    monkeypatch.setattr("brokers.dhan.feed.SLOT_TAKEN_WAIT_S", 1.0)
+    monkeypatch.setattr("brokers.dhan.feed.socket.SLOT_TAKEN_WAIT_S", 1.0)
     async with feeding(sim, tmp_path, instruments(sim)) as line:
         session = sim.current()
         token = session.secrets["token"].reveal()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from datetime import date
 
-from brokers.dhan import market, refusals
+from brokers.dhan.mapping import errors, market
 from brokers.errors import WireError
 from brokers.model import Candle
 
@@ -27,13 +27,13 @@ def candles(body: bytes, interval: str, start: date, end: date) -> list[Candle]:
         data = json.loads(body)
     except (ValueError, RecursionError) as exc:
         raise WireError("Dhan's candle answer is not JSON", body[:500]) from exc
-    if refusals.read(data).code == refusals.NO_DATA:
+    if errors.read(data).code == errors.NO_DATA:
         return []
-    if not isinstance(data, dict) or refusals.read(data).code:
+    if not isinstance(data, dict) or errors.read(data).code:
         raise WireError("Dhan's answer holds no candles", body[:500])
     return market.candles(data, interval == "D", start, end)
 
 
 def says_empty(status: int, body: bytes) -> bool:
     """Whether a refusal means that there are no candles: a holiday, or an instrument without history."""
-    return status == 400 and refusals.read(refusals.parse(body)).code == refusals.NO_DATA
+    return status == 400 and errors.read(errors.parse(body)).code == errors.NO_DATA

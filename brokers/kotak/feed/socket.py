@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
 from brokers.clock import Clock
 from brokers.contract import BrokerSession, FeedSink
 from brokers.errors import WireError
-from brokers.feedloop import Reconnect, Rouser
+from brokers.feedloop import Pump, Reconnect, Rouser
 from brokers.kotak.feed.state import Merged, Wants
 from brokers.model import FeedCounters
 
@@ -47,7 +46,7 @@ class MarketSocket:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._wants = shared.wants
-        self._follower: asyncio.Task[None] | None = None
+        self._pump = Pump(self._send_news, shared.wants.changed)
         self._lock = asyncio.Lock()
         self._outbox: deque[bytes | str] = deque()
         self._accepted = False
@@ -95,17 +94,7 @@ class MarketSocket:
         self.failures = 0
         self._shared.accepted(self.name)
         await self._send_news(socket)
-        self._follower = asyncio.create_task(self._follow(socket))
-
-    async def _follow(self, socket: ClientConnection) -> None:
-        """Send acknowledgements and new wishes as they come; many wishes of one moment make one batch."""
-        try:
-            while True:
-                await self._wants.changed.wait()
-                self._wants.changed.clear()
-                await self._send_news(socket)
-        except ConnectionClosed:
-            pass  # the reading side sees it too and makes a new socket
+        self._pump.opened(socket)
 
     async def _send_news(self, socket: ClientConnection) -> None:
         async with self._lock:
@@ -118,7 +107,7 @@ class MarketSocket:
     def _post(self, message: bytes | str) -> None:
         """Send soon, from where nothing can be awaited."""
         self._outbox.append(message)
-        self._wants.changed.set()
+        self._pump.wake()
 
     async def resubscribe(self, socket: ClientConnection) -> None:
         self._reset_subscriptions()
@@ -129,9 +118,7 @@ class MarketSocket:
 
     def closed(self) -> None:
         self.rouser.closed()
-        if self._follower is not None:
-            self._follower.cancel()
-            self._follower = None
+        self._pump.closed()
         if not self._accepted:
             self.failures += 1
         self._accepted = False
@@ -142,9 +129,7 @@ class MarketSocket:
         self._shared.sink.on_bad_frame(frame, f"{self.name}: {reason}")
 
     def count(self, packet: str) -> None:
-        counters = self._shared.counters
-        counters.packets += 1
-        counters.by_packet[packet] = counters.by_packet.get(packet, 0) + 1
+        self._shared.counters.count(packet)
 
     def emit(self, merged: Merged, received_ns: int, *, live: bool) -> None:
         """Hand out a tick, and say whether it proves that the feed moves."""

@@ -21,8 +21,8 @@ FINE = Decimal("0.0001")
 
 def is_carried_cash(row: Mapping[str, Any]) -> bool:
     """Whether a position row needs the holding's cost: cash, with a quantity from an earlier day."""
-    segment = words.text_field(row, "exSeg")
-    carried = words.decimal_of(row.get("cfBuyQty")) - words.decimal_of(row.get("cfSellQty"))
+    segment = words.field(row, "exSeg")
+    carried = words.money(row.get("cfBuyQty")) - words.money(row.get("cfSellQty"))
     return segment.endswith("_cm") and carried != 0
 
 
@@ -30,9 +30,9 @@ def holding_costs(rows: list[Mapping[str, Any]]) -> dict[tuple[str, str], Decima
     """(segment, exchange token) -> average price, from raw holdings rows."""
     return {
         (
-            words.text_field(row, "exchangeSegment"),
-            words.text_field(row, "exchangeIdentifier"),
-        ): words.decimal_of(row.get("averagePrice"))
+            words.field(row, "exchangeSegment"),
+            words.field(row, "exchangeIdentifier"),
+        ): words.money(row.get("averagePrice"))
         for row in rows
     }
 
@@ -51,18 +51,18 @@ def number_factor(row: Mapping[str, Any]) -> Decimal:
     """Rupees per point and unit: multiplier x genNum/genDen x prcNum/prcDen; blanks and zeros count as 1."""
 
     def one(name: str) -> Decimal:
-        return words.decimal_of(row.get(name)) or Decimal(1)
+        return words.money(row.get(name)) or Decimal(1)
 
     return one("multiplier") * one("genNum") / one("genDen") * one("prcNum") / one("prcDen")
 
 
 def _legs(row: Mapping[str, Any], cost: Decimal | None) -> _Legs:
     number = {
-        name: words.decimal_of(row.get(name))
+        name: words.money(row.get(name))
         for name in ("cfBuyQty", "cfSellQty", "flBuyQty", "flSellQty", "buyAmt", "sellAmt")
     }
-    carried_buy = words.decimal_of(row.get("cfBuyAmt"))
-    carried_sell = words.decimal_of(row.get("cfSellAmt"))
+    carried_buy = words.money(row.get("cfBuyAmt"))
+    carried_sell = words.money(row.get("cfSellAmt"))
     carried = number["cfBuyQty"] - number["cfSellQty"]
     if cost is not None and is_carried_cash(row):
         carried_buy = cost * carried if carried > 0 else Decimal(0)
@@ -91,11 +91,11 @@ def position(
     Raises:
         WireError: A number that cannot be read.
     """
-    segment, token = words.text_field(row, "exSeg"), words.text_field(row, "tok")
+    segment, token = words.field(row, "exSeg"), words.field(row, "tok")
     legs = _legs(row, (costs or {}).get((segment, token)))
     factor = number_factor(row)
     net = legs.buy_quantity - legs.sell_quantity
-    ltp = words.decimal_of(row.get("ltp")) or None
+    ltp = words.money(row.get("ltp")) or None
     average_buy = legs.buy_amount / (legs.buy_quantity * factor) if legs.buy_quantity else Decimal(0)
     average_sell = legs.sell_amount / (legs.sell_quantity * factor) if legs.sell_quantity else Decimal(0)
     average = average_buy if net > 0 else average_sell if net < 0 else Decimal(0)
@@ -106,10 +106,9 @@ def position(
         pnl = legs.sell_amount - legs.buy_amount
     elif ltp is not None:
         pnl = legs.sell_amount - legs.buy_amount + net * ltp * factor
-    product = words.text_field(row, "prod").upper()
     return Position(
-        key=words.key_of(lookup, segment, token, words.text_field(row, "trdSym", "sym")),
-        product=words.PRODUCT.get(product, product),
+        key=words.key_of(lookup, segment, token, words.field(row, "trdSym", "sym")),
+        product=words.product_of(words.field(row, "prod")),
         quantity=int(net),
         average_price=average.quantize(FINE),
         ltp=ltp,
@@ -127,19 +126,19 @@ def holding(row: Mapping[str, Any], lookup: InstrumentLookup) -> Holding:
     Raises:
         WireError: A number that cannot be read.
     """
-    segment = words.text_field(row, "exchangeSegment")
-    quantity = words.int_of(row.get("quantity"))
-    cost, value = words.decimal_of(row.get("holdingCost")), words.decimal_of(row.get("mktValue"))
+    segment = words.field(row, "exchangeSegment")
+    quantity = words.count(row.get("quantity"))
+    cost, value = words.money(row.get("holdingCost")), words.money(row.get("mktValue"))
     pnl = value - cost
     return Holding(
         key=words.key_of(
             lookup,
             segment,
-            words.text_field(row, "exchangeIdentifier"),
-            words.text_field(row, "displaySymbol", "symbol"),
+            words.field(row, "exchangeIdentifier"),
+            words.field(row, "displaySymbol", "symbol"),
         ),
         quantity=quantity,
-        average_price=words.decimal_of(row.get("averagePrice")),
+        average_price=words.money(row.get("averagePrice")),
         # the price the broker valued it at; the row names no last price
         ltp=(value / quantity).quantize(FINE) if quantity else None,
         pnl=pnl.quantize(PAISA),
@@ -155,7 +154,7 @@ def funds(root: Mapping[str, Any]) -> Funds:
     """
 
     def rupees(name: str) -> Decimal:
-        return words.decimal_of(root.get(name))
+        return words.money(root.get(name))
 
     available = (
         rupees("CollateralValue") + rupees("RmsPayInAmt") - rupees("RmsPayOutAmt") + rupees("Collateral")

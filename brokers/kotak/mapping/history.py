@@ -9,13 +9,10 @@ import json
 from datetime import date
 from decimal import Decimal
 
+from brokers.candles import within
 from brokers.errors import WireError
 from brokers.kotak.mapping import errors, market
 from brokers.model import Candle
-
-IST_OFFSET_S = 19_800
-_DAY_S = 86_400
-_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def candles(body: bytes, interval: str, start: date, end: date) -> list[Candle]:
@@ -36,15 +33,7 @@ def candles(body: bytes, interval: str, start: date, end: date) -> list[Candle]:
         raise WireError("history answer is not an object", body[:500])
     if market.means_no_data(errors.complaint_of(data).message):
         return []
-    daily = interval == "D"
-    shift = 0 if daily else IST_OFFSET_S
-    first, last = start.toordinal() - _EPOCH, end.toordinal() - _EPOCH
-    found = {
-        candle.opened_at_s: candle
-        for candle in market.candles(data, interval)
-        if first <= (candle.opened_at_s + shift) // _DAY_S <= last
-    }
-    return [found[at] for at in sorted(found)]
+    return within(market.candles(data, interval), start, end, daily=interval == "D")
 
 
 def says_empty(status: int, body: bytes) -> bool:

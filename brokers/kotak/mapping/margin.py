@@ -18,21 +18,21 @@ from brokers.model import PriceType
 def fields(leg: MarginLeg) -> dict[str, str | None]:
     """``jData`` of ``check-margin``. A market order goes without a price: Kotak values it itself."""
     order, instrument = leg.order, leg.instrument
-    terms = orders.protect(order.price_type, order.price, order.trigger_price, order.action, instrument)
-    price = terms.price
-    if price <= 0 and terms.price_type is not PriceType.MARKET:
+    sent = orders.terms(order.price_type, order.price, order.trigger_price, order.action, instrument)
+    price = sent.price
+    if price <= 0 and sent.price_type is not PriceType.MARKET:
         price = leg.price or Decimal(0)
     return {
         "brkName": "KOTAK",
         "brnchId": "ONLINE",
         "exSeg": instrument.broker_exchange,
         "prc": words.text_of(price),
-        "prcTp": words.PRICE_WORD[terms.price_type],
+        "prcTp": words.PRICE_WORD[sent.price_type],
         "prod": order.product.value,
         "qty": words.text_of(order.quantity),
         "tok": instrument.token,
         "trnsTp": words.SIDE[order.action],
-        "trgPrc": words.text_of(terms.trigger_price),
+        "trgPrc": words.text_of(sent.trigger_price),
         **dict.fromkeys(("slAbsOrTks", "slVal", "sqrOffAbsOrTks", "sqrOffVal", "trailSL", "tSLTks")),
     }
 
@@ -43,6 +43,6 @@ def margin(row: Mapping[str, Any]) -> Margin:
     Raises:
         WireError: No ``ordMrgn``, which must not pass as "no margin needed".
     """
-    if not words.text_field(row, "ordMrgn"):
+    if not words.field(row, "ordMrgn"):
         raise WireError("margin answer without ordMrgn")
-    return Margin(words.decimal_of(row["ordMrgn"]))
+    return Margin(words.money(row["ordMrgn"]))

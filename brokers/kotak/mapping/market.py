@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from brokers import candles as dates
 from brokers.clock import IST
 from brokers.errors import WireError
 from brokers.kotak.mapping import words
@@ -49,28 +50,28 @@ def quote(row: Mapping[str, Any], instrument: Instrument) -> Quote:
     ask = depth.asks[0] if depth and depth.asks else Level(0.0, 0, 0)
 
     def rupees(name: str) -> float:
-        return float(words.decimal_of(row.get(name)))
+        return float(words.money(row.get(name)))
 
     return Quote(
         key=instrument.key,
         ltp=rupees("ltp"),
-        open=float(words.decimal_of(ohlc.get("open"))),
-        high=float(words.decimal_of(ohlc.get("high"))),
-        low=float(words.decimal_of(ohlc.get("low"))),
-        prev_close=float(words.decimal_of(ohlc.get("close"))),
-        volume=words.int_of(row.get("last_volume")),
-        oi=words.int_of(row.get("open_int")),
+        open=float(words.money(ohlc.get("open"))),
+        high=float(words.money(ohlc.get("high"))),
+        low=float(words.money(ohlc.get("low"))),
+        prev_close=float(words.money(ohlc.get("close"))),
+        volume=words.count(row.get("last_volume")),
+        oi=words.count(row.get("open_int")),
         bid=bid.price,
         ask=ask.price,
         bid_quantity=bid.quantity,
         ask_quantity=ask.quantity,
-        last_quantity=words.int_of(row.get("last_traded_quantity")),
+        last_quantity=words.count(row.get("last_traded_quantity")),
         average_price=rupees("avg_cost"),
-        total_buy_quantity=words.int_of(row.get("total_buy")),
-        total_sell_quantity=words.int_of(row.get("total_sell")),
+        total_buy_quantity=words.count(row.get("total_buy")),
+        total_sell_quantity=words.count(row.get("total_sell")),
         lower_circuit=rupees("low_price_range"),
         upper_circuit=rupees("high_price_range"),
-        last_trade_ms=_epoch_ms(words.text_field(row, "lstup_time")),
+        last_trade_ms=_epoch_ms(words.field(row, "lstup_time")),
         depth=depth,
     )
 
@@ -89,9 +90,9 @@ def _depth(raw: Mapping[str, Any]) -> Depth:
         rows = raw.get(name)
         return tuple(
             Level(
-                float(words.decimal_of(level.get("price"))),
-                words.int_of(level.get("quantity")),
-                words.int_of(level.get("orders")),
+                float(words.money(level.get("price"))),
+                words.count(level.get("quantity")),
+                words.count(level.get("orders")),
             )
             for level in (rows if isinstance(rows, list) else ())
             if isinstance(level, dict)
@@ -106,12 +107,7 @@ def chunks(start: date, end: date, interval: str, today: date) -> Iterator[tuple
         oldest = today.replace(year=today.year - YEARS_BACK) + timedelta(days=1)
     except ValueError:  # 29 February
         oldest = date(today.year - YEARS_BACK, 3, 1) + timedelta(days=1)
-    step = timedelta(days=DAYS_PER_CALL[interval] - 1)
-    start = max(start, oldest)
-    while start <= end:
-        last = min(end, start + step)
-        yield start, last
-        start = last + timedelta(days=1)
+    return dates.chunks(max(start, oldest), end, DAYS_PER_CALL[interval])
 
 
 def candles(payload: Mapping[str, Any], interval: str) -> list[Candle]:
@@ -141,15 +137,15 @@ def _candle(row: Any, daily: bool) -> Candle:
     at = at if at.tzinfo else at.replace(tzinfo=IST)
     if daily:
         at = datetime.combine(at.astimezone(IST).date(), time(0), UTC)
-    opened, high, low, close = (float(words.decimal_of(v)) for v in row[1:5])
+    opened, high, low, close = (float(words.money(v)) for v in row[1:5])
     return Candle(
         opened_at_s=int(at.timestamp()),
         open=opened,
         high=max(opened, high, low, close),
         low=min(opened, high, low, close),
         close=close,
-        volume=max(0, words.int_of(row[5])),
-        oi=max(0, words.int_of(row[6])) if len(row) > 6 else 0,
+        volume=max(0, words.count(row[5])),
+        oi=max(0, words.count(row[6])) if len(row) > 6 else 0,
     )
 
 

@@ -53,7 +53,7 @@ def protection_band(price: Decimal, instrument_type: str) -> Decimal:
     return price * Decimal("0.005")
 
 
-def protect(
+def terms(
     price_type: PriceType, price: Decimal, trigger: Decimal, action: Action, instrument: Instrument
 ) -> SentTerms:
     """The price terms that go to Kotak.
@@ -88,8 +88,8 @@ def encode(fields: Mapping[str, str | None]) -> bytes:
     return f"jData={quote_plus(json.dumps(fields))}".encode()
 
 
-def place_fields(
-    request: OrderRequest, instrument: Instrument, terms: SentTerms, tag: str, family: str
+def place_body(
+    request: OrderRequest, instrument: Instrument, sent: SentTerms, tag: str, family: str
 ) -> dict[str, str | None]:
     """``jData`` of a new order; every value is a string."""
     return {
@@ -99,11 +99,11 @@ def place_fields(
         "mp": "0",
         "pc": request.product.value,
         "pf": "N",
-        "pr": words.text_of(terms.price),
-        "pt": words.PRICE_WORD[terms.price_type],
+        "pr": words.text_of(sent.price),
+        "pt": words.PRICE_WORD[sent.price_type],
         "qt": words.text_of(request.quantity),
         "rt": "DAY",
-        "tp": words.text_of(terms.trigger_price),
+        "tp": words.text_of(sent.trigger_price),
         "ts": instrument.broker_symbol,
         "tt": words.SIDE[request.action],
         "ig": tag[:TAG_LENGTH] or None,
@@ -111,16 +111,16 @@ def place_fields(
     }
 
 
-def modify_fields(
-    change: OrderChange, order: Order, instrument: Instrument, terms: SentTerms, family: str
+def modify_body(
+    change: OrderChange, order: Order, instrument: Instrument, sent: SentTerms, family: str
 ) -> dict[str, str | None]:
     """``jData`` of a change. The 2.0.0 paths also want what cannot change."""
     fields: dict[str, str | None] = {
         "no": change.order_id,
-        "pr": words.text_of(terms.price),
-        "pt": words.PRICE_WORD[terms.price_type],
+        "pr": words.text_of(sent.price),
+        "pt": words.PRICE_WORD[sent.price_type],
         "qt": words.text_of(change.quantity),
-        "tp": words.text_of(terms.trigger_price),
+        "tp": words.text_of(sent.trigger_price),
         "dq": words.text_of(change.disclosed_quantity),
         "vd": "DAY",
         "mp": "0",
@@ -140,33 +140,19 @@ def modify_fields(
     return fields
 
 
-def cancel_fields(order_id: str) -> dict[str, str | None]:
+def cancel_body(order_id: str) -> dict[str, str | None]:
     return {"on": order_id, "am": "NO"}
-
-
-def _action(row: Mapping[str, Any]) -> Action:
-    word = words.text_field(row, "trnsTp").upper()
-    if word not in words.ACTION:
-        raise WireError(f"order {row.get('nOrdNo', '?')}: unknown side {word[:10]!r}")
-    return words.ACTION[word]
-
-
-def _price_type(row: Mapping[str, Any]) -> PriceType:
-    word = words.text_field(row, "prcTp").upper()
-    if word not in words.PRICE_TYPE:
-        raise WireError(f"order {row.get('nOrdNo', '?')}: unknown price type {word[:10]!r}")
-    return words.PRICE_TYPE[word]
 
 
 def updated_ns(row: Mapping[str, Any]) -> int:
     """``updRecvTm``, nanoseconds since the epoch; 0 when the row has none. Orders the frames of one order."""
-    return words.int_of(row.get("updRecvTm"))
+    return words.count(row.get("updRecvTm"))
 
 
 def _updated_at(row: Mapping[str, Any]) -> datetime | None:
     if ns := updated_ns(row):
         return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns // 1000 % 1_000_000)
-    return words.time_of(words.text_field(row, "hsUpTm", "exchTmstp", "flDtTm"))
+    return words.time_of(words.field(row, "hsUpTm", "exchTmstp", "flDtTm"))
 
 
 def order(row: Mapping[str, Any], lookup: InstrumentLookup) -> Order:
@@ -175,31 +161,28 @@ def order(row: Mapping[str, Any], lookup: InstrumentLookup) -> Order:
     Raises:
         WireError: No order number, or a side, price type or number that cannot be read.
     """
-    order_id = words.text_field(row, "nOrdNo")
+    order_id = words.field(row, "nOrdNo")
     if not order_id:
         raise WireError("order row without nOrdNo")
-    raw_status = words.text_field(row, "ordSt", "stat")
-    segment = words.text_field(row, "exSeg")
-    product = words.text_field(row, "prod").upper()
+    raw_status = words.field(row, "ordSt", "stat")
+    segment = words.field(row, "exSeg")
     return Order(
         order_id=order_id,
-        key=words.key_of(
-            lookup, segment, words.text_field(row, "tok"), words.text_field(row, "trdSym", "sym")
-        ),
-        action=_action(row),
-        quantity=words.int_of(row.get("qty")),
-        price_type=_price_type(row),
-        product=words.PRODUCT.get(product, product),
-        price=words.decimal_of(row.get("prc")),
-        trigger_price=words.decimal_of(row.get("trgPrc")),
+        key=words.key_of(lookup, segment, words.field(row, "tok"), words.field(row, "trdSym", "sym")),
+        action=words.action_of(words.field(row, "trnsTp")),
+        quantity=words.count(row.get("qty")),
+        price_type=words.price_type_of(words.field(row, "prcTp")),
+        product=words.product_of(words.field(row, "prod")),
+        price=words.money(row.get("prc")),
+        trigger_price=words.money(row.get("trgPrc")),
         status=words.status_of(raw_status),
-        filled_quantity=words.int_of(row.get("fldQty")),
-        average_price=words.decimal_of(row.get("avgPrc")),
-        tag=words.text_field(row, "GuiOrdId"),
+        filled_quantity=words.count(row.get("fldQty")),
+        average_price=words.money(row.get("avgPrc")),
+        tag=words.field(row, "GuiOrdId"),
         raw_status=raw_status,
-        rejection_reason=words.text_field(row, "rejRsn"),
-        exchange_order_id=words.text_field(row, "exOrdId", "exchOrdId"),
-        placed_at=words.time_of(words.text_field(row, "ordEntTm", "ordDtTm")),
+        rejection_reason=words.field(row, "rejRsn"),
+        exchange_order_id=words.field(row, "exOrdId", "exchOrdId"),
+        placed_at=words.time_of(words.field(row, "ordEntTm", "ordDtTm")),
         updated_at=_updated_at(row),
         in_transit=words.in_transit(raw_status),
     )
@@ -215,23 +198,23 @@ def order_of_message(row: Mapping[str, Any], lookup: InstrumentLookup, known: Or
         return order(row, lookup)
     if known is None:
         return None
-    raw_status = words.text_field(row, "ordSt", "stat") or known.raw_status
+    raw_status = words.field(row, "ordSt", "stat") or known.raw_status
     return Order(
         order_id=known.order_id,
         key=known.key,
         action=known.action,
-        quantity=words.int_of(row.get("qty")) or known.quantity,
+        quantity=words.count(row.get("qty")) or known.quantity,
         price_type=known.price_type,
         product=known.product,
-        price=words.decimal_of(row.get("prc")) or known.price,
-        trigger_price=words.decimal_of(row.get("trgPrc")) or known.trigger_price,
+        price=words.money(row.get("prc")) or known.price,
+        trigger_price=words.money(row.get("trgPrc")) or known.trigger_price,
         status=words.status_of(raw_status),
-        filled_quantity=words.int_of(row.get("fldQty")) or known.filled_quantity,
-        average_price=words.decimal_of(row.get("avgPrc")) or known.average_price,
-        tag=words.text_field(row, "GuiOrdId") or known.tag,
+        filled_quantity=words.count(row.get("fldQty")) or known.filled_quantity,
+        average_price=words.money(row.get("avgPrc")) or known.average_price,
+        tag=words.field(row, "GuiOrdId") or known.tag,
         raw_status=raw_status,
-        rejection_reason=words.text_field(row, "rejRsn") or known.rejection_reason,
-        exchange_order_id=words.text_field(row, "exOrdId") or known.exchange_order_id,
+        rejection_reason=words.field(row, "rejRsn") or known.rejection_reason,
+        exchange_order_id=words.field(row, "exOrdId") or known.exchange_order_id,
         placed_at=known.placed_at,
         updated_at=_updated_at(row) or known.updated_at,
         in_transit=words.in_transit(raw_status),
@@ -250,16 +233,15 @@ def trade(row: Mapping[str, Any], lookup: InstrumentLookup) -> Trade:
     Raises:
         WireError: A side or number that cannot be read.
     """
-    segment, symbol = words.text_field(row, "exSeg"), words.text_field(row, "trdSym", "sym")
-    product = words.text_field(row, "prod").upper()
-    day, at = words.text_field(row, "flDt"), words.text_field(row, "flTm")
+    segment, symbol = words.field(row, "exSeg"), words.field(row, "trdSym", "sym")
+    day, at = words.field(row, "flDt"), words.field(row, "flTm")
     return Trade(
-        trade_id=words.text_field(row, "flId", "exOrdId"),
-        order_id=words.text_field(row, "nOrdNo"),
-        key=words.key_of(lookup, segment, words.text_field(row, "tok"), symbol),
-        action=_action(row),
-        product=words.PRODUCT.get(product, product),
-        quantity=words.int_of(row.get("fldQty")),
-        price=words.decimal_of(row.get("avgPrc")),
-        traded_at=words.time_of(f"{day} {at}") or words.time_of(words.text_field(row, "exTm", "hsUpTm")),
+        trade_id=words.field(row, "flId", "exOrdId"),
+        order_id=words.field(row, "nOrdNo"),
+        key=words.key_of(lookup, segment, words.field(row, "tok"), symbol),
+        action=words.action_of(words.field(row, "trnsTp")),
+        product=words.product_of(words.field(row, "prod")),
+        quantity=words.count(row.get("fldQty")),
+        price=words.money(row.get("avgPrc")),
+        traded_at=words.time_of(f"{day} {at}") or words.time_of(words.field(row, "exTm", "hsUpTm")),
     )

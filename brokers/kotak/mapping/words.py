@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from decimal import Decimal
 
 from brokers.clock import IST
 from brokers.contract import InstrumentLookup
 from brokers.errors import NotSupported, WireError
+from brokers.fields import Fields
 from brokers.model import (
     Action,
     Exchange,
@@ -21,6 +21,9 @@ from brokers.model import (
     PriceType,
     Product,
 )
+
+_FIELDS = Fields(nothing=frozenset({"", "--", "NA", "-"}), commas=True)
+text, field, money, count = _FIELDS.text, _FIELDS.field, _FIELDS.money, _FIELDS.count
 
 SEGMENT_OF: Mapping[str, str] = {
     Exchange.NSE: "nse_cm",
@@ -129,36 +132,6 @@ def text_of(number: Decimal | int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def decimal_of(value: Any) -> Decimal:
-    """A number out of a report row, where it may be a string, a number, blank or absent; those are zero.
-
-    Raises:
-        WireError: Text that is no number.
-    """
-    if value is None or value in ("", "--", "NA", "-"):
-        return Decimal(0)
-    try:
-        number = Decimal(str(value).replace(",", ""))
-    except InvalidOperation as exc:
-        raise WireError(f"expected a number, got {str(value)[:40]!r}") from exc
-    if not number.is_finite():
-        raise WireError(f"expected a number, got {str(value)[:40]!r}")
-    return number
-
-
-def int_of(value: Any) -> int:
-    return int(decimal_of(value))
-
-
-def text_field(row: Mapping[str, Any], *names: str) -> str:
-    """First of the named fields that holds something; Kotak's own words for nothing are nothing."""
-    for name in names:
-        value = row.get(name)
-        if value is not None and (text := str(value).strip()) not in ("", "--", "NA", "-"):
-            return text
-    return ""
-
-
 def time_of(text: str) -> datetime | None:
     """``22-Jan-2025 14:28:01`` or ``2025/01/22 14:28:01``, both IST wall time; blanks after colons occur."""
     squeezed = text.replace(": ", ":")
@@ -180,3 +153,25 @@ def key_of(lookup: InstrumentLookup, segment: str, token: str, symbol: str) -> I
     if found is not None:
         return found.key
     return InstrumentKey(EXCHANGE_OF.get(segment, segment), symbol or token)
+
+
+def action_of(word: str) -> Action:
+    """Raises ``WireError`` for a word that is no side."""
+    try:
+        return ACTION[word.upper()]
+    except KeyError:
+        raise WireError(f"unknown side {word[:10]!r}") from None
+
+
+def price_type_of(word: str) -> PriceType:
+    """Raises ``WireError`` for a word that is no price type."""
+    try:
+        return PRICE_TYPE[word.upper()]
+    except KeyError:
+        raise WireError(f"unknown price type {word[:10]!r}") from None
+
+
+def product_of(word: str) -> str:
+    """Our product; one without a name in OpenAlgo stays as it is."""
+    found = word.upper()
+    return PRODUCT.get(found, found)

@@ -12,9 +12,9 @@ import pytest
 
 from brokers.contract import BrokerContext
 from brokers.dhan.feed import DhanFeed
-from brokers.dhan.feedstate import Reports
 from brokers.errors import SettingsError
 from brokers.feedloop import Reconnect
+from brokers.feedstate import Reports
 from brokers.model import FeedState, InstrumentKey, Mode, OrderStatus
 from tests.brokers.dhan.feedserver import FRAMES, Bench, Sink, until
 from tests.brokers.dhan.rows import Table, table

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from brokers.dhan import mapping, market
+from brokers.dhan.mapping import books, market, orders, words
 from brokers.errors import InvalidRequest, WireError
 from brokers.model import (
     Action,
@@ -57,7 +57,7 @@ ROW: dict[str, Any] = {
 
 
 def test_an_order_row_becomes_our_order() -> None:
-    order = mapping.order(ROW, table())
+    order = orders.order(ROW, table())
     assert order.order_id == "112111182198"
     assert order.key == InstrumentKey("NSE", "DEMOBANK")
     assert (order.action, order.quantity, order.price_type) == (Action.BUY, 5, PriceType.LIMIT)
@@ -71,7 +71,7 @@ def test_an_order_row_becomes_our_order() -> None:
 
 def test_every_spelling_of_none_is_none() -> None:
     row = ROW | {"correlationId": "NA", "exchangeOrderId": "0", "averageTradedPrice": None, "updateTime": ""}
-    order = mapping.order(row, table())
+    order = orders.order(row, table())
     assert (order.tag, order.exchange_order_id, order.average_price) == ("", "", Decimal(0))
     assert order.updated_at is None
 
@@ -104,18 +104,18 @@ def test_every_spelling_of_none_is_none() -> None:
 )
 def test_statuses(word: str | None, order_type: str, filled: int, ours: str) -> None:
     row = ROW | {"orderStatus": word, "orderType": order_type, "filledQty": filled}
-    assert mapping.order(row, table()).status == ours
+    assert orders.order(row, table()).status == ours
 
 
 @pytest.mark.parametrize(("word", "is_in"), [("TRANSIT", True), ("Transit", True), ("PENDING", False)])
 def test_transit_is_on_its_way_to_the_exchange(word: str, is_in: bool) -> None:
-    assert mapping.order(ROW | {"orderStatus": word}, table()).in_transit is is_in
+    assert orders.order(ROW | {"orderStatus": word}, table()).in_transit is is_in
 
 
 def test_only_a_rejection_has_a_reason() -> None:
     row = ROW | {"orderStatus": "REJECTED", "omsErrorDescription": "RMS: margin short"}
-    assert mapping.order(row, table()).rejection_reason == "RMS: margin short"
-    assert mapping.order(row | {"orderStatus": "TRADED"}, table()).rejection_reason == ""
+    assert orders.order(row, table()).rejection_reason == "RMS: margin short"
+    assert orders.order(row | {"orderStatus": "TRADED"}, table()).rejection_reason == ""
 
 
 @pytest.mark.parametrize(
@@ -123,19 +123,19 @@ def test_only_a_rejection_has_a_reason() -> None:
     [("CNC", "CNC"), ("MARGIN", "NRML"), ("INTRADAY", "MIS"), ("MTF", "MTF"), ("BO", "BO")],
 )
 def test_products(theirs: str, ours: str) -> None:
-    assert mapping.order(ROW | {"productType": theirs}, table()).product == ours
+    assert orders.order(ROW | {"productType": theirs}, table()).product == ours
 
 
 def test_an_instrument_the_table_does_not_know_keeps_dhans_words() -> None:
     row = ROW | {"exchangeSegment": "NSE_FNO", "securityId": "13", "tradingSymbol": "ODD-1"}
-    assert mapping.order(row, table()).key == InstrumentKey("NSE_FNO", "ODD-1")
-    assert mapping.order(row | {"tradingSymbol": ""}, table()).key == InstrumentKey("NSE_FNO", "13")
+    assert orders.order(row, table()).key == InstrumentKey("NSE_FNO", "ODD-1")
+    assert orders.order(row | {"tradingSymbol": ""}, table()).key == InstrumentKey("NSE_FNO", "13")
 
 
 @pytest.mark.parametrize("change", [{"orderId": ""}, {"transactionType": "HOLD"}, {"orderType": None}])
 def test_a_row_without_its_essentials_is_an_error(change: dict[str, Any]) -> None:
     with pytest.raises(WireError):
-        mapping.order(ROW | change, table())
+        orders.order(ROW | change, table())
 
 
 CAMEL: dict[str, Any] = {
@@ -171,7 +171,7 @@ PASCAL = {name[0].upper() + name[1:]: value for name, value in CAMEL.items()}
     "data", [CAMEL, PASCAL, {"status": "", "orderNo": None, **PASCAL}], ids=["camel", "pascal", "both"]
 )
 def test_an_order_alert_reads_in_either_spelling(data: dict[str, Any]) -> None:
-    update = mapping.update(data, table(), 17)
+    update = orders.update(data, table(), 17)
     order = update.order
     assert (update.seen_ns, update.trade_price) == (17, Decimal("2845.6"))
     assert (order.order_id, order.tag) == ("112111182198", "algo-7f3a")
@@ -195,7 +195,7 @@ def test_an_order_alert_reads_in_either_spelling(data: dict[str, Any]) -> None:
     ],
 )
 def test_statuses_of_an_order_alert(change: dict[str, Any], ours: OrderStatus) -> None:
-    assert mapping.update(CAMEL | change, table(), 0).order.status is ours
+    assert orders.update(CAMEL | change, table(), 0).order.status is ours
 
 
 @pytest.mark.parametrize(
@@ -212,12 +212,12 @@ def test_statuses_of_an_order_alert(change: dict[str, Any], ours: OrderStatus) -
 )
 def test_an_alerts_segment_letters(exchange: str, segment: str, security_id: str, key: str) -> None:
     change = {"exchange": exchange, "segment": segment, "securityId": security_id}
-    assert str(mapping.update(CAMEL | change, table(), 0).order.key) == key
+    assert str(orders.update(CAMEL | change, table(), 0).order.key) == key
 
 
 def test_an_alert_without_a_number_is_an_error() -> None:
     with pytest.raises(WireError, match="order number"):
-        mapping.update({"status": "Traded"}, table(), 0)
+        orders.update({"status": "Traded"}, table(), 0)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_an_alert_without_a_number_is_an_error() -> None:
     ],
 )
 def test_protective_price(action: Action, trigger: str, tick: str, is_option: bool, price: str) -> None:
-    found = mapping.protective_price(action, Decimal(trigger), Decimal(tick), is_option)
+    found = orders.protective_price(action, Decimal(trigger), Decimal(tick), is_option)
     assert found == Decimal(price)
     assert found % Decimal(tick) == 0
 
@@ -258,8 +258,8 @@ def _request(**change: Any) -> OrderRequest:
 
 def _sent(request: OrderRequest) -> tuple[SentTerms, dict[str, Any]]:
     instrument = table()["NSE:DEMOBANK"]
-    sent = mapping.terms(request.price_type, request.price, request.trigger_price, request.action, instrument)
-    return sent, mapping.place_body("1000000001", request, instrument, "algo-7f3a", sent)
+    sent = orders.terms(request.price_type, request.price, request.trigger_price, request.action, instrument)
+    return sent, orders.place_body("1000000001", request, instrument, "algo-7f3a", sent)
 
 
 def test_a_limit_order_on_the_wire() -> None:
@@ -304,10 +304,10 @@ def test_products_on_the_wire(ours: Product, theirs: str) -> None:
 
 def test_a_modification_names_the_whole_order() -> None:
     change = OrderChange("11", 7, PriceType.SL, Decimal("10.5"), Decimal(10))
-    sent = mapping.terms(
+    sent = orders.terms(
         change.price_type, change.price, change.trigger_price, Action.BUY, table()["NSE:DEMOBANK"]
     )
-    assert mapping.modify_body("1000000001", change, sent) == {
+    assert orders.modify_body("1000000001", change, sent) == {
         "dhanClientId": "1000000001",
         "orderId": "11",
         "orderType": "STOP_LOSS",
@@ -322,11 +322,11 @@ def test_a_modification_names_the_whole_order() -> None:
 @pytest.mark.parametrize("tag", ["", "x" * 26, "a.b", "é", "a\n"])
 def test_a_tag_dhan_would_not_keep_is_refused_not_altered(tag: str) -> None:
     with pytest.raises(InvalidRequest):
-        mapping.correlation_id(tag)
+        orders.correlation_id(tag)
 
 
 def test_a_tag_of_25_characters_passes_unchanged() -> None:
-    assert mapping.correlation_id("aZ09 _-" + "x" * 18) == "aZ09 _-" + "x" * 18
+    assert orders.correlation_id("aZ09 _-" + "x" * 18) == "aZ09 _-" + "x" * 18
 
 
 @pytest.mark.parametrize(
@@ -344,17 +344,17 @@ def test_a_tag_of_25_characters_passes_unchanged() -> None:
     ],
 )
 def test_ist_times(text: str | None, utc: datetime | None) -> None:
-    assert mapping.ist_time(text) == utc
+    assert words.time_of(text) == utc
 
 
 @pytest.mark.parametrize("value", ["twelve", "nan", float("inf")])
 def test_an_amount_that_is_no_number_is_an_error(value: object) -> None:
     with pytest.raises(WireError):
-        mapping.money(value)
+        words.money(value)
 
 
 def test_a_trade() -> None:
-    trade = mapping.trade(
+    trade = orders.trade(
         ROW | {"exchangeTradeId": "15112111182045", "tradedQuantity": 40, "tradedPrice": Decimal("33.05")},
         table(),
     )
@@ -376,7 +376,7 @@ def test_a_position() -> None:
         "buyQty": 0,
         "sellQty": 65,
     }
-    position = mapping.position(row, table())
+    position = books.position(row, table())
     assert str(position.key) == "NFO:NIFTY29SEP2624800CE"
     assert (position.product, position.quantity, position.average_price) == ("NRML", -65, Decimal("118.35"))
     assert (position.pnl, position.ltp) == (Decimal("10.25"), None)
@@ -392,29 +392,29 @@ def test_a_holding_of_exchange_all_is_found_by_id_and_symbol() -> None:
         "avgCostPrice": Decimal(200),
         "lastTradedPrice": Decimal(250),
     }
-    holding = mapping.holding(row, table())
+    holding = books.holding(row, table())
     assert holding.key == InstrumentKey("NSE", "DEMOBANK")
     assert (holding.quantity, holding.pnl, holding.pnl_percent) == (10, Decimal(500), Decimal(25))
-    bse = mapping.holding(row | {"securityId": "930001", "lastTradedPrice": None}, table())
+    bse = books.holding(row | {"securityId": "930001", "lastTradedPrice": None}, table())
     assert bse.key == InstrumentKey("BSE", "DEMOBANK")
     assert (bse.ltp, bse.pnl, bse.pnl_percent) == (None, None, None)
-    unknown = mapping.holding(row | {"securityId": "5", "tradingSymbol": "NEW"}, table())
+    unknown = books.holding(row | {"securityId": "5", "tradingSymbol": "NEW"}, table())
     assert unknown.key == InstrumentKey("NSE", "NEW")
 
 
 def test_funds_take_the_collateral_out_of_the_balance() -> None:
     row = {"availabelBalance": Decimal("98440.5"), "collateralAmount": Decimal(440), "utilizedAmount": 7}
     positions = [
-        mapping.position(
+        books.position(
             {"netQty": 1, "realizedProfit": 5, "unrealizedProfit": -3, "productType": "CNC"}, table()
         )
     ] * 2
-    funds = mapping.funds(row, positions)
+    funds = books.funds(row, positions)
     assert funds.available_cash == Decimal("98000.5")
     assert (funds.collateral, funds.utilised_debits) == (Decimal(440), Decimal(7))
     assert (funds.m2m_realized, funds.m2m_unrealized) == (Decimal(10), Decimal(-6))
     with pytest.raises(WireError, match="availabelBalance"):
-        mapping.funds({}, [])
+        books.funds({}, [])
 
 
 QUOTE = {
@@ -505,18 +505,6 @@ def test_history_bodies() -> None:
     assert path == "/charts/intraday"
     assert (body["interval"], body["oi"]) == ("5", True)
     assert (body["fromDate"], body["toDate"]) == ("2026-09-18 00:00:00", "2026-09-18 23:59:59")
-
-
-@pytest.mark.parametrize(
-    ("days", "sizes"), [(0, []), (1, [1]), (90, [90]), (91, [90, 1]), (365, [90, 90, 90, 90, 5])]
-)
-def test_chunks_cover_every_day_once(days: int, sizes: list[int]) -> None:
-    start = date(2025, 1, 1)
-    end = date.fromordinal(start.toordinal() + days - 1)
-    pieces = market.chunks(start, end)
-    assert [(last - first).days + 1 for first, last in pieces] == sizes
-    covered = [first.toordinal() + i for first, last in pieces for i in range((last - first).days + 1)]
-    assert covered == list(range(start.toordinal(), start.toordinal() + days))
 
 
 def _arrays(*times: float, **change: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from brokers.contract import Margin, MarginLeg
-from brokers.dhan import mapping, margin
+from brokers.dhan.mapping import books, margin
 from brokers.errors import BrokerError, InvalidRequest, WireError
 from brokers.model import Action, OrderRequest, PriceType, Product
 from tests.brokers.dhan.restserver import State, reply
@@ -78,5 +78,5 @@ def test_a_sum_knows_only_what_both_know() -> None:
 
 
 def test_the_balance_is_what_new_orders_may_use() -> None:
-    funds = mapping.funds({"availabelBalance": 900.5, "collateralAmount": 100, "utilizedAmount": 50}, [])
+    funds = books.funds({"availabelBalance": 900.5, "collateralAmount": 100, "utilizedAmount": 50}, [])
     assert (funds.available_margin, funds.available_cash) == (D("900.5"), D("800.5"))

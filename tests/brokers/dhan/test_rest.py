@@ -13,7 +13,7 @@ import pytest
 
 from brokers.clock import ManualClock
 from brokers.contract import BrokerContext, BrokerSession
-from brokers.dhan import refusals
+from brokers.dhan.mapping import errors
 from brokers.dhan.rest import DhanRest
 from brokers.errors import (
     BrokerDown,
@@ -398,4 +398,4 @@ def test_calls_from_many_threads_do_not_mix(server: State) -> None:
     "body", [b"", b"[]", b"null", b'"x"', b'{"status":"failed","data":{}}', b'{"errorCode":null}']
 )
 def test_bodies_without_a_refusal_read_as_none(body: bytes) -> None:
-    assert refusals.read(refusals.parse(body)).code == ""
+    assert errors.read(errors.parse(body)).code == ""

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 from brokers import registry
-from brokers.dhan import SPEC, wire
-from brokers.dhan.feed import PER_SOCKET, SOCKETS
+from brokers.dhan import SPEC
+from brokers.dhan.feed.feed import PER_SOCKET, SOCKETS
+from brokers.dhan.wire import market as wire
 
 CHECK = """
 import sys

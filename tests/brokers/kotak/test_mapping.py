@@ -100,13 +100,13 @@ def test_numbers_leave_as_plain_text_and_zero_as_0(number: Decimal, text: str) -
     ],
 )
 def test_numbers_arrive_in_any_form(value: Any, number: Decimal) -> None:
-    assert words.decimal_of(value) == number
+    assert words.money(value) == number
 
 
 @pytest.mark.parametrize("value", ["abc", "NaN", "Infinity", [], {}])
 def test_what_is_no_number_is_an_error_not_a_zero(value: Any) -> None:
     with pytest.raises(WireError, match="expected a number"):
-        words.decimal_of(value)
+        words.money(value)
 
 
 @pytest.mark.parametrize("text", ["22-Jan-2025 14:28:01", "2025/01/22 14:28:01", "22-Jan-2025 14: 28: 01"])
@@ -171,14 +171,14 @@ def test_protection_bands(price: str, kind: str, band: str) -> None:
     ],
 )
 def test_sl_m_leaves_as_sl_with_a_limit_one_band_beyond(action: Action, trigger: str, limit: str) -> None:
-    terms = orders.protect(PriceType.SL_M, D(0), D(trigger), action, DEMO)
+    terms = orders.terms(PriceType.SL_M, D(0), D(trigger), action, DEMO)
     assert terms.price_type is PriceType.SL
     assert (terms.price, terms.trigger_price) == (D(limit), D(trigger))
 
 
 def test_a_protected_limit_sits_on_the_tick() -> None:
     coarse = instrument("MCX", "GOLD04DEC26FUT", "mcx_fo", "80001", "GOLD26DECFUT", tick_size=D(1))
-    terms = orders.protect(PriceType.SL_M, D(0), D("71234"), Action.BUY, coarse)
+    terms = orders.terms(PriceType.SL_M, D(0), D("71234"), Action.BUY, coarse)
     assert terms.price % 1 == 0
     assert terms.price == D(71590)
 
@@ -188,13 +188,13 @@ def test_a_protected_limit_sits_on_the_tick() -> None:
     [(PriceType.MARKET, "0", "0"), (PriceType.LIMIT, "10.5", "0"), (PriceType.SL, "10.5", "10")],
 )
 def test_other_price_types_leave_as_asked(kind: PriceType, price: str, trigger: str) -> None:
-    terms = orders.protect(kind, D("10.5"), D(10), Action.BUY, DEMO)
+    terms = orders.terms(kind, D("10.5"), D(10), Action.BUY, DEMO)
     assert (terms.price_type, terms.price, terms.trigger_price) == (kind, D(price), D(trigger))
 
 
 def test_sl_m_without_a_trigger_is_the_callers_mistake() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        orders.protect(PriceType.SL_M, D(0), D(0), Action.BUY, DEMO)
+        orders.terms(PriceType.SL_M, D(0), D(0), Action.BUY, DEMO)
     assert "trigger_price" in caught.value.fields
 
 
@@ -217,8 +217,8 @@ def request(
 
 def test_a_new_order_is_all_strings() -> None:
     asked = request()
-    terms = orders.protect(asked.price_type, asked.price, asked.trigger_price, asked.action, OPTION)
-    fields = orders.place_fields(asked, OPTION, terms, "tag1", "current")
+    terms = orders.terms(asked.price_type, asked.price, asked.trigger_price, asked.action, OPTION)
+    fields = orders.place_body(asked, OPTION, terms, "tag1", "current")
     assert fields == {
         "am": "NO",
         "dq": "0",
@@ -249,8 +249,8 @@ def test_a_new_order_is_all_strings() -> None:
 )
 def test_price_words_and_the_zero_rule(kind: PriceType, word: str, price: str, trigger: str) -> None:
     asked = request(kind, trigger="110")
-    terms = orders.protect(asked.price_type, asked.price, asked.trigger_price, asked.action, OPTION)
-    fields = orders.place_fields(asked, OPTION, terms, "t", "current")
+    terms = orders.terms(asked.price_type, asked.price, asked.trigger_price, asked.action, OPTION)
+    fields = orders.place_body(asked, OPTION, terms, "t", "current")
     assert (fields["pt"], fields["pr"], fields["tp"]) == (word, price, trigger)
 
 
@@ -267,8 +267,8 @@ def test_the_form_body_is_one_field_of_json_text() -> None:
 def test_a_change_resends_every_term(family: str, extra: set[str]) -> None:
     change = OrderChange("261120000000001", 130, PriceType.LIMIT, D("111.00"), D(0))
     order = orders.order(order_row(tok="50001", exSeg="nse_fo", trnsTp="S"), LOOKUP)
-    terms = orders.protect(change.price_type, change.price, change.trigger_price, order.action, OPTION)
-    fields = orders.modify_fields(change, order, OPTION, terms, family)
+    terms = orders.terms(change.price_type, change.price, change.trigger_price, order.action, OPTION)
+    fields = orders.modify_body(change, order, OPTION, terms, family)
     base = {"no", "pr", "pt", "qt", "tp", "dq", "vd", "mp", "am", "os"}
     assert set(fields) == base | extra
     assert (fields["no"], fields["pr"], fields["qt"]) == ("261120000000001", "111", "130")

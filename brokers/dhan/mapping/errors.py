@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from brokers.dhan.wire import DISCONNECTS
+from brokers.dhan.wire.market import DISCONNECTS
 from brokers.errors import (
     BrokerDown,
     BrokerError,

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from brokers.contract import Margin, MarginLeg
-from brokers.dhan import mapping
+from brokers.dhan.mapping import words
 from brokers.errors import InvalidRequest, WireError
 from brokers.model import PriceType
 
@@ -51,7 +51,7 @@ def _script(leg: MarginLeg) -> dict[str, Any]:
         "exchangeSegment": leg.instrument.broker_exchange,
         "transactionType": order.action.value,
         "quantity": order.quantity,
-        "productType": mapping.PRODUCTS[order.product],
+        "productType": words.PRODUCT_WORD[order.product],
         "securityId": leg.instrument.token,
         "price": float(price),
     }
@@ -63,7 +63,7 @@ def _script(leg: MarginLeg) -> dict[str, Any]:
 def margin(row: Mapping[str, Any]) -> Margin:
     """Raises ``WireError`` for an answer without a total, which must not pass as "no margin needed"."""
     found = {
-        ours: mapping.money(row[name])
+        ours: words.money(row[name])
         for ours, names in _NAMES.items()
         for name in names
         if row.get(name) not in (None, "")

@@ -9,43 +9,29 @@ That each kind has five connections of its own is Dhan support's word (dhan-wire
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
 from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from brokers.contract import BrokerContext, BrokerSession, FeedSink
-from brokers.dhan import wire
+from brokers.contract import BrokerSession
+from brokers.dhan.feed.socket import SLOT_TAKEN_WAIT_S, Home, Key
+from brokers.dhan.wire import depth as wire
+from brokers.dhan.wire import market
 from brokers.errors import WireError
-from brokers.feedloop import AuthRefused, Reconnect
-from brokers.model import Depth, FeedCounters, FeedState, Instrument
+from brokers.feedloop import AuthRefused, Pump, Reconnect
+from brokers.model import Depth, FeedState, Instrument
 
 CONNECTIONS = 5
 PER_SOCKET = {20: 50, 200: 1}
 ENDPOINTS = {20: "depth20", 200: "depth200"}
-SLOT_TAKEN_WAIT_S = 60.0
 _NEW_TOKEN = frozenset({807, 808, 809, 810})
 _NO_PLAN = 806
-Key = tuple[int, int]
 
 
-class Home(Protocol):
-    """What a book socket needs of its feed."""
-
-    context: BrokerContext
-    sink: FeedSink
-    counters: FeedCounters
-
-    def report(self, name: str, state: FeedState, reason: str) -> None: ...
-
-    def bad_frame(self, frame: bytes, reason: str) -> None: ...
-
-
-def _book(bids: wire.DepthSide | None, asks: wire.DepthSide | None) -> Depth:
+def _book(bids: wire.Side | None, asks: wire.Side | None) -> Depth:
     return Depth(bids.levels() if bids else (), asks.levels() if asks else ())
 
 
@@ -59,21 +45,20 @@ class BookSocket:
         self.wanted: dict[Key, Instrument] = {}
         self.dropped: BrokerSession | None = None
         self._feed = feed
-        self._sides: dict[Key, list[wire.DepthSide | None]] = {}
+        self._sides: dict[Key, list[wire.Side | None]] = {}
         self._sent: dict[Key, Instrument] = {}
-        self._wake = asyncio.Event()
-        self._pump: asyncio.Task[None] | None = None
+        self._pump = Pump(self._flush)
         self._session: BrokerSession | None = None
         self._heard = False
 
     def put(self, key: Key, instrument: Instrument) -> None:
         self.wanted[key] = instrument
-        self._wake.set()
+        self._pump.wake()
 
     def drop(self, key: Key) -> None:
         del self.wanted[key]
         self._sides.pop(key, None)
-        self._wake.set()
+        self._pump.wake()
 
     def expects_data(self) -> bool:
         """Books of quiet contracts stand still; the live feed tells whether Dhan is silent."""
@@ -88,7 +73,7 @@ class BookSocket:
     async def opened(self, socket: ClientConnection, session: BrokerSession) -> None:
         self._session, self._heard = session, False
         await self.resubscribe(socket)
-        self._pump = asyncio.create_task(self._send_changes(socket))
+        self._pump.opened(socket)
         self._feed.report(self.name, FeedState.LIVE, "")
 
     async def resubscribe(self, socket: ClientConnection) -> None:
@@ -96,28 +81,21 @@ class BookSocket:
         with suppress(ConnectionClosed):
             await self._flush(socket)
 
-    async def _send_changes(self, socket: ClientConnection) -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                await self._wake.wait()
-                await self._flush(socket)
-
     async def _flush(self, socket: ClientConnection) -> None:
-        self._wake.clear()
         ended = [i for key, i in self._sent.items() if key not in self.wanted]
         started = [i for key, i in self.wanted.items() if key not in self._sent]
         self._sent = dict(self.wanted)
         for text in (
-            *self._requests(wire.DEPTH_LEVELS + 1, ended),
-            *self._requests(wire.DEPTH_LEVELS, started),
+            *self._requests(market.DEPTH_LEVELS + 1, ended),
+            *self._requests(market.DEPTH_LEVELS, started),
         ):
             await socket.send(text)
 
     def _requests(self, code: int, instruments: list[Instrument]) -> list[str]:
         pairs = [(i.broker_exchange, i.token) for i in instruments]
         if self.levels == 200:
-            return [wire.subscribe_depth200(*pair, code) for pair in pairs]
-        return wire.subscribe(code, pairs)
+            return [wire.subscribe200(*pair, code) for pair in pairs]
+        return market.subscribe(code, pairs)
 
     def frame(self, data: bytes | str, received_ns: int) -> None:
         self._heard = True
@@ -126,8 +104,8 @@ class BookSocket:
             return
         changed: dict[Key, None] = {}
         try:
-            for packet in wire.split_depth(data, self.levels):
-                if isinstance(packet, wire.DepthDisconnect):
+            for packet in wire.split(data, self.levels):
+                if isinstance(packet, wire.Disconnect):
                     self._goodbye(packet.reason, data)
                 else:
                     key = (packet.segment, packet.security_id)
@@ -142,14 +120,12 @@ class BookSocket:
                 self._sides.pop(key, None)
                 counters.unknown_instruments += 1
                 continue
-            name = f"depth {self.levels}"
-            counters.packets += 1
-            counters.by_packet[name] = counters.by_packet.get(name, 0) + 1
+            counters.count(f"depth {self.levels}")
             book = partial(_book, *self._sides[key])
             self._feed.sink.on_book(instrument.key, self.levels, book, received_ns)
 
     def _goodbye(self, reason: int, frame: bytes) -> None:
-        said = f"Dhan said {reason}: {wire.DISCONNECTS.get(reason, 'unknown reason')}"
+        said = f"Dhan said {reason}: {market.DISCONNECTS.get(reason, 'unknown reason')}"
         if reason in _NEW_TOKEN:
             raise AuthRefused(said)
         if reason in (_NO_PLAN, 805):
@@ -161,11 +137,8 @@ class BookSocket:
         raise Reconnect(said)
 
     def closed(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-            self._pump = None
-            if not self._heard:
-                self.dropped = self._session
+        if self._pump.closed() and not self._heard:
+            self.dropped = self._session
         self._sent.clear()
         for key in self._sides:
             if key in self.wanted:
@@ -187,7 +160,7 @@ class Books:
         Returns:
             Why not (empty when it will be), and a socket that has to be started.
         """
-        segment = wire.SEGMENT_CODES.get(instrument.broker_exchange)
+        segment = market.SEGMENT_CODES.get(instrument.broker_exchange)
         if segment is None or not instrument.token.isdigit():
             return f"Dhan's feed has no segment {instrument.broker_exchange}", None
         key = (segment, int(instrument.token))

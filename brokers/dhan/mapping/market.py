@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from brokers.candles import DAY_S, IST_OFFSET_S, within
 from brokers.contract import InstrumentLookup
-from brokers.dhan.mapping import ist_time
+from brokers.dhan.mapping import words
 from brokers.errors import WireError
 from brokers.model import (
     DERIVATIVE_EXCHANGES,
@@ -24,9 +25,6 @@ from brokers.model import (
     Quote,
 )
 
-INTRADAY_DAYS = 90
-IST_OFFSET_S = 19_800
-_DAY_S = 86_400
 _INDEX_ROOTS = frozenset(
     {"NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "SENSEX", "BANKEX", "SENSEX50"}
 )
@@ -56,7 +54,7 @@ def quote(row: Mapping[str, Any], key: InstrumentKey) -> Quote:
     ohlc = row.get("ohlc") or {}
     depth = row.get("depth") or {}
     bids, asks = _levels(depth.get("buy")), _levels(depth.get("sell"))
-    traded = ist_time(row.get("last_trade_time"))
+    traded = words.time_of(row.get("last_trade_time"))
     return Quote(
         key=key,
         ltp=_price(row, "last_price"),
@@ -153,16 +151,6 @@ def history_body(
     }
 
 
-def chunks(start: date, end: date, days: int = INTRADAY_DAYS) -> list[tuple[date, date]]:
-    """Cut [start, end] into pieces of at most ``days`` days, both ends inclusive."""
-    found: list[tuple[date, date]] = []
-    while start <= end:
-        last = min(end, start + timedelta(days=days - 1))
-        found.append((start, last))
-        start = last + timedelta(days=1)
-    return found
-
-
 def candles(data: Mapping[str, Any], daily: bool, start: date, end: date) -> list[Candle]:
     """Parallel arrays -> ascending candles within [start, end] (IST dates), one for each time.
 
@@ -178,20 +166,15 @@ def candles(data: Mapping[str, Any], daily: bool, start: date, end: date) -> lis
     oi = data.get("open_interest") or [0] * size
     if any(len(column) != size for column in columns) or len(oi) != size:
         raise WireError("candle arrays of different lengths")
-    found: dict[int, Candle] = {}
-    first_day, last_day = start.toordinal(), end.toordinal()
-    epoch = date(1970, 1, 1).toordinal()
+    found: list[Candle] = []
     try:
         for at, opened, high, low, close, volume, interest in zip(*columns, oi, strict=True):
             when = int(float(at))
-            day = (when + IST_OFFSET_S) // _DAY_S
-            if not first_day <= day + epoch <= last_day:
-                continue
-            stamp = day * _DAY_S if daily else when
+            stamp = (when + IST_OFFSET_S) // DAY_S * DAY_S if daily else when
             prices = float(opened), float(high), float(low), float(close)
             if not math.isfinite(sum(prices)):
                 raise WireError("candle price is not a number")
-            found[stamp] = Candle(stamp, *prices, int(float(volume or 0)), int(float(interest or 0)))
+            found.append(Candle(stamp, *prices, int(float(volume or 0)), int(float(interest or 0))))
     except (TypeError, ValueError) as exc:
         raise WireError("candle value is not a number") from exc
-    return [found[stamp] for stamp in sorted(found)]
+    return within(found, start, end, daily=daily)

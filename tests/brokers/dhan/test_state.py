@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from brokers.dhan import wire
-from brokers.dhan.merge import State, trade_time_ms
+from brokers.dhan.feed.state import State, trade_time_ms
+from brokers.dhan.wire import market as wire
 from brokers.model import Mode, Tick
 from tests.brokers.dhan.rows import table
 

@@ -1,7 +1,7 @@
-"""Dhan's WebSocket bytes and messages as values. Pure: no socket, clock, file or logger.
+"""The live market feed: little-endian packets to be told with, JSON text to ask with.
 
-Source: Dhan API v2, "Live Market Feed", "Full Market Depth", "Live Order Update", and the official client
-``dhanhq`` 2.3.0 where the pages are silent. Offsets count from 0 and include the header.
+Source: Dhan API v2, "Live Market Feed", and the official client ``dhanhq`` 2.3.0 where the pages are silent.
+Offsets count from 0 and include the header.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ SEGMENTS = {
     8: "BSE_FNO",
 }
 SEGMENT_CODES = {name: code for code, name in SEGMENTS.items()}
-
 TICKER, QUOTE, FULL, DEPTH_LEVELS = 15, 17, 21, 23
 """Subscribe request codes. The matching unsubscribe is one more."""
 DISCONNECT = 12
@@ -154,7 +153,6 @@ Packet = (
     | Disconnect
     | Unread
 )
-
 HEADER = struct.Struct("<BHBI")
 _MakePacket = Callable[[tuple[Any, ...]], Packet]
 _LAYOUTS: dict[int, tuple[struct.Struct, _MakePacket]] = {
@@ -170,12 +168,6 @@ _LAYOUTS: dict[int, tuple[struct.Struct, _MakePacket]] = {
 }
 _KEEP_ALIVE = 0
 _LEVEL5 = struct.Struct("<IIHHff")  # bid quantity, ask quantity, bid orders, ask orders, bid, ask
-
-DEPTH_HEADER = struct.Struct("<HBBII")
-_DEPTH_ROW = struct.Struct("<dII")
-_DEPTH_REASON = struct.Struct("<H")
-_SIDES = {41: "bid", 51: "ask"}
-
 DISCONNECTS = {
     800: "server error",
     804: "more instruments than allowed",
@@ -268,80 +260,6 @@ def depth5(raw: bytes) -> Depth:
     return Depth(tuple(bids), tuple(asks))
 
 
-class DepthSide(NamedTuple):
-    """One side of a 20- or 200-level book. ``number`` is a sequence (20, to be ignored) or the rows (200).
-
-    ``raw`` holds 16 bytes a row, undecoded.
-    """
-
-    length: int
-    code: int
-    segment: int
-    security_id: int
-    number: int
-    raw: bytes
-
-    @property
-    def side(self) -> str:
-        return _SIDES[self.code]
-
-    def rows(self) -> list[tuple[float, int, int]]:
-        """Price (float64), quantity and orders of every row as sent, best first."""
-        return list(_DEPTH_ROW.iter_unpack(self.raw))
-
-    def levels(self) -> tuple[Level, ...]:
-        """As ``rows``, without the zero rows that fill up a packet."""
-        return tuple(Level(*row) for row in _DEPTH_ROW.iter_unpack(self.raw) if row[0] or row[1])
-
-
-class DepthDisconnect(NamedTuple):
-    length: int
-    code: int
-    segment: int
-    security_id: int
-    number: int
-    reason: int
-
-
-def split_depth(frame: bytes, levels: int) -> Iterator[DepthSide | DepthDisconnect]:
-    """Cut one full-depth message into sides. The header here is 12 bytes, length first.
-
-    Args:
-        levels: 20 or 200, the socket it came from: only the 200-level header says how many rows there are.
-
-    Raises:
-        WireError: As ``split``.
-
-    Source: Dhan API v2, Full Market Depth. Once the pages swap bid and ask; the code table is right.
-    """
-    end = len(frame)
-    if not end:
-        raise WireError("empty frame", frame)
-    at = 0
-    unknown = ""
-    while at < end:
-        if end - at < 12:
-            raise WireError(f"cut short at byte {at}: {end - at} bytes of a 12-byte header", frame)
-        length, code, segment, security_id, number = DEPTH_HEADER.unpack_from(frame, at)
-        if length < 12 or length > end - at:
-            raise WireError(f"code {code} at byte {at} says {length} bytes, {end - at} are there", frame)
-        if code in _SIDES:
-            rows = min(levels, (length - 12) // 16)
-            if levels == 20 and rows < 20:
-                raise WireError(f"code {code} at byte {at} says {length} bytes, it has 332", frame)
-            if levels != 20:
-                rows = min(rows, number)
-            yield DepthSide(length, code, segment, security_id, number, frame[at + 12 : at + 12 + rows * 16])
-        elif code == 50 and length >= 14:
-            (reason,) = _DEPTH_REASON.unpack_from(frame, at + 12)
-            yield DepthDisconnect(length, code, segment, security_id, number, reason)
-        else:
-            unknown = unknown or f"unknown code {code} of {length} bytes at byte {at}"
-        at += length
-    if unknown:
-        raise WireError(unknown, frame)
-
-
 def subscribe(request_code: int, instruments: Sequence[tuple[str, str]]) -> list[str]:
     """Text messages for (segment name, security id) pairs, at most 100 in each.
 
@@ -369,14 +287,6 @@ def unsubscribe(request_code: int, instruments: Sequence[tuple[str, str]]) -> li
     return subscribe(request_code + 1, instruments)
 
 
-def subscribe_depth200(segment: str, security_id: str, request_code: int = DEPTH_LEVELS) -> str:
-    """The 200-level socket takes one instrument, flat."""
-    return json.dumps(
-        {"RequestCode": request_code, "ExchangeSegment": segment, "SecurityId": security_id},
-        separators=(",", ":"),
-    )
-
-
 def disconnect() -> str:
     return json.dumps({"RequestCode": DISCONNECT}, separators=(",", ":"))
 
@@ -384,30 +294,3 @@ def disconnect() -> str:
 def disconnect_binary(client_id: str) -> bytes:
     """What the official client sends after ``disconnect``; a server ignores it."""
     return struct.pack("<BH30s50s", DISCONNECT, 83, client_id.encode("ascii"), b"")
-
-
-def order_login(client_id: str, token: str) -> str:
-    """First message on the order-update socket. Holds the token: never log it."""
-    return json.dumps(
-        {"LoginReq": {"MsgCode": 42, "ClientId": client_id, "Token": token}, "UserType": "SELF"},
-        separators=(",", ":"),
-    )
-
-
-def order_alert(text: str | bytes) -> dict[str, Any] | None:
-    """The ``Data`` of one order-update message; None for a message of another type.
-
-    Raises:
-        WireError: Not JSON, or an order alert without data.
-    """
-    raw = text.encode() if isinstance(text, str) else text
-    try:
-        message = json.loads(raw)
-    except ValueError as exc:
-        raise WireError("order update is not JSON", raw) from exc
-    if not isinstance(message, dict) or message.get("Type") != "order_alert":
-        return None
-    data = message.get("Data")
-    if not isinstance(data, dict):
-        raise WireError("order alert without Data", raw)
-    return data

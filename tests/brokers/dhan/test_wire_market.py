@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from brokers.dhan import wire
+from brokers.dhan.wire import depth, market, orders
 from brokers.errors import WireError
 from brokers.model import Level
 
@@ -22,7 +22,7 @@ DEPTH_ROW_FIELDS = ("bid_qty", "ask_qty", "bid_orders", "ask_orders", "bid_price
 def decode(feed: str, frame: bytes) -> tuple[list[Any], WireError | None]:
     """All packets that came out, and the error that ended the walk, if any."""
     packets: list[Any] = []
-    walk = wire.split(frame) if feed == "live" else wire.split_depth(frame, int(feed.removeprefix("depth")))
+    walk = market.split(frame) if feed == "live" else depth.split(frame, int(feed.removeprefix("depth")))
     try:
         for packet in walk:
             packets.append(packet)
@@ -38,10 +38,10 @@ def as_expected(packet: Any, feed: str) -> dict[str, Any]:
     segment = found.pop("segment")
     if feed != "live" and out["response_code"] == 50:
         return {**out, "reason": packet.reason}
-    out |= {"exchange_segment": segment, "exchange_segment_name": wire.SEGMENTS.get(segment, "")}
+    out |= {"exchange_segment": segment, "exchange_segment_name": market.SEGMENTS.get(segment, "")}
     if feed == "live":
         if "depth_raw" in found:
-            rows = wire.rows5(found.pop("depth_raw"))
+            rows = market.rows5(found.pop("depth_raw"))
             found["depth"] = [dict(zip(DEPTH_ROW_FIELDS, row, strict=True)) for row in rows]
         return out | found
     found.pop("raw")
@@ -172,22 +172,22 @@ def test_random_bytes_give_packets_or_a_wire_error_and_always_end() -> None:
 @pytest.mark.parametrize("vector", WITH_DEPTH, ids=lambda v: v["id"])
 def test_depth_shows_only_real_levels(vector: dict[str, Any]) -> None:
     (packet,), _ = decode("live", bytes.fromhex(vector["hex"]))
-    depth = wire.depth5(packet.depth_raw)
+    book = market.depth5(packet.depth_raw)
     rows = vector["expected"]["depth"]
-    assert depth.bids == tuple(
+    assert book.bids == tuple(
         Level(r["bid_price"], r["bid_qty"], r["bid_orders"]) for r in rows if r["bid_price"] or r["bid_qty"]
     )
-    assert depth.asks == tuple(
+    assert book.asks == tuple(
         Level(r["ask_price"], r["ask_qty"], r["ask_orders"]) for r in rows if r["ask_price"] or r["ask_qty"]
     )
-    assert wire.top5(packet.depth_raw) == tuple(rows[0][name] for name in DEPTH_ROW_FIELDS)
+    assert market.top5(packet.depth_raw) == tuple(rows[0][name] for name in DEPTH_ROW_FIELDS)
 
 
 def test_a_one_sided_book_has_no_levels_on_the_other_side() -> None:
     (packet,), _ = decode("live", bytes.fromhex(VECTORS["v1depth-one-sided"]["hex"]))
-    depth = wire.depth5(packet.depth_raw)
-    assert [level.quantity for level in depth.bids] == [10]
-    assert depth.asks == ()
+    book = market.depth5(packet.depth_raw)
+    assert [level.quantity for level in book.bids] == [10]
+    assert book.asks == ()
     (thin,), _ = decode("depth20", bytes.fromhex(VECTORS["depth20-ask-thin"]["hex"]))
     assert thin.levels() == (Level(118.4, 65, 1),)
 
@@ -199,40 +199,31 @@ def _listed(json_message: dict[str, Any]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("message", GOLDEN["client_to_server"], ids=lambda m: m["id"])
 def test_what_we_send_is_what_the_reference_says(message: dict[str, Any]) -> None:
     if message["kind"] == "binary":
-        assert wire.disconnect_binary("1000000001") == bytes.fromhex(message["hex"])
+        assert market.disconnect_binary("1000000001") == bytes.fromhex(message["hex"])
         return
     wanted = message["json"]
     kind = message["id"]
     if kind == "disconnect":
-        sent = [wire.disconnect()]
+        sent = [market.disconnect()]
     elif kind == "order-update-login":
-        sent = [wire.order_login("1000000001", "JWT")]
+        sent = [orders.login("1000000001", "JWT")]
     elif kind == "subscribe-depth200":
-        sent = [wire.subscribe_depth200("NSE_EQ", "910001")]
+        sent = [depth.subscribe200("NSE_EQ", "910001")]
     elif kind == "unsubscribe-full":
-        sent = wire.unsubscribe(wire.FULL, _listed(wanted))
+        sent = market.unsubscribe(market.FULL, _listed(wanted))
     elif kind == "unsubscribe-depth20-classic":
-        sent = wire.unsubscribe(wire.DEPTH_LEVELS, _listed(wanted))
+        sent = market.unsubscribe(market.DEPTH_LEVELS, _listed(wanted))
     elif kind == "unsubscribe-depth20-portal":
-        sent = wire.subscribe(25, _listed(wanted))
+        sent = market.subscribe(25, _listed(wanted))
     else:
         code = {"ticker": 15, "quote": 17, "full": 21, "depth20": 23}[kind.removeprefix("subscribe-")]
-        sent = wire.subscribe(code, _listed(wanted))
+        sent = market.subscribe(code, _listed(wanted))
     assert [json.loads(text) for text in sent] == [wanted]
 
 
 def test_a_subscription_of_many_is_cut_into_hundreds() -> None:
     ids = [("NSE_EQ", str(i)) for i in range(250)]
-    messages = [json.loads(text) for text in wire.subscribe(wire.QUOTE, ids)]
+    messages = [json.loads(text) for text in market.subscribe(market.QUOTE, ids)]
     assert [m["InstrumentCount"] for m in messages] == [100, 100, 50]
     assert [pair for m in messages for pair in _listed(m)] == ids
-    assert wire.subscribe(wire.QUOTE, []) == []
-
-
-def test_an_order_alert_is_its_data_and_other_messages_are_nothing() -> None:
-    assert wire.order_alert('{"Data":{"orderNo":"1"},"Type":"order_alert"}') == {"orderNo": "1"}
-    assert wire.order_alert('{"Type":"heartbeat"}') is None
-    for bad in ("{", '{"Type":"order_alert"}'):
-        with pytest.raises(WireError) as caught:
-            wire.order_alert(bad)
-        assert caught.value.frame == bad.encode()
+    assert market.subscribe(market.QUOTE, []) == []

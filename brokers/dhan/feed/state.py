@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from brokers.dhan import wire
-from brokers.dhan.market import IST_OFFSET_S
+from brokers.candles import DAY_S, IST_OFFSET_S
+from brokers.dhan.wire import market as wire
 from brokers.model import INDEX_EXCHANGES, Instrument, Mode, Tick
 
 _YEAR_2000 = 946_684_800
-_DAY_S = 86_400
 
 
 def trade_time_ms(raw: int) -> int | None:
@@ -122,9 +121,9 @@ class State:
 
     def _set_day(self, at_ns: int) -> None:
         """The IST day for which the previous close is known."""
-        day = (at_ns // 1_000_000_000 + IST_OFFSET_S) // _DAY_S
-        self._day_from_ns = (day * _DAY_S - IST_OFFSET_S) * 1_000_000_000
-        self._day_to_ns = self._day_from_ns + _DAY_S * 1_000_000_000
+        day = (at_ns // 1_000_000_000 + IST_OFFSET_S) // DAY_S
+        self._day_from_ns = (day * DAY_S - IST_OFFSET_S) * 1_000_000_000
+        self._day_to_ns = self._day_from_ns + DAY_S * 1_000_000_000
 
     def _price(self, ltp: float, ltt_raw: int) -> None:
         if ltp - ltp == 0.0:

@@ -1,0 +1,232 @@
+"""Orders both ways: the bodies that are sent, and what a book row, a trade row or an order alert says.
+
+Source: Dhan API v2, "Orders", "Live Order Update"; OpenAlgo's Dhan adapter (protective prices).
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
+
+from brokers.contract import InstrumentLookup
+from brokers.dhan.mapping import words
+from brokers.dhan.mapping.words import Row
+from brokers.errors import InvalidRequest, WireError
+from brokers.model import (
+    Action,
+    Instrument,
+    Order,
+    OrderChange,
+    OrderRequest,
+    OrderStatus,
+    OrderUpdate,
+    PriceType,
+    SentTerms,
+    Trade,
+)
+
+_UPDATE_SEGMENTS = {
+    ("NSE", "E"): "NSE_EQ",
+    ("NSE", "D"): "NSE_FNO",
+    ("NSE", "C"): "NSE_CURRENCY",
+    ("NSE", "M"): "NSE_COMM",
+    ("BSE", "E"): "BSE_EQ",
+    ("BSE", "D"): "BSE_FNO",
+    ("BSE", "C"): "BSE_CURRENCY",
+    ("MCX", "M"): "MCX_COMM",
+}
+_TAG = re.compile(r"[A-Za-z0-9 _-]{1,25}")
+# percent beyond the trigger: (trigger up to and including, percent); then the rest
+_OPTION_STEPS = (("9.9999", "5"), ("99.9999", "3"), ("499.9999", "2"), ("Infinity", "1"))
+_OTHER_STEPS = (("99.9999", "2"), ("500", "1"), ("Infinity", "0.5"))
+
+
+def correlation_id(tag: str) -> str:
+    """Our tag as Dhan keeps it. Never altered: a changed tag could not be found again.
+
+    Raises:
+        InvalidRequest: Longer than 25 characters or with characters Dhan does not take.
+    """
+    if not _TAG.fullmatch(tag):
+        raise InvalidRequest(
+            f"order tag {tag!r} must be 1-25 characters of letters, digits, space, '_' and '-'"
+        )
+    return tag
+
+
+def protective_price(action: Action, trigger: Decimal, tick: Decimal, is_option: bool) -> Decimal:
+    """Limit price of a stop that should fill like a market order.
+
+    Dhan fills or refuses STOP_LOSS_MARKET, so an SL-M goes out as STOP_LOSS with this price: a percentage
+    beyond the trigger, on a tick, at least one tick away and never below one tick.
+
+    Source: OpenAlgo's Dhan adapter (issues 1647, 1649).
+    """
+    steps = _OPTION_STEPS if is_option else _OTHER_STEPS
+    percent = next(Decimal(p) for most, p in steps if trigger <= Decimal(most))
+    tick = tick if tick > 0 else Decimal("0.05")
+    away = trigger * percent / 100
+    if action is Action.SELL:
+        on_tick = ((trigger - away) / tick).to_integral_value(ROUND_FLOOR) * tick
+        return max(min(on_tick, trigger - tick), tick)
+    on_tick = ((trigger + away) / tick).to_integral_value(ROUND_CEILING) * tick
+    return max(on_tick, trigger + tick)
+
+
+def terms(
+    price_type: PriceType, price: Decimal, trigger: Decimal, action: Action, instrument: Instrument
+) -> SentTerms:
+    """What really goes out: SL-M becomes SL with a protective price; the rest stays, unused prices zero."""
+    if price_type is PriceType.MARKET:
+        return SentTerms(PriceType.MARKET, Decimal(0), Decimal(0))
+    if price_type is PriceType.LIMIT:
+        return SentTerms(PriceType.LIMIT, price, Decimal(0))
+    if price_type is PriceType.SL_M:
+        is_option = instrument.instrument_type in ("CE", "PE")
+        price = protective_price(action, trigger, instrument.tick_size, is_option)
+    return SentTerms(PriceType.SL, price, trigger)
+
+
+def place_body(
+    client_id: str, order: OrderRequest, instrument: Instrument, tag: str, sent: SentTerms
+) -> dict[str, Any]:
+    """JSON of ``POST /orders``. Unused keys are left out: Dhan refuses empty strings (DH-905)."""
+    body: dict[str, Any] = {
+        "dhanClientId": client_id,
+        "correlationId": correlation_id(tag),
+        "transactionType": order.action.value,
+        "exchangeSegment": instrument.broker_exchange,
+        "productType": words.PRODUCT_WORD[order.product],
+        "orderType": words.PRICE_WORD[sent.price_type],
+        "validity": "DAY",
+        "securityId": instrument.token,
+        "quantity": order.quantity,
+        "price": float(sent.price),
+        "afterMarketOrder": False,
+    }
+    return body | _optional(sent, order.disclosed_quantity)
+
+
+def modify_body(client_id: str, change: OrderChange, sent: SentTerms) -> dict[str, Any]:
+    """JSON of ``PUT /orders/{id}``. ``quantity`` is the order's total, not the rest."""
+    body: dict[str, Any] = {
+        "dhanClientId": client_id,
+        "orderId": change.order_id,
+        "orderType": words.PRICE_WORD[sent.price_type],
+        "legName": "ENTRY_LEG",
+        "quantity": change.quantity,
+        "price": float(sent.price),
+        "validity": "DAY",
+    }
+    return body | _optional(sent, change.disclosed_quantity)
+
+
+def _optional(sent: SentTerms, disclosed: int) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if sent.price_type is PriceType.SL:
+        body["triggerPrice"] = float(sent.trigger_price)
+    if disclosed > 0:
+        body["disclosedQuantity"] = disclosed
+    return body
+
+
+def order(row: Row, lookup: InstrumentLookup) -> Order:
+    """One row of the order book. Raises ``WireError`` when id, side or type cannot be read."""
+    order_id = words.field(row, "orderId")
+    if not order_id:
+        raise WireError("order row without orderId")
+    price_type = words.price_type_of(row.get("orderType"))
+    # postback rows spell it filled_qty
+    filled = words.count(row.get("filledQty", row.get("filled_qty")))
+    state = words.status_of(row.get("orderStatus"), price_type, filled)
+    return Order(
+        order_id=order_id,
+        key=words.row_key(row, lookup),
+        action=words.action_of(row.get("transactionType")),
+        quantity=words.count(row.get("quantity")),
+        price_type=price_type,
+        product=words.product_of(row.get("productType")),
+        price=words.money(row.get("price")),
+        trigger_price=words.money(row.get("triggerPrice")),
+        status=state,
+        filled_quantity=filled,
+        average_price=words.money(row.get("averageTradedPrice")),
+        tag=words.field(row, "correlationId"),
+        raw_status=words.field(row, "orderStatus"),
+        rejection_reason=_reason(row.get("omsErrorDescription"), state),
+        exchange_order_id=words.field(row, "exchangeOrderId"),
+        placed_at=words.time_of(row.get("createTime")),
+        updated_at=words.time_of(row.get("updateTime")),
+        in_transit=words.in_transit(row.get("orderStatus")),
+    )
+
+
+def _reason(value: object, state: OrderStatus) -> str:
+    """The broker's text; on other orders the field holds CONFIRMED and the like."""
+    return words.text(value) if state is OrderStatus.REJECTED else ""
+
+
+def update(data: Row, lookup: InstrumentLookup, seen_ns: int) -> OrderUpdate:
+    """``Data`` of one order alert, in camelCase (live) or PascalCase (documented) or both at once.
+
+    Args:
+        seen_ns: Wall time of the frame's arrival.
+
+    Raises:
+        WireError: No order number, side or type that can be read.
+    """
+    row: dict[str, Any] = {}
+    for name, value in data.items():
+        # both spellings may stand in one object, one of them empty
+        lower = name.lower()
+        if not row.get(lower):
+            row[lower] = value
+    order_id = words.field(row, "orderno")
+    if not order_id:
+        raise WireError("order alert without an order number")
+    price_type = words.price_type_of(row.get("ordertype"))
+    filled = words.count(row.get("tradedqty"))
+    quantity = words.count(row.get("quantity"))
+    state = words.status_of(row.get("status"), price_type, filled)
+    exchange, segment = words.field(row, "exchange").upper(), words.field(row, "segment").upper()
+    found = Order(
+        order_id=order_id,
+        key=words.key_of(
+            _UPDATE_SEGMENTS.get((exchange, segment), f"{exchange}_{segment}"),
+            words.field(row, "securityid"),
+            words.field(row, "symbol"),
+            lookup,
+        ),
+        action=words.action_of(row.get("txntype")),
+        quantity=quantity,
+        price_type=price_type,
+        product=words.product_of(row.get("product")),
+        price=words.money(row.get("price")),
+        trigger_price=words.money(row.get("triggerprice")),
+        status=state,
+        filled_quantity=filled,
+        average_price=words.money(row.get("avgtradedprice")),
+        tag=words.field(row, "correlationid"),
+        raw_status=words.field(row, "status"),
+        rejection_reason=_reason(row.get("reasondescription"), state),
+        exchange_order_id=words.field(row, "exchorderno"),
+        placed_at=words.time_of(row.get("orderdatetime")),
+        updated_at=words.time_of(row.get("lastupdatedtime")),
+        in_transit=words.in_transit(row.get("status")),
+    )
+    traded = words.money(row.get("tradedprice"))
+    return OrderUpdate(found, seen_ns, traded if traded > 0 else None)
+
+
+def trade(row: Row, lookup: InstrumentLookup) -> Trade:
+    return Trade(
+        trade_id=words.field(row, "exchangeTradeId"),
+        order_id=words.field(row, "orderId"),
+        key=words.row_key(row, lookup),
+        action=words.action_of(row.get("transactionType")),
+        product=words.product_of(row.get("productType")),
+        quantity=words.count(row.get("tradedQuantity")),
+        price=words.money(row.get("tradedPrice")),
+        traded_at=words.time_of(row.get("exchangeTime")) or words.time_of(row.get("updateTime")),
+    )
