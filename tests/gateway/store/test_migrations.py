@@ -19,6 +19,7 @@ from brokers.errors import SettingsError, StoreError
 from brokers.model import Venue
 from brokers.secret import Secret
 from gateway.keys import Keys
+from gateway.latency.tables import METADATA as LATENCY
 from gateway.sandbox.books import tables as sandbox_tables
 from gateway.scopes import ALL
 from gateway.store import engine, migrations
@@ -85,6 +86,16 @@ def columns_of(path: Path, table: str) -> list[tuple[object, ...]]:
         unique = connection.execute(f"PRAGMA index_list('{table}')").fetchall()
         foreign = connection.execute(f"PRAGMA foreign_key_list('{table}')").fetchall()
     return [*found, *sorted((row[2], row[3]) for row in unique), *foreign]
+
+
+def test_a_file_without_keys_is_brought_along_too(tmp_path: Path) -> None:
+    path = tmp_path / "latency.db"
+    engine.open(path, Venue.SIM, metadata=LATENCY, durable=False).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE meta SET value = '1' WHERE name = 'version'")
+        connection.commit()
+    engine.open(path, Venue.SIM, metadata=LATENCY, durable=False).close()
+    assert dict(rows(path, "meta"))["version"] == str(engine.VERSION)
 
 
 def test_every_version_has_its_step_and_tables_changed_since_the_newest_one_are_noticed() -> None:
