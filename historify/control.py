@@ -64,9 +64,8 @@ class Control:
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            finally:
                 _roll_back(connection)
-                raise
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -161,6 +160,7 @@ def _stamp(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
+    """End what is still open; nothing after a COMMIT."""
     if connection.in_transaction:
         with contextlib.suppress(sqlite3.Error):  # the first error is the one that tells
             connection.execute("ROLLBACK")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 import time
@@ -55,11 +56,10 @@ class PostgresStore:
         self._months: frozenset[date] = frozenset()
         self._guard = threading.Lock()
         self._retain_at_s = 0.0
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.pool.close)
             self._layout = self.pool.run("opening the store", lambda c: schema.prepare(c, self.address))
-        except BaseException:
-            self.pool.close()
-            raise
+            undo.pop_all()
 
     @property
     def layout(self) -> str:

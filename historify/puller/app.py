@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import logging
 import signal
@@ -165,6 +164,5 @@ def main(path: Path) -> int:
     stop.wait()
     log.info("stopping")
     process.end()
-    with contextlib.suppress(Exception):
-        logging.shutdown()
+    logging.shutdown()
     return EXIT_OK

@@ -65,10 +65,9 @@ class Files:
             try:
                 _write(temp, content)
                 temp.rename(path)
-            except BaseException:
+            finally:
                 with contextlib.suppress(OSError):
-                    temp.unlink()
-                raise
+                    temp.unlink(missing_ok=True)
         self._touched.add(folder)
         ts = table.column("ts")
         return Segment(

@@ -13,7 +13,8 @@ import logging
 import sqlite3
 import threading
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
@@ -69,44 +70,37 @@ class Writer:
         tables = [columns.checked(batch.series, batch.bars) for batch in batches]
         if len({batch.series for batch in batches}) < len(batches):
             return [report for batch in batches for report in self.put([batch], fence)]
-        with self._turn:
-            changes: list[_Change] = []
-            try:
-                for batch, table in zip(batches, tables, strict=True):
-                    changes.append(self._merge(batch, table, fence.epoch))
-                self._files.sync()
-                self._publish_batches(batches, changes, fence)
-            except BaseException:
-                self._discard(changes)
-                raise
+        with self._turn, self._writing() as new:
+            changes = [
+                self._merge(batch, table, fence.epoch, new)
+                for batch, table in zip(batches, tables, strict=True)
+            ]
+            self._files.sync()
+            self._publish_batches(batches, changes, fence)
         return [PutReport(len(b.bars), c.added, c.changed) for b, c in zip(batches, changes, strict=True)]
 
     def delete(self, series: Series, fence: Fence, start: date | None = None, end: date | None = None) -> int:
         """Remove the bars and the coverage of days start..end, both inclusive; None: no bound."""
         columns.check_series(series)
         lo, hi = day_bounds(series.interval, start or date(1970, 1, 2), end or date(9999, 12, 30))
-        with self._turn:
+        with self._turn, self._writing() as new:
             with self._control.read() as connection:
                 old = manifest.segments(connection, series, lo, hi)
-            new, gone = [], 0
-            try:
-                for one in old:
-                    left = None
-                    if one.lo < lo or one.hi >= hi:  # a file that goes whole need not be readable
-                        left = columns.without(read(self._paths, one), lo, hi)
-                    if left is not None and len(left):
-                        new.append(self._files.write(series, one.period, left, fence.epoch))
-                    gone += one.rows - (len(left) if left is not None else 0)
-                self._files.sync()
-                with self._control.transaction() as tx:
-                    lease.check(tx, fence)
-                    if old:
-                        self._switch(tx, [_Change(tuple(old), tuple(new))])
-                        manifest.recount(tx, series, self._now(), None)
-                    manifest.uncover(tx, series, start, end)
-            except BaseException:
-                self._discard([_Change((), tuple(new))])
-                raise
+            gone = 0
+            for one in old:
+                left = None
+                if one.lo < lo or one.hi >= hi:  # a file that goes whole need not be readable
+                    left = columns.without(read(self._paths, one), lo, hi)
+                if left is not None and len(left):
+                    new.append(self._files.write(series, one.period, left, fence.epoch))
+                gone += one.rows - (len(left) if left is not None else 0)
+            self._files.sync()
+            with self._control.transaction() as tx:
+                lease.check(tx, fence)
+                if old:
+                    self._switch(tx, [_Change(tuple(old), tuple(new))])
+                    manifest.recount(tx, series, self._now(), None)
+                manifest.uncover(tx, series, start, end)
         return gone
 
     def drop_damaged(self, fence: Fence, series: Series | None = None) -> list[Damage]:
@@ -165,39 +159,32 @@ class Writer:
         with self._control.read() as connection:
             old = manifest.segments(connection, series, year.lo, year.hi)
         table = pa.concat_tables([read(self._paths, one) for one in old])
-        new = [self._files.write(series, year.name, table, fence.epoch)]
-        change = _Change(tuple(old), tuple(new))
-        try:
+        with self._writing() as new:
+            new.append(self._files.write(series, year.name, table, fence.epoch))
             self._files.sync()
             with self._control.transaction() as tx:
                 lease.check(tx, fence)
-                self._switch(tx, [change])
+                self._switch(tx, [_Change(tuple(old), tuple(new))])
                 manifest.recount(tx, series, self._now(), None)
-        except BaseException:
-            self._discard([change])
-            raise
 
-    def _merge(self, batch: Batch, table: pa.Table, epoch: int) -> _Change:
-        """Write the new files of one series; the ones they replace stay as they are."""
+    def _merge(self, batch: Batch, table: pa.Table, epoch: int, written: list[Segment]) -> _Change:
+        """Write the new files of one series, noted in ``written``; the ones they replace stay as they are."""
         series = batch.series
         old: list[Segment] = []
         new: list[Segment] = []
         added = changed = 0
         last_day: Bars | None = None
-        try:
-            for period, part in self._parts(batch, table):
-                with self._control.read() as connection:
-                    present, period = _present(connection, series, period)
-                current = [read(self._paths, one) for one in present]
-                result = columns.merged(pa.concat_tables(current) if current else None, part)
-                if result.added or result.changed:
-                    old += present
-                    new.append(self._files.write(series, period.name, result.table, epoch))
-                    added, changed = added + result.added, changed + result.changed
-                    last_day = columns.bars_from(result.table, tail.day_start(new[-1].hi, series.interval))
-        except BaseException:
-            self._discard([_Change((), tuple(new))])
-            raise
+        for period, part in self._parts(batch, table):
+            with self._control.read() as connection:
+                present, period = _present(connection, series, period)
+            current = [read(self._paths, one) for one in present]
+            result = columns.merged(pa.concat_tables(current) if current else None, part)
+            if result.added or result.changed:
+                old += present
+                new.append(self._files.write(series, period.name, result.table, epoch))
+                written.append(new[-1])
+                added, changed = added + result.added, changed + result.changed
+                last_day = columns.bars_from(result.table, tail.day_start(new[-1].hi, series.interval))
         return _Change(tuple(old), tuple(new), added, changed, last_day)
 
     def _parts(self, batch: Batch, table: pa.Table) -> list[tuple[Period, pa.Table]]:
@@ -237,12 +224,20 @@ class Writer:
             for one in change.new:
                 manifest.add(tx, one, publish, now)
 
-    def _discard(self, changes: Sequence[_Change]) -> None:
+    @contextmanager
+    def _writing(self) -> Iterator[list[Segment]]:
+        """A list for the files of one publish: however its block fails, those not published are removed."""
+        new: list[Segment] = []
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._discard, new)
+            yield new
+            undo.pop_all()
+
+    def _discard(self, new: Sequence[Segment]) -> None:
         """Remove files that were not published; what stays behind is an orphan for the next start.
 
         The manifest is asked, not the exception: an interrupt may come after the commit.
         """
-        new = [one for change in changes for one in change.new]
         with contextlib.suppress(OSError, StoreError):
             with self._control.read() as connection:
                 lost = [one for one in new if one.path not in manifest.paths(connection, one.series)]

@@ -31,18 +31,22 @@ class Prober:
         Raises:
             OSError: Nobody answers (refused, reset, timed out, not HTTP).
         """
-        try:
-            if self._wire is not None and not self._wire.closed:
-                try:
-                    return await self._wire.exchange(self._request, timeout_s)
-                except ConnectionError:
-                    # a server may close an idle connection: that says nothing about its health
-                    self.close()
-            self._wire = await self._connect(timeout_s)
-            return await self._wire.exchange(self._request, timeout_s)
-        except BaseException:
-            self.close()
-            raise
+        with contextlib.ExitStack() as undo:
+            # whatever ends a question early, the rest of its answer must not be taken for the next one's
+            undo.callback(self.close)
+            answer = await self._answered(timeout_s)
+            undo.pop_all()
+        return answer
+
+    async def _answered(self, timeout_s: float) -> Answer:
+        if self._wire is not None and not self._wire.closed:
+            try:
+                return await self._wire.exchange(self._request, timeout_s)
+            except ConnectionError:
+                # a server may close an idle connection: that says nothing about its health
+                self.close()
+        self._wire = await self._connect(timeout_s)
+        return await self._wire.exchange(self._request, timeout_s)
 
     async def _connect(self, timeout_s: float) -> _Wire:
         async with asyncio.timeout(timeout_s):
