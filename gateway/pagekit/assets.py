@@ -34,8 +34,9 @@ class Asset:
 
 
 class Assets:
-    """Every file below some folders, read once; a later folder's file stands in for the same name of an
-    earlier one. Thread-safe.
+    """Every file below some folders, read once. Thread-safe.
+
+    A later folder's file stands in for the same name of an earlier one.
     """
 
     def __init__(self, *folders: Path) -> None:

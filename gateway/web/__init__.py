@@ -7,6 +7,8 @@ How they are built, for whoever adds one:
   ``add_routes(pages, web)`` called in ``pages.blueprint``, a template that extends ``base.html`` with
   ``<div id="app">`` holding what is shown before or without the script, and ``static/pages/x.js``.
   ``first`` reaches the script as ``first()``.
+- What the fleet page has in common with these is in ``gateway.pagekit``: ``frame`` (``show``, form token,
+  limits, files, colours) and ``doors`` (owner account, sign-in, sign-out); its templates extend ours.
 - ``pageapi.py``: ``/web/api/*`` for scripts: session cookie and form token, never the API key.
   ``call/<path>`` is every ``/api/v1`` endpoint under the session (schemas, handlers, mode); own routes take
   ``web.now()`` once and use the services in it. Nothing is computed twice. ``live.py``: Socket.IO events

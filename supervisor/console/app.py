@@ -21,6 +21,7 @@ from brokers.jsonlog import JsonLines
 from brokers.logrotate import OwnLog, OwnLogHandler
 from gateway.http.gate import Gate
 from gateway.http.server import Server, ServerRules
+from gateway.pagekit import frame
 from gateway.pagekit.access import Csrf, OneTimeCode, WebSessions, cookie_settings, over_tls
 from gateway.pagekit.assets import Assets
 from gateway.pagekit.headers import harden
@@ -119,14 +120,14 @@ def _errors(app: Flask, console: Console) -> None:
     @app.errorhandler(HTTPException)
     def known(exc: HTTPException) -> Response:
         status = exc.code or 500
-        return pages.show(console, "message.html", status, message=exc.description or "That did not work.")
+        return frame.show(console, "message.html", status, message=exc.description or "That did not work.")
 
     @app.errorhandler(Exception)
     def unforeseen(exc: Exception) -> Response:
         number = os.urandom(4).hex()
         log.error("request failed", extra={"error_id": number}, exc_info=exc)
         said = f"Something went wrong here. The log has it under {number}."
-        return pages.show(console, "message.html", 500, message=said)
+        return frame.show(console, "message.html", 500, message=said)
 
 
 def main(path: Path) -> int:

@@ -1,17 +1,7 @@
 // The frame of every page: connection, sandbox frame, what blocks orders. Import it once per page.
 import { byId, effect } from "./ui.js";
-import { link, state } from "./live.js";
-
-const WORDS = { live: "live", down: "no connection", connecting: "connecting" };
-
-effect(() => {
-  const node = byId("link");
-  node.textContent = WORDS[link.value];
-  node.classList.toggle("good", link.value === "live");
-  node.classList.toggle("bad", link.value === "down");
-  byId("offline").hidden = link.value !== "down";
-  document.body.classList.toggle("old", link.value === "down");
-});
+import { state } from "./live.js";
+import "./linkline.js";
 
 effect(() => {
   const found = state.value;
