@@ -1,6 +1,4 @@
-"""Who is looking at an instance's pages: ``gateway.pagekit.access`` with its sign-ins and sign-outs in the
-database.
-"""
+"""Who is looking at an instance's pages: ``gateway.pagekit.access``, kept in the database."""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ CASH_PRODUCTS, DERIVATIVE_PRODUCTS = ("MIS", "CNC"), ("MIS", "NRML")
 
 
 class Ladder(Schema):
+    """Whose strikes are asked for; ``expiry`` is DDMMMYY, the next one when empty."""
+
     underlying = fields.String(required=True, validate=validate.Length(min=1, max=64))
     exchange = fields.String(load_default="", validate=validate.Length(max=20))
     expiry = fields.String(load_default="", validate=validate.Length(max=12))

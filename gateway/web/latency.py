@@ -26,12 +26,16 @@ A_DAY_NS = 86_400 * 1_000_000_000
 
 
 class OneTiming(Schema):
+    """One of the browser's own times, in milliseconds from the press."""
+
     orderid = fields.String(required=True, validate=validate.Length(min=1, max=64))
     kind = fields.String(required=True, validate=validate.OneOf(BROWSER))
     ms = fields.Float(required=True, allow_nan=False, validate=validate.Range(0, LONGEST_MS))
 
 
 class Timings(Schema):
+    """What a page sends at once."""
+
     timings = fields.List(
         fields.Nested(OneTiming), required=True, validate=validate.Length(min=1, max=AT_ONCE)
     )

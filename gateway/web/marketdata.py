@@ -60,8 +60,9 @@ def _first(web: Web) -> dict[str, Any]:
 def add_calls(api: Blueprint, web: Web) -> None:
     @api.get("/store/days")
     def days() -> Response:
-        """``{"days": {"2026-11-20": "full"}}``: ``full``, ``empty``, ``partial``, or ``missing`` when that
-        trading day was never asked for. Days without trading are not in it.
+        """``{"days": {"2026-11-20": "full"}}``, without the days on which nobody trades.
+
+        ``full``, ``empty``, ``partial``, or ``missing`` when that trading day was never asked for.
         """
         given = StoreCoverage().load({**request.args.to_dict(), "apikey": "-"})
         start, end = given["start_date"], given["end_date"]

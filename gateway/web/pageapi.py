@@ -33,16 +33,22 @@ LABEL = "web"
 
 
 class Orders(Schema):
+    """Orders to cancel, by the broker's number."""
+
     orderids = fields.List(fields.String(), required=True, validate=validate.Length(min=1, max=2000))
 
 
 class Held(Schema):
+    """One position to close, as the book names it."""
+
     exchange = one_of(EXCHANGES)
     symbol = named()
     product = one_of(PRODUCTS)
 
 
 class Positions(Schema):
+    """Positions to close, all of what is held of each."""
+
     positions = fields.List(fields.Nested(Held), required=True, validate=validate.Length(min=1, max=500))
 
 

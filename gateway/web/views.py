@@ -1,5 +1,6 @@
-"""The pages a trader keeps open: dashboard, books, market watch, playground. Scripts fill them; what is known
-at once is in the page already, also without a script.
+"""The pages a trader keeps open: dashboard, books, market watch, playground.
+
+Scripts fill them; what is known at once is in the page already, also without a script.
 """
 
 from __future__ import annotations

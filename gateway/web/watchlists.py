@@ -17,16 +17,22 @@ NAME = "lists"
 
 
 class Listed(Schema):
+    """One instrument of a list."""
+
     exchange = one_of(EXCHANGES)
     symbol = named()
 
 
 class OneList(Schema):
+    """A list with its name; an empty one is allowed."""
+
     name = fields.String(required=True, validate=validate.Length(min=1, max=40))
     symbols = fields.List(fields.Nested(Listed), required=True, validate=validate.Length(max=MOST_SYMBOLS))
 
 
 class Lists(Schema):
+    """All lists of an owner, in their order: they are kept whole."""
+
     lists = fields.List(
         fields.Nested(OneList), required=True, validate=validate.Length(min=1, max=MOST_LISTS)
     )

@@ -30,6 +30,8 @@ OWNER_ID = 1
 
 @dataclass(frozen=True, slots=True)
 class Owner:
+    """The one person who may sign in to the fleet page."""
+
     id: int
     username: str
 
