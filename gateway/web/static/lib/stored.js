@@ -25,6 +25,7 @@ export function Candles({ rows, daily, label, height = 340 }) {
     const price = chart.addSeries(CandlestickSeries, {});
     const volume = chart.addSeries(HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
     chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.06, bottom: 0.22 } });
     const paint = () => {
       const up = painted("--good"), down = painted("--bad");
       chart.applyOptions(colours());

@@ -21,7 +21,7 @@ const marks = (flags) => MARKS.filter(([bit]) => flags & bit).map(([, words]) =>
 const STAGES = [
   { id: "endpoint", title: "Request", lead: true, value: (row) => row.endpoint },
   { id: "stage", title: "Stage", value: (row) => row.stage, cell: (row) => html`${row.stage}<span class="under">${WORDS[row.stage] || ""}</span>` },
-  { id: "n", title: "n", number: true, value: (row) => row.n, cell: (row) => count(row.n) },
+  { id: "n", title: "Count", number: true, value: (row) => row.n, cell: (row) => count(row.n) },
   number("p50", "p50 ms", (row) => row.p50_ms), number("p90", "p90 ms", (row) => row.p90_ms),
   number("p99", "p99 ms", (row) => row.p99_ms), number("max", "Longest ms", (row) => row.max_ms),
 ];
@@ -72,7 +72,7 @@ function Latency() {
   const [chosen, choose] = useState({ endpoint: "place", stage: "acknowledge" });
   const load = (day) => tried(() => get(`latency?day=${day}`)).then((answer) => answer && setFound(answer));
   const days = found.days.includes(found.day) ? found.days : [...found.days, found.day];
-  const tools = html`<label>Day <select aria-label="Day" value=${found.day} onChange=${(event) => load(event.target.value)}>${[...days].reverse().map((day) => html`<option value=${day} selected=${day === found.day}>${day}</option>`)}</select></label>
+  const tools = html`<label class="inline">Day <select class="slim" aria-label="Day" value=${found.day} onChange=${(event) => load(event.target.value)}>${[...days].reverse().map((day) => html`<option value=${day} selected=${day === found.day}>${day}</option>`)}</select></label>
     <button type="button" class="plain" onClick=${() => load(found.day)}>Read again</button>`;
   const open = (row) => !["browser"].includes(row.endpoint) && !row.endpoint.startsWith("read ");
   return html`<${Card} title="Stages" id="stages">

@@ -21,6 +21,8 @@ const COLUMNS = [
   { id: "bytes", title: "On disk", number: true, value: (row) => row.bytes, cell: (row) => bytes(row.bytes), sum: (rows) => bytes(rows.reduce((sum, row) => sum + row.bytes, 0)) },
   { id: "source", title: "From broker", value: (row) => row.source },
 ];
+/** Next to an open series there is less room. */
+const BESIDE = COLUMNS.filter((column) => column.id !== "source" && column.id !== "bytes");
 
 const PULLER = { idle: "good", pulling: "good", stalled: "bad" };
 
@@ -30,14 +32,14 @@ function Puller({ found }) {
   const waits = [].concat(puller.waiting_for || []).map((one) => (typeof one === "string" ? one : JSON.stringify(one)));
   const open = ["queued", "running", "paused"].map((name) => jobs[name] && `${jobs[name]} ${name}`).filter(Boolean).join(", ");
   return html`<div class="cards three">
-    <${Card} title="Puller" id="puller" state=${state} kind=${puller.running ? PULLER[state] || "warn" : "bad"}>
-      ${lease?.stalled && html`<p class="notice bad">The puller runs and has lost its lease: it has stalled and will be restarted.</p>`}
-      <${Facts} rows=${[["Pulls through", puller.puller || lease?.instance || "nobody"], ["Waits for", waits.join("; "), "warn"], ["Jobs", open || "none open"],
+    <${Card} title="Downloader" id="puller" state=${state} kind=${puller.running ? PULLER[state] || "warn" : "bad"}>
+      ${lease?.stalled && html`<p class="notice bad">The downloader runs and has lost its right to write: it has stalled and will be restarted.</p>`}
+      <${Facts} rows=${[["Downloads through", puller.puller || lease?.instance || "nobody"], ["Waits for", waits.join("; "), "warn"], ["Jobs", open || "none open"],
         ["Process", puller.pid]]} />
-      ${!puller.running && html`<p class="hint soft">Reading needs no puller. <code>algo up</code> starts it.</p>`}
+      ${!puller.running && html`<p class="hint soft">Reading needs no downloader. <code>algo up</code> starts it.</p>`}
     <//>
-    <${Card} title="Lease" id="lease" state=${lease ? (lease.stalled ? "stalled" : lease.state) : "never taken"} kind=${lease ? (lease.stalled ? "bad" : lease.state === "held" ? "good" : "warn") : "warn"}>
-      <${Facts} rows=${lease ? [["Instance", lease.instance], ["Epoch", lease.epoch], ["Renewed", when(lease.renewed_at * 1000)], ["Ends", when(lease.expires_at * 1000)]] : [["State", "no puller has run yet"]]} />
+    <${Card} title="Right to write" id="lease" state=${lease ? (lease.stalled ? "stalled" : lease.state) : "never taken"} kind=${lease ? (lease.stalled ? "bad" : lease.state === "held" ? "good" : "warn") : "warn"}>
+      <${Facts} rows=${lease ? [["Instance", lease.instance], ["Epoch", lease.epoch], ["Renewed", when(lease.renewed_at * 1000)], ["Ends without renewal", when(lease.expires_at * 1000)]] : [["State", "nothing was downloaded yet"]]} />
     <//>
     <${Card} title="Store" id="store">
       <${Facts} rows=${[["Rows", compact(store.rows), "big"], ["Instruments", count(store.symbols)], ["Series", count(store.series)], ["On disk", bytes(store.bytes)]]} />
@@ -48,7 +50,7 @@ function Puller({ found }) {
 function Catalog({ rows, error, open, choose }) {
   return html`<div class=${open ? "split" : ""}><section class="card" id="catalog">
     ${error && html`<p class="notice bad">${error}</p>`}
-    <${Table} id="series" name="series" columns=${COLUMNS} rows=${rows} keyOf=${seriesKey} fresh="end" keys=${{ Enter: choose }}
+    <${Table} id="series" name="series" columns=${open ? BESIDE : COLUMNS} rows=${rows} keyOf=${seriesKey} fresh="end" keys=${{ Enter: choose }}
       empty="Nothing is stored yet. Begin with a download." rowClass=${(row) => (open && seriesKey(open) === seriesKey(row) ? "chosen" : "")}
       actions=${(row) => html`<button type="button" class="plain" onClick=${() => choose(row)}>Show</button>`} />
     <p class="hint soft">Keys on a row: ↑ ↓ move, Enter shows its calendar and chart.</p>

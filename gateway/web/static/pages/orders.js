@@ -3,7 +3,7 @@ import { html, useState } from "../lib/ui.js";
 import { Table } from "../lib/table.js";
 import { confirm, note, tried } from "../lib/widgets.js";
 import { call, get, post } from "../lib/api.js";
-import { count, price, sign } from "../lib/fmt.js";
+import { average, count, inr, price, sign } from "../lib/fmt.js";
 
 const KIND = { complete: "good", rejected: "bad", unknown: "warn", cancelled: "soft" };
 export const works = (row) => ["open", "trigger pending"].includes(row.order_status);
@@ -47,7 +47,7 @@ const COLUMNS = [
     sum: (rows) => count(rows.reduce((sum, row) => sum + row.filled_quantity, 0)) },
   { id: "price", title: "Price", number: true, value: (row) => row.price,
     cell: (row) => html`${row.pricetype === "MARKET" && !row.price ? "market" : price(row.price)}${row.trigger_price ? html`<span class="under">trigger ${price(row.trigger_price)}</span>` : ""}` },
-  { id: "average", title: "Average", number: true, value: (row) => row.average_price, cell: (row) => (row.average_price ? price(row.average_price) : "–") },
+  { id: "average", title: "Average", number: true, value: (row) => row.average_price, cell: average },
   { id: "type", title: "Type", value: (row) => `${row.pricetype} ${row.product}` },
   { id: "strategy", title: "Strategy", wide: true, value: (row) => row.strategy, cell: (row) => row.strategy || "–" },
   { id: "status", title: "Status", main: true, value: (row) => row.order_status,
@@ -75,8 +75,8 @@ const TRADES = [
   { id: "time", title: "Time", value: (row) => row.timestamp, cell: (row) => row.timestamp.slice(11) || "–" },
   COLUMNS[1], COLUMNS[2],
   { id: "quantity", title: "Quantity", number: true, value: (row) => row.quantity, cell: (row) => count(row.quantity), sum: (rows) => count(rows.reduce((sum, row) => sum + row.quantity, 0)) },
-  { id: "average", title: "Price", number: true, value: (row) => row.average_price, cell: (row) => price(row.average_price) },
-  { id: "value", title: "Value", number: true, main: true, value: (row) => row.trade_value, cell: (row) => price(row.trade_value), sum: (rows) => price(rows.reduce((sum, row) => sum + row.trade_value, 0)) },
+  { id: "average", title: "Price", number: true, value: (row) => row.average_price, cell: average },
+  { id: "value", title: "Value", number: true, main: true, value: (row) => row.trade_value, cell: (row) => inr(row.trade_value), sum: (rows) => inr(rows.reduce((sum, row) => sum + row.trade_value, 0)) },
   { id: "product", title: "Product", value: (row) => row.product },
   { id: "strategy", title: "Strategy", wide: true, value: (row) => row.strategy, cell: (row) => row.strategy || "–" },
 ];

@@ -4,7 +4,7 @@ import { Table } from "../lib/table.js";
 import { hold, tick } from "../lib/feed.js";
 import { confirm, tried } from "../lib/widgets.js";
 import { post } from "../lib/api.js";
-import { count, inr, known, percent, price, sign, signed } from "../lib/fmt.js";
+import { average, count, inr, known, percent, price, sign, signed } from "../lib/fmt.js";
 
 export const keyOf = (row) => `${row.exchange}:${row.symbol}:${row.product}`;
 
@@ -41,7 +41,7 @@ const COLUMNS = [
   { id: "symbol", title: "Symbol", lead: true, value: (row) => row.symbol, cell: (row) => html`${row.symbol}<span class="under">${row.exchange}</span>` },
   { id: "product", title: "Product", value: (row) => row.product },
   { id: "quantity", title: "Quantity", number: true, value: (row) => row.quantity, cell: (row) => html`<span class=${sign(row.quantity)}>${count(row.quantity)}</span>` },
-  { id: "average", title: "Average", number: true, value: (row) => row.average_price, cell: (row) => price(row.average_price) },
+  { id: "average", title: "Average", number: true, value: (row) => row.average_price, cell: average },
   { id: "ltp", title: "Last", number: true, value: last, cell: (row) => html`<${Last} row=${row} />` },
   { id: "pnl", title: "P&L", number: true, main: true, value: result, cell: (row) => html`<${Result} row=${row} />`, sum: (rows) => html`<${Total} rows=${rows} />` },
 ];

@@ -5,7 +5,7 @@ import { get } from "../lib/api.js";
 import { Card, Facts, Tabs } from "../lib/widgets.js";
 import { Table } from "../lib/table.js";
 import { query, usePoll } from "./storekit.js";
-import { count, known, span } from "../lib/fmt.js";
+import { count, known, span, time } from "../lib/fmt.js";
 import "../lib/shell.js";
 
 const begun = first();
@@ -91,9 +91,9 @@ function Logs() {
       <span class="spring"></span><small class="soft">${count(found.lines.length)} lines${found.left ? `, ${count(found.left)} older ones left out` : ""}</small></div>
     ${found.error && html`<p class="notice bad">${found.error}</p>`}
     <div class="log" id="log" ref=${box} tabindex="0" role="log" aria-label=${`Log of the ${process}`}>${found.lines.map((line) => html`<div key=${line.key} class=${`line ${line.level}`}>
-      <time title=${line.time}>${line.time.slice(11, 19)}</time> <b>${line.level}</b> <span>${line.message} <small class="soft">${Object.entries(line.more).map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`).join(" ")}</small></span></div>`)}
+      <time title=${line.time}>${time(+new Date(line.time))}</time> <b>${line.level}</b> <span>${line.message} <small class="soft">${Object.entries(line.more).map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`).join(" ")}</small></span></div>`)}
       ${found.lines.length === 0 && html`<p class="empty">No line matches.</p>`}</div>
-    <p class="hint soft">Of this instance alone, times in UTC, secrets taken out. Older days: <code>algo logs</code>.</p><//>`;
+    <p class="hint soft">Of this instance alone, times in IST, secrets taken out. Older days: <code>algo logs</code>.</p><//>`;
 }
 
 mount(html`<${Traffic} /><${Logs} />`);

@@ -76,9 +76,9 @@ function Ladder({ row, levels, choose, close }) {
       ${begun.levels.length > 1 && html`<${Tabs} label="Levels" active=${levels} choose=${choose} tabs=${begun.levels.map((one) => [one, `${one} levels`])} />`}
       <button type="button" class="plain" onClick=${close}>Close</button></div>
     ${error ? html`<p class="notice warn">${error}</p>` : ""}
-    <table class="ladder"><thead><tr><th>Orders</th><th class="number">Bid qty</th><th class="number">Bid</th><th class="number">Ask</th><th class="number">Ask qty</th><th class="number">Orders</th></tr></thead>
+    <table class="ladder"><thead><tr><th class="number">Orders</th><th class="number">Bid qty</th><th class="number">Bid</th><th class="number">Ask</th><th class="number">Ask qty</th><th class="number">Orders</th></tr></thead>
       <tbody>${Array.from({ length: rows }, (_, at) => html`<tr key=${at}>
-        <td class="soft">${count(buy[at]?.orders)}</td><td class="number buy">${bar(buy[at])}<span>${count(buy[at]?.quantity)}</span></td><td class="number up">${price(buy[at]?.price)}</td>
+        <td class="number soft">${count(buy[at]?.orders)}</td><td class="number buy">${bar(buy[at])}<span>${count(buy[at]?.quantity)}</span></td><td class="number up">${price(buy[at]?.price)}</td>
         <td class="number down">${price(sell[at]?.price)}</td><td class="number sell">${bar(sell[at])}<span>${count(sell[at]?.quantity)}</span></td><td class="number soft">${count(sell[at]?.orders)}</td></tr>`)}
         ${rows === 0 && html`<tr><td class="empty" colspan="6">No book yet.</td></tr>`}</tbody></table>
     <dl><dt>Open, high, low</dt><dd>${price(data?.open)} · ${price(data?.high)} · ${price(data?.low)}</dd><dt>Close before</dt><dd>${price(data?.close)}</dd>

@@ -3,7 +3,7 @@ import { byId, html, mount, useState } from "../lib/ui.js";
 import { books, fleet } from "../lib/live.js";
 import { Table } from "../lib/table.js";
 import { Tabs } from "../lib/widgets.js";
-import { count, known, price, sign, signed } from "../lib/fmt.js";
+import { average, count, known, price, sign, signed } from "../lib/fmt.js";
 import "../lib/shell.js";
 
 const KIND = { complete: "good", rejected: "bad", unknown: "warn", cancelled: "soft" };
@@ -23,7 +23,7 @@ const ORDERS = [
   { id: "filled", title: "Filled", number: true, value: (row) => row.filled_quantity, csv: (row) => `${row.filled_quantity}/${row.quantity}`,
     cell: (row) => `${count(row.filled_quantity)} of ${count(row.quantity)}`, sum: (rows) => count(total(rows, "filled_quantity")) },
   { id: "price", title: "Price", number: true, value: (row) => row.price, cell: (row) => (row.pricetype === "MARKET" && !row.price ? "market" : price(row.price)) },
-  { id: "average", title: "Average", number: true, value: (row) => row.average_price, cell: (row) => (row.average_price ? price(row.average_price) : "–") },
+  { id: "average", title: "Average", number: true, value: (row) => row.average_price, cell: average },
   { id: "type", title: "Type", value: (row) => `${row.pricetype} ${row.product}` },
   { id: "status", title: "Status", main: true, value: (row) => row.order_status,
     cell: (row) => html`<b class=${KIND[row.order_status] || ""}>${row.order_status === "unknown" ? "unknown, do not resend" : row.order_status}</b>${row.rejection_reason && html`<span class="under">${row.rejection_reason}</span>`}` },
@@ -35,7 +35,7 @@ const POSITIONS = [
   { id: "product", title: "Product", value: (row) => row.product },
   { id: "quantity", title: "Quantity", number: true, value: (row) => row.quantity,
     cell: (row) => html`<span class=${sign(row.quantity)}>${count(row.quantity)}</span>`, sum: (rows) => count(total(rows, "quantity")) },
-  { id: "average", title: "Average", number: true, value: (row) => row.average_price, cell: (row) => price(row.average_price) },
+  { id: "average", title: "Average", number: true, value: (row) => row.average_price, cell: average },
   { id: "ltp", title: "Last", number: true, value: (row) => row.ltp, cell: (row) => price(row.ltp) },
   { id: "pnl", title: "P&L", number: true, main: true, value: (row) => row.pnl, cell: (row) => html`<b class=${sign(row.pnl)}>${signed(row.pnl)}</b>`,
     sum: (rows) => html`<b class=${sign(total(rows, "pnl"))}>${signed(total(rows, "pnl"))}</b>` },
