@@ -21,7 +21,7 @@ from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.datastructures import Headers
 
-from brokers.errors import AlgoError, BrokerError, InvalidRequest
+from brokers.errors import BrokerError, InvalidRequest
 from brokers.model import InstrumentKey
 from gateway.api import errors, modes, orders, reply, semiauto
 from gateway.api.dispatch import body_of, perform
@@ -40,7 +40,7 @@ _BY_PATH: Mapping[str, tuple[Endpoint, Schema]] = {
 
 
 class RoutedCall(Schema):
-    """``attempt`` counts the times a new order was sent; ``mode``: refused when the instance is in another."""
+    """``attempt``: of a new order, from 1. ``mode``: refused when the instance is in another."""
 
     endpoint = fields.String(required=True, validate=validate.OneOf(sorted(_BY_PATH)))
     body = fields.Raw(required=True)
@@ -212,11 +212,7 @@ def _told(found: errors.Problem, parts: Parts) -> dict[str, Any]:
 
 
 def _settled(root: Parts, fence: Fence, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """``state``: ``in flight``, ``never``, or ``known`` with what its first request is answered now.
-
-    Raises:
-        InvalidRequest: The id belongs to another order here.
-    """
+    """``state``: ``in flight``, ``never``, or ``known`` with what its first request is answered now."""
     endpoint, schema = _BY_PATH[asked["endpoint"]]
     parts = _in_mode(root, asked["mode"])
     try:
@@ -226,12 +222,14 @@ def _settled(root: Parts, fence: Fence, asked: Mapping[str, Any]) -> dict[str, A
         data = None
     client_id = str(asked["body"].get("client_order_id") or "")
     state = fence.close(client_id, asked["attempt"], lambda: parts.desk.knows(client_id))
-    if state != "known" or data is None:
+    if state != "known":
         return {"state": state}
-    wanted = orders.request_of(data)
     try:
+        if data is None:
+            raise InvalidRequest("the id belongs to another order", code="CLIENT_ORDER_ID_REUSED")
+        wanted = orders.request_of(data)
         answer = parts.desk.first_answer(client_id, wanted.key, wanted.product.value)
-    except AlgoError as exc:
+    except InvalidRequest as exc:
         return {"state": state, **_told(errors.of_exception(exc), parts)}
     if answer is None:
         return {"state": "in flight"}
