@@ -196,7 +196,10 @@ def durations(columns: Mapping[str, Sequence[Any]], begin: str, end: str, stage:
 
 
 def probe_stages(settings: Settings, run: str, rounds: int, stage: str, since_ns: int) -> dict[str, Floats]:
-    """Broker's times of one probe run by endpoint, index: round. Raises ``StoreError``."""
+    """Broker's times of one probe run by endpoint, index: round. Raises ``StoreError``.
+
+    Of several requests of a kind in a round the first counts: a cancel of the cleaning is no probe.
+    """
     begin, end = STAGES[stage]
     prefix = f"cmp-{run}-"
     columns = ("endpoint", "probe", "flags", "outcome", "price_type", begin, end)
@@ -207,5 +210,7 @@ def probe_stages(settings: Settings, run: str, rounds: int, stage: str, since_ns
     by_op = {op: np.full(rounds, math.nan) for op in ("place", "modify", "cancel")}
     for at, (op, probe) in enumerate(zip(found.columns["endpoint"], found.columns["probe"], strict=True)):
         if probe.startswith(prefix) and op in by_op:
-            by_op[op][int(probe.removeprefix(prefix))] = seconds[at]
+            number = int(probe.removeprefix(prefix))
+            if math.isnan(by_op[op][number]):
+                by_op[op][number] = seconds[at]
     return by_op

@@ -188,6 +188,19 @@ SHARES = {
 }
 
 
+def unanswered(by_name: Mapping[str, Mapping[str, Floats]]) -> Share:
+    """How often a broker itself did not answer, though evidence may have told the sender the outcome since.
+
+    Args:
+        by_name: Seconds of every request by instance and endpoint, ``inf`` where no answer came.
+    """
+    rows = []
+    for instance, by_op in by_name.items():
+        made = np.concatenate([values[~np.isnan(values)] for values in by_op.values()])
+        rows.append((instance, rate(int(np.isposinf(made).sum()), len(made))))
+    return Share("no answer from the broker", tuple(rows))
+
+
 def _seconds(shot: Shot) -> float:
     if shot.outcome == sender.LOST:
         return math.inf

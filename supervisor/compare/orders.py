@@ -25,7 +25,7 @@ from gateway.settings import Settings
 from supervisor.client import CommandFailed
 from supervisor.compare import figures, probe
 from supervisor.compare.collect import Instance, probe_stages, standing_of
-from supervisor.compare.figures import Measure, Report
+from supervisor.compare.figures import Measure, Report, Share
 from supervisor.compare.ledger import NAME, Ledger
 from supervisor.compare.probe import Plan, Standing
 from supervisor.compare.sender import Left, Run, Shot, tidy
@@ -204,7 +204,7 @@ def _told(left: Left) -> tuple[str, ...]:
 def _report(plan: Plan, fleet: Sequence[Settings], run: Run, began: float) -> Report:
     rng = np.random.default_rng(plan.seed)
     measures, shares = figures.of_shots(run.shots, plan.instances, plan.rounds, rng, began, plan.period_s)
-    stages, missing = _stages(plan, fleet, run.name, began, rng)
+    stages, unanswered, missing = _stages(plan, fleet, run.name, began, rng)
     notes = [
         "Times count from the intended moment of sending, so that a slow answer cannot hide behind the next "
         "request. " + figures.lag_note(run.shots),
@@ -224,29 +224,31 @@ def _report(plan: Plan, fleet: Sequence[Settings], run: Run, began: float) -> Re
         brokers={one.name: one.broker for one in fleet},
         source=(f"seed {plan.seed}, {plan.rounds} rounds, one every {plan.period_s:g} s", *plan.orders()),
         measures=measures + stages,
-        shares=shares,
+        shares=shares + unanswered,
         notes=tuple(notes),
     )
 
 
 def _stages(
     plan: Plan, fleet: Sequence[Settings], run: str, began: float, rng: np.random.Generator
-) -> tuple[tuple[Measure, ...], list[str]]:
+) -> tuple[tuple[Measure, ...], tuple[Share, ...], list[str]]:
     """The gateways' own stamps of the same probes, round by round; what is not there yet is waited for."""
     found: list[Measure] = []
-    missing: list[str] = []
+    shares: list[Share] = []
     since_ns = int((began - 1) * 1e9)
     for stage, meaning in STAGES.items():
         ops = ("place",) if stage == "exchange" else probe.OPS
         try:
             by_name = {one.name: _patient(one, run, plan.rounds, stage, since_ns) for one in fleet}
         except StoreError as exc:
-            return tuple(found), [f"No stage times: {exc}"]
+            return tuple(found), tuple(shares), [f"No stage times: {exc}"]
+        if stage == "acknowledge":
+            shares.append(figures.unanswered(by_name))
         for op in ops:
             values = {name: by_op[op] for name, by_op in by_name.items()}
             at_s = began + plan.period_s * np.arange(plan.rounds, dtype=np.float64)
             found.append(figures.measure_pairs(f"{op}: {stage}", meaning, values, rng, at_s))
-    return tuple(found), missing
+    return tuple(found), tuple(shares), []
 
 
 def _patient(

@@ -13,6 +13,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -179,12 +180,28 @@ def test_algo_ticks_prints_them(fleet: Fleet) -> None:
     assert any("NSE:RELIANCE ltp=" in line for line in lines)
 
 
-def test_algo_compare_says_what_was_set(fleet: Fleet) -> None:
-    figures = compare.run(fleet, 8, 7, lost=0.0, period_s=0.6)
-    assert figures.unanswered == 0
-    assert (fleet.home / "db" / "sim" / "compare" / "orders.html").exists()
+def test_algo_compare_says_what_was_set(fleet: Fleet, tmp_path: Path) -> None:
+    unlost = {name: replace(broker, lost=0.0) for name, broker in compare.SET.items()}
+    with ThreadPoolExecutor(1) as pool:
+        race = pool.submit(compare.race, fleet, 6, compare.LAG_MS, compare.LAG_JITTER_MS)
+        found = compare.probe(fleet, unlost, 8, 7, 0.6, tmp_path / "report.html")
+        (lead,) = race.result()["leads"]
+    for row in compare.measures(found)["place: acknowledge"]["rows"]:
+        # a busy machine makes it longer, nothing makes it shorter
+        assert row["p50"]["high"] >= unlost[row["instance"]].median_s
+    assert {row["count"] for share in found["shares"] for row in share["rows"]} == {0}
+    assert (lead["behind"], lead["significant"]) == ("kotak", True)
+    assert 0.15 < lead["p50"]["value"] < 1
+    assert {one.name for one in (fleet.home / "db" / "sim" / "compare").glob("*.html")} >= {
+        "orders.html",
+        "ticks.html",
+    }
     assert re.search(rf"{LABEL}  +revoked", fleet.ok("key", "list", "kotak"))
+
+
+def test_probes_stop_for_the_other_side_and_for_ctrl_c(fleet: Fleet) -> None:
     compare.refused_beside_the_other_side(fleet)
+    compare.interrupted(fleet)
 
 
 @pytest.mark.parametrize("role", ["sim", "api", "feed"])
