@@ -1,6 +1,8 @@
 """OrderDesk: the only way an order leaves this gateway (promises O1-O9).
 
-A place goes: repeat? ready? checks, limiter, journal (on disk), send once, outcome (on disk), answer.
+The desk is the front: whoever wants something of this account's orders asks here. How a place goes is in
+``placing``, a modify or cancel in ``changes``, getting out in ``exits``, what the operator forbids in
+``guards``.
 """
 
 from __future__ import annotations
@@ -9,40 +11,31 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import msgspec
-
 from brokers.contract import Margin, MarginLeg
-from brokers.errors import (
-    EntriesBlocked,
-    InvalidRequest,
-    IpNotAllowed,
-    LoginRequired,
-    NotReady,
-    StoreError,
-)
+from brokers.errors import InvalidRequest
 from brokers.model import (
     Funds,
     Holding,
-    Instrument,
     InstrumentKey,
     Order,
     OrderChange,
     OrderRequest,
     OrderUpdate,
-    Placement,
     Position,
     Trade,
 )
-from gateway.store.journal import FOREIGN, Change, Intent, JournalRow, Times
+from gateway.store.journal import FOREIGN, Change, JournalRow
 from gateway.store.orderlog import OrderLog
-from gateway.trading import checks, exits, machine, measures, moving, reconcile, replies, stages
+from gateway.trading import exits, machine, measures, moving, reconcile, replies, stages
 from gateway.trading.answers import CancelReport, CloseReport, DeskStatus, OrderAnswer
 from gateway.trading.book import Books
-from gateway.trading.changes import Changes, heed
+from gateway.trading.changes import Changes
+from gateway.trading.firstanswers import FirstAnswers
 from gateway.trading.guards import Guards
 from gateway.trading.limiter import Lane
-from gateway.trading.once import Once, fingerprint, refuse_other
+from gateway.trading.once import Once, fingerprint
 from gateway.trading.parts import DeskParts
+from gateway.trading.placing import Placing, Wish
 from gateway.trading.reader import Reader, day_start_ns
 from gateway.trading.reconciler import Reconciler
 from gateway.trading.resolve import Unknowns
@@ -50,7 +43,6 @@ from gateway.trading.settle import Settler
 from gateway.trading.strangers import Strangers
 from gateway.trading.tags import TAG_LENGTH
 from gateway.trading.turns import Turns
-from gateway.trading.writes import Done, Failed, Lost, Outcome, broker_code, send_once
 
 __all__ = ["CancelReport", "CloseReport", "DeskParts", "DeskStatus", "OrderAnswer", "OrderDesk"]
 
@@ -78,10 +70,12 @@ class OrderDesk:
         self.strangers = Strangers()
         self._reconciler = Reconciler(parts, self._reader, self._settler, self.strangers.found)
         longest_s = parts.rules.broker_timeout_s + parts.patience_s
-        self._once = Once(self._stored_answer, longest_s, parts.tasks)
+        self._answers = FirstAnswers(parts.journal, parts.clock)
+        self._once = Once(self._answers.stored, longest_s, parts.tasks)
         self._changes = Changes(parts, self._reader, self._settler, self._reconciler.soon)
         self._exits = exits.Exits(self, parts.tasks)
         self.guards = Guards(self, parts, self._reader)
+        self._placing = Placing(parts, self.guards, self._reconciler, self._settler, self._answers)
         self.unknowns = Unknowns(parts, self._settler)
         self.turns = Turns(parts.tasks)
         self.books = Books(self, parts)
@@ -143,13 +137,10 @@ class OrderDesk:
             lease: Of its strategy, as the caller sent it; None: it was checked when the order was taken in.
         """
         deadline_s = self._parts.rules.order_deadline_s
-
-        def work() -> OrderAnswer:
-            return self._place(request, strategy, client_order_id, received_ns, is_exit, deadline_s, lease)
-
+        wish = Wish(request, strategy, client_order_id, received_ns, is_exit, deadline_s, lease)
         if client_order_id is None:
-            return work()
-        return self._once.run(client_order_id, fingerprint(request), work)
+            return self._placing.place(wish)
+        return self._once.run(client_order_id, fingerprint(request), lambda: self._placing.place(wish))
 
     def modify(
         self, change: OrderChange, *, strategy: str = "", received_ns: int, lease: str | None = ""
@@ -160,7 +151,7 @@ class OrderDesk:
             lease: As in ``place``; asked for when the order becomes larger, of the strategy that placed it.
         """
         del strategy  # the order keeps the one that placed it
-        self._await_ready()
+        self._reconciler.await_ready(self._parts.rules.order_deadline_s)
         row = self._changes.row(change.order_id)
         if row is None:
             self.guards.refuse_blocked()
@@ -176,7 +167,7 @@ class OrderDesk:
         A cancel whose outcome is not known is repeated only after the broker showed the order working.
         """
         del strategy
-        self._await_ready()
+        self._reconciler.await_ready(self._parts.rules.order_deadline_s)
         return self._changes.cancel(order_id, received_ns, deadline_s)
 
     def cancel_all(self, strategy: str = "") -> CancelReport:
@@ -274,11 +265,7 @@ class OrderDesk:
         Raises:
             InvalidRequest: The id was used for another instrument or product.
         """
-        row = self._journal.by_client_order_id(client_order_id)
-        if row is None:
-            return None
-        refuse_other(client_order_id, f"{row.key} {row.product}", f"{key} {product}")
-        return self._stored_answer(client_order_id, row.fingerprint)
+        return self._answers.of(client_order_id, key, product)
 
     def knows(self, client_order_id: str) -> bool:
         """An order with this id is in flight or in the journal: a repeat sends nothing."""
@@ -377,7 +364,7 @@ class OrderDesk:
 
     def place_exit(self, request: OrderRequest, strategy: str, deadline_s: float) -> OrderAnswer:
         """An exit of ``close_all``, with a deadline of its own."""
-        return self._place(request, strategy, None, self.now_ns(), True, deadline_s, None)
+        return self._placing.place(Wish(request, strategy, None, self.now_ns(), True, deadline_s, None))
 
     def working_exits(self) -> dict[reconcile.Holder, int]:
         """Signed quantity that exits sent earlier may still trade, by (instrument, product)."""
@@ -389,179 +376,3 @@ class OrderDesk:
         if instrument is None:
             raise InvalidRequest(f"{key} is not in the instrument table", code="SYMBOL_NOT_FOUND")
         return instrument.freeze_qty // instrument.lot_size * instrument.lot_size
-
-    # -- the path of one order --------------------------------------------------------------------------
-
-    def _place(
-        self,
-        request: OrderRequest,
-        strategy: str,
-        client_order_id: str | None,
-        received_ns: int,
-        is_exit: bool,
-        deadline_s: float,
-        lease: str | None,
-    ) -> OrderAnswer:
-        begun = self._clock.monotonic()
-        offset = stages.offset_ns(self._clock)
-        if not is_exit:
-            self.guards.refuse_role()
-        self._await_ready()
-        if not is_exit:
-            self.guards.refuse_blocked()
-        ltp = self._parts.last_price(request.key)
-        instrument = self._check(request, ltp)
-        checked_ns = self._clock.time_ns()
-        intent = Intent(
-            request, self._parts.new_tag(), strategy, client_order_id, fingerprint(request), is_exit
-        )
-        ends = begun + deadline_s
-        wait_s = ends - self._clock.monotonic()
-        objection = None if is_exit else self.guards.objection(strategy, lease)
-        with self.guards.admit(
-            request,
-            instrument,
-            strategy=strategy,
-            ltp=ltp,
-            is_exit=is_exit,
-            wait_s=wait_s,
-            objection=objection,
-        ) as ticket:
-            left_s = max(0.0, ends - self._clock.monotonic())
-            grant = self._parts.limiter.acquire(Lane.EXIT if is_exit else Lane.ENTRY, left_s)
-            try:
-                if not is_exit:
-                    # the block may have fallen while this one waited for its slot, or the lease changed hands
-                    self.guards.refuse_blocked()
-                    if objection is None and (lost := self.guards.objection(strategy, lease)) is not None:
-                        raise lost
-                times = Times(received_ns=received_ns, checked_ns=checked_ns)
-                journal_id = ticket.journal(lambda: self._journal.add(intent, times))
-            except BaseException:
-                grant.give_back()
-                raise
-        sent_ns = self._clock.time_ns()
-        times = Times(received_ns, checked_ns, journaled_ns=sent_ns, sent_ns=sent_ns)
-        if not is_exit and (blocked := self.guards.blocked()):
-            # panic looks for rows on their way after the block: what it did not see yet must not leave
-            grant.give_back()
-            outcome: Outcome = Failed(EntriesBlocked(f"new entries are blocked: {blocked}"), sent=False)
-        else:
-            grant.sent()
-            outcome = send_once(lambda: self._parts.rest.place(request, instrument, intent.tag, ltp=ltp))
-        try:
-            answer = self._placed(journal_id, outcome, times)
-        except StoreError as exc:
-            log.error("J%d was sent, but its outcome could not be journaled: %s", journal_id, exc)
-            answer = self._unjournaled(journal_id, outcome)
-        self._parts.stages.wrote(
-            stages.of_place(self._clock, journal_id, intent, times, outcome, answer.code, offset)
-        )
-        return answer
-
-    def _placed(self, journal_id: int, outcome: Outcome, times: Times) -> OrderAnswer:
-        """Journal how a place ended, and answer."""
-        match outcome:
-            case Done(Placement() as placement):
-                event: machine.Event = machine.Acknowledged(placement.order_id, placement.status)
-                if placement.shown is not None:
-                    event = machine.BrokerSays(placement.shown)
-                times = replace(times, acknowledged_ns=placement.acknowledged_ns)
-                if placement.sent_ns:
-                    times = replace(times, sent_ns=placement.sent_ns)
-                change = Change(journal_id, "acknowledged", event, times)
-                return self._conclude(change, lambda row: replies.success(row, placement.sent))
-            case Failed(error, sent):
-                if isinstance(error, IpNotAllowed) and (why := self._parts.egress()):
-                    error = IpNotAllowed(f"{error}; {why}", broker_code=error.broker_code)
-                event = machine.Refused(str(error)) if sent else machine.NeverSent(str(error))
-                kind = "refused" if sent else "never sent"
-                times = times if sent else replace(times, sent_ns=None)
-                detail = {"code": error.code, "broker_code": broker_code(error)}
-                change = Change(journal_id, kind, event, times, detail=detail)
-                refused = self._conclude(change, lambda row: replies.failure(row, error))
-                heed(self._parts, error)
-                return refused
-            case Lost(message, code):
-                detail = {"message": message, "code": code}
-                row = self._journal.apply(
-                    Change(journal_id, "lost", machine.AnswerLost(), times, detail=detail)
-                )
-                self._settler.adopt(journal_id)
-                row = self._settler.wait(row, self._parts.patience_s)
-                answer = replies.unknown(row) if not row.known.order_id else replies.from_state(row)
-                if code and answer.ok:
-                    answer = replies.duplicate(answer, code, message)
-            case _:
-                raise TypeError(f"place answered {outcome!r}")
-        self._journal.apply(self._answered(row, answer))
-        return answer
-
-    def _unjournaled(self, journal_id: int, outcome: Outcome) -> OrderAnswer:
-        """The disk refused after the order had left: the truth goes to the caller at least. The row stays
-        ``sending``, and the book or the settler finish it.
-        """
-        match outcome:
-            case Done(Placement() as placement):
-                return OrderAnswer(placement.order_id, placement.status, placement.sent, "", "", journal_id)
-            case Failed(error, _):
-                return replies.refused(journal_id, error)
-            case _:
-                return replies.lost(journal_id)
-
-    def _conclude(self, change: Change, reply: Callable[[JournalRow], OrderAnswer]) -> OrderAnswer:
-        """Outcome and answer in one commit: what is answered is on disk, and the disk was asked once."""
-        given: list[OrderAnswer] = []
-
-        def then(row: JournalRow) -> Change:
-            given[:] = [reply(row)]
-            return self._answered(row, given[0])
-
-        self._journal.apply(change, then)
-        return given[0]
-
-    def _answered(self, row: JournalRow, answer: OrderAnswer) -> Change:
-        """Keeps the first answer for repeats, with the time it was given."""
-        text = msgspec.json.encode(answer).decode()
-        times = Times(answered_ns=self._clock.time_ns())
-        return Change(row.id, "answered", None, times, answer=text, detail={"code": answer.code})
-
-    def _stored_answer(self, client_order_id: str, terms: str) -> OrderAnswer | None:
-        row = self._journal.by_client_order_id(client_order_id)
-        if row is None:
-            return None
-        refuse_other(client_order_id, row.fingerprint, terms)
-        if row.answer:
-            answer = msgspec.json.decode(row.answer, type=OrderAnswer)
-            still = row.known.state in replies.WAITING
-            if answer.code != "OUTCOME_UNKNOWN" or still:
-                return replies.repeat(answer)
-        if row.known.state in replies.WAITING:
-            return replies.repeat(replies.unknown(row))
-        # the first answer was "unknown" (or a crash came before it); this one is kept, the order may move on
-        answer = replies.from_state(row)
-        try:
-            self._journal.apply(self._answered(row, answer))
-        except StoreError as exc:
-            log.error("the answer to %s could not be journaled: %s", client_order_id, exc)
-        return replies.repeat(answer)
-
-    # -- small steps ------------------------------------------------------------------------------------
-
-    def _await_ready(self) -> None:
-        ready = self._reconciler.ready
-        if ready.is_set() or ready.wait(self._parts.rules.order_deadline_s):
-            return
-        if isinstance(self._reconciler.error, LoginRequired):
-            raise LoginRequired(str(self._reconciler.error))
-        raise NotReady(f"orders are not accepted yet; waiting for {self._reconciler.waiting_for()}")
-
-    def _check(self, request: OrderRequest, ltp: float | None) -> Instrument:
-        around = checks.Around(
-            exchanges=self._parts.capabilities.exchanges,
-            calendar=self._parts.calendar,
-            now=self._clock.now(),
-            nearest=self._parts.instruments.nearest,
-            last_price=ltp,
-        )
-        return checks.check(request, self._parts.instruments.by_key(request.key), around)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 
-from brokers.errors import AlgoError, LoginRequired
+from brokers.errors import AlgoError, LoginRequired, NotReady
 from brokers.model import Order
 from gateway.store.journal import FOREIGN, Change, JournalRow
 from gateway.trading import machine, reconcile
@@ -76,6 +76,18 @@ class Reconciler:
         if self._running is not None:
             with contextlib.suppress(TimeoutError):
                 self._parts.tasks.result(self._running, timeout_s)
+
+    def await_ready(self, within_s: float) -> None:
+        """Until the first reconciliation is done: no order leaves before it.
+
+        Raises:
+            LoginRequired, NotReady: It is not done in time, and why.
+        """
+        if self.ready.is_set() or self.ready.wait(within_s):
+            return
+        if isinstance(self.error, LoginRequired):
+            raise LoginRequired(str(self.error))
+        raise NotReady(f"orders are not accepted yet; waiting for {self.waiting_for()}")
 
     def soon(self) -> None:
         """Reconcile orders and positions now instead of at the next period. Does not block."""
