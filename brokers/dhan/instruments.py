@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
+from brokers import symbols
 from brokers.contract import BrokerContext, ParsedInstruments
 from brokers.dhan import indices
 from brokers.errors import BrokerDown, WireError
@@ -59,7 +60,6 @@ _PLACES: dict[tuple[str, str], tuple[str, str, frozenset[str]]] = {
     ("BSE", "C"): ("BCD", "BSE_CURRENCY", _CURRENCY),
     ("MCX", "M"): ("MCX", "MCX_COMM", frozenset({"FUTCOM", "FUTIDX", "OPTFUT"})),
 }
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _TEST_SYMBOL = re.compile(r"(?:NSE|BSE|MCX)TEST")
 # series whose symbol stays bare; every other series of NSE shares its symbol with the EQ row
 _BARE_SERIES = frozenset({"EQ", "", "NA", "X"})
@@ -152,21 +152,18 @@ def with_freeze(rows: list[Instrument], freeze: Mapping[str, Mapping[str, int]])
 
 
 @functools.lru_cache(maxsize=4096)
-def _expiry(text: str) -> tuple[date, str] | None:
-    """Last trading day and its DDMMMYY; the time part is not reliable. None when there is no date."""
+def _expiry(text: str) -> date | None:
+    """Last trading day; the time part is not reliable. None when there is no date."""
     try:
-        day = date.fromisoformat(text[:10])
+        return date.fromisoformat(text[:10])
     except ValueError:
         return None
-    return day, f"{day.day:02d}{_MONTHS[day.month - 1]}{day.year % 100:02d}"
 
 
 @functools.lru_cache(maxsize=16384)
-def _strike(text: str) -> tuple[Decimal, str]:
-    """Rupees, and the text of a symbol: 20800, 292.5, 84.25."""
-    value = Decimal(text)
-    shown = text.rstrip("0").rstrip(".") if "." in text else text
-    return Decimal(shown), shown if value > 0 else ""
+def _strike(text: str) -> Decimal:
+    """Rupees, in as few digits as a symbol shows: 20800, 292.5, 84.25."""
+    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 @functools.lru_cache(maxsize=256)
@@ -293,19 +290,17 @@ def _derivative(
     """Our symbol, the underlying's root, expiry and strike. The root is cut off from the right, so that
     BAJAJ-AUTO survives; the strike comes from its column, the display text rounds it.
     """
-    last = _expiry(expiry_text)
-    if last is None:
+    expiry = _expiry(expiry_text)
+    if expiry is None:
         raise _Skip("derivative without expiry")
-    expiry, day = last
     if expiry < today:
         raise _Skip("expired")
     if kind == "FUT":
-        root, strike, shown = trading_symbol.rsplit("-", 2)[0], _ZERO, ""
+        root, strike = trading_symbol.rsplit("-", 2)[0], _ZERO
     else:
-        root = trading_symbol.rsplit("-", 3)[0]
-        strike, shown = _strike(strike_text)
-        if kind not in ("CE", "PE") or not shown:
+        root, strike = trading_symbol.rsplit("-", 3)[0], _strike(strike_text)
+        if kind not in ("CE", "PE") or strike <= 0:
             raise _Skip("option without type or strike")
     if len(root) == len(trading_symbol):
         raise _Skip("derivative symbol of another shape")
-    return f"{root}{day}{shown}{kind}", root, expiry, strike
+    return symbols.contract(root, expiry, kind, strike), root, expiry, strike

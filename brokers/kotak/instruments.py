@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
 
+from brokers import symbols
 from brokers.clock import IST
 from brokers.contract import BrokerContext, BrokerSession, ParsedInstruments, SessionSource
 from brokers.errors import BrokerDown, LoginRequired, WireError
@@ -66,7 +67,6 @@ _COLUMNS = (
     *("pSymbol", "pGroup", "pSymbolName", "pTrdSymbol", "pOptionType", "pISIN", "pDesc", "dTickSize"),
     *("lLotSize", "lExpiryDate", "dStrikePrice", "pExpiryDate", "lFreezeQty"),
 )
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _KINDS = {"CE": "CE", "PE": "PE", "XX": "FUT", "": "FUT"}
 _SIDE_WORD = {"CE": "CALL", "PE": "PUT"}
 
@@ -284,9 +284,8 @@ def _contracts(
         except _NotANumber:
             skipped["unreadable number"] += 1
             continue
-        tail = "FUT" if kind == "FUT" else f"{_plain(strike)}{kind}"
         yield Instrument(
-            key=InstrumentKey(exchange, f"{root}{_day_text(expiry)}{tail}"),
+            key=InstrumentKey(exchange, symbols.contract(root, expiry, kind, strike)),
             token=token.strip(),
             broker_exchange=segment,
             broker_symbol=trading.strip(),
@@ -306,10 +305,10 @@ def display_name(root: str, expiry: date, kind: str, strike: Decimal) -> str:
     """A person's name of a contract, as brokers' screens show it: ``NIFTY 24 NOV 24000 CALL``,
     ``BANKNIFTY DEC FUT``. Kotak's files have none.
     """
-    month = _MONTHS[expiry.month - 1]
+    month = symbols.MONTHS[expiry.month - 1]
     if kind == "FUT":
         return f"{root} {month} FUT"
-    return f"{root} {expiry.day:02d} {month} {_plain(strike)} {_SIDE_WORD[kind]}"
+    return f"{root} {expiry.day:02d} {month} {symbols.plain(strike)} {_SIDE_WORD[kind]}"
 
 
 @cache
@@ -326,11 +325,6 @@ def _expiry(text: str, segment: str) -> date | None:
 
 
 @cache
-def _day_text(day: date) -> str:
-    return f"{day.day:02d}{_MONTHS[day.month - 1]}{day.year % 100:02d}"
-
-
-@cache
 def _rupees(text: str) -> Decimal:
     """Paise -> rupees; -1 and blanks mean none."""
     try:
@@ -338,12 +332,6 @@ def _rupees(text: str) -> Decimal:
     except InvalidOperation as exc:
         raise _NotANumber from exc
     return number / 100 if number > 0 else Decimal(0)
-
-
-@cache
-def _plain(number: Decimal) -> str:
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 @cache

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from brokers import registry
 from brokers.errors import SettingsError
 from brokers.sim import log as sim_log
 from brokers.sim.app import HOST, serve
+from brokers.sim.settings import PORTS
 
 try:
     import uvloop
@@ -30,7 +30,7 @@ EXIT_PORT_TAKEN = 3
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m brokers.sim", description=__doc__)
-    parser.add_argument("--broker", required=True, choices=registry.names())
+    parser.add_argument("--broker", required=True, choices=sorted(PORTS))
     parser.add_argument("--port", required=True, type=int)
     parser.add_argument("--home", required=True, type=Path, help="where db/sim/ lies")
     parser.add_argument("--seed", type=int, default=1, help="equal seeds give equal prices")

@@ -9,6 +9,8 @@ import base64
 import hashlib
 from collections.abc import Mapping
 
+from brokers.errors import SettingsError
+
 PORTS = {"kotak": 5600, "dhan": 5601}
 PIN = "112233"
 TOTP_SECRET = base64.b32encode(b"algo simulated broker").decode().rstrip("=")
@@ -24,7 +26,13 @@ def account_id(broker: str, instance: str) -> str:
 
 
 def credentials(broker: str, instance: str) -> Mapping[str, str]:
-    """Env names -> values with which an instance logs in to its simulated broker."""
+    """Env names -> values with which an instance logs in to its simulated broker.
+
+    Raises:
+        SettingsError: There is no simulator of this broker.
+    """
+    if broker not in PORTS:
+        raise SettingsError(f"there is no simulated {broker}; there is {', '.join(PORTS)}")
     account = account_id(broker, instance)
     if broker == "dhan":
         return {"DHAN_CLIENT_ID": account, "DHAN_PIN": PIN, "DHAN_TOTP_SECRET": TOTP_SECRET}

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from brokers.contract import AsyncSessionSource, BrokerContext, FeedSink
 from brokers.errors import LoginRequired, SettingsError
 from brokers.feedloop import LoopRules, run_socket
+from brokers.feedsocket import LOGIN_TIMEOUT_S, MarketSocket, Shared
 from brokers.kotak import SPEC
 from brokers.kotak.feed.hsm import HsmSocket
 from brokers.kotak.feed.orders import OrderSocket
 from brokers.kotak.feed.sfeed import SFeedSocket
-from brokers.kotak.feed.socket import LOGIN_TIMEOUT_S, MarketSocket, Shared
-from brokers.kotak.feed.state import Wants
 from brokers.kotak.wire.orders import HEARTBEAT_EVERY_S
 from brokers.model import FeedCounters, FeedState, Instrument, Mode
+from brokers.wants import Wants
 
 CHOICES = ("auto", "sfeed", "hsm")
 OTHER = {"sfeed": "hsm", "hsm": "sfeed"}

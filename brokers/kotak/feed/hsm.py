@@ -10,12 +10,12 @@ from websockets.asyncio.client import ClientConnection
 from brokers.contract import BrokerSession
 from brokers.errors import WireError
 from brokers.feedloop import AuthRefused
-from brokers.kotak import SPEC
-from brokers.kotak.feed.socket import MarketSocket, Shared
-from brokers.kotak.feed.state import Merged
+from brokers.feedsocket import Shared
+from brokers.kotak.feed.socket import KotakSocket
 from brokers.kotak.mapping.market import wire_key
 from brokers.kotak.wire import hsm
 from brokers.model import Depth, Level, Mode
+from brokers.wants import Merged
 
 
 class Channels:
@@ -109,7 +109,7 @@ def apply_depth(merged: Merged, topic: hsm.Topic) -> None:
 _APPLY = {"sf": apply_scrip, "if": apply_index, "dp": apply_depth}
 
 
-class HsmSocket(MarketSocket):
+class HsmSocket(KotakSocket):
     """One HSM connection."""
 
     name = "hsm"
@@ -117,9 +117,6 @@ class HsmSocket(MarketSocket):
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
         self._reset()
-
-    def _live_url(self) -> str:
-        return SPEC.endpoints["hsm"]
 
     async def _login(self, socket: ClientConnection, session: BrokerSession) -> None:
         await socket.send(hsm.connect(session.secrets["token"].reveal(), session.secrets["sid"].reveal()))

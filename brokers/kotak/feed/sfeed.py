@@ -9,12 +9,12 @@ from websockets.asyncio.client import ClientConnection
 from brokers.contract import BrokerSession
 from brokers.errors import WireError
 from brokers.feedloop import AuthRefused
-from brokers.kotak import SPEC
-from brokers.kotak.feed.socket import MarketSocket, Shared
-from brokers.kotak.feed.state import Merged
+from brokers.feedsocket import Shared
+from brokers.kotak.feed.socket import KotakSocket
 from brokers.kotak.mapping.market import wire_key
 from brokers.kotak.wire import sfeed
 from brokers.model import Mode
+from brokers.wants import Merged
 
 BATCH = 100
 PHASES = {
@@ -71,7 +71,7 @@ def apply_index(merged: Merged, index: sfeed.Index) -> None:
     merged.last_trade_ms = index.time_s * 1000 or merged.last_trade_ms
 
 
-class SFeedSocket(MarketSocket):
+class SFeedSocket(KotakSocket):
     """One SFeed connection."""
 
     name = "sfeed"
@@ -80,9 +80,6 @@ class SFeedSocket(MarketSocket):
         super().__init__(shared)
         self._dividers: Mapping[int, int] = sfeed.DIVIDERS
         self._sent: dict[str, str] = {}
-
-    def _live_url(self) -> str:
-        return SPEC.endpoints["sfeed"]
 
     async def _login(self, socket: ClientConnection, session: BrokerSession) -> None:
         at_ms = self._shared.clock.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""What is wanted and what is known of each instrument; shared by both market feeds, kept across sockets."""
+"""What is wanted and what is known of each instrument; kept across sockets."""
 
 from __future__ import annotations
 
