@@ -1,6 +1,7 @@
-"""What comes from outside an env file: where the home is, and a service manager's wishes.
+"""What comes from the environment: where the home is, a service manager's wishes, what children inherit.
 
-Apart from ``settings``: a quick command need not load those. The only module that reads the environment.
+The only module that reads it (ruff's TID251 holds that). Apart from ``settings``: a quick command need not
+load those.
 """
 
 from __future__ import annotations
@@ -41,3 +42,8 @@ def service_manager() -> ServiceManager:
     return ServiceManager(
         "\0" + where[1:] if where.startswith("@") else where, int(text) / 1e6 if text.isdigit() else 0.0
     )
+
+
+def inherited(**added: str) -> dict[str, str]:
+    """The environment of a child process: ours, and what is added."""
+    return {**os.environ, **added}

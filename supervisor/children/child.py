@@ -14,6 +14,7 @@ from collections.abc import Callable, Container
 
 import psutil
 
+from gateway.home import inherited
 from supervisor.children.identity import TREE_VARIABLE, Identity, identify, nonce_option
 from supervisor.lock import FolderLock
 from supervisor.plan import ChildSpec
@@ -143,7 +144,7 @@ def spawn(spec: ChildSpec, *, own_log: bool = True) -> Handle:
             stderr=log,
             cwd=spec.cwd,
             # the one variable added is how everything the child starts is found again
-            env={**os.environ, TREE_VARIABLE: nonce},
+            env=inherited(**{TREE_VARIABLE: nonce}),
             start_new_session=True,
             close_fds=True,
             pass_fds=(lock.fileno(),) if os.name == "posix" else (),

@@ -5,80 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
 
 from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
-from brokers.clock import Clock, SystemClock
+from brokers.clock import SystemClock
 from brokers.errors import InvalidRequest, SettingsError
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import EnvFile, store
 from gateway.settings.store import StoreRules
-from historify.contract import BarStore
-from historify.control import Control
 from historify.jobs.model import Key
-from historify.jobs.queue import Queue
-from historify.jobs.schedule import Schedules
-from historify.jobs.watchlist import Watchlists
-from historify.paths import StorePaths, is_server
-from historify.portable.tasks import Tasks
-from historify.portable.whose import check_face
-from historify.store import open_store
+from historify.ondemand import OnDemand
+from historify.paths import StorePaths
 from supervisor.running import current_folder
 
 
-@dataclass
-class Place:
-    """One store. Nothing is opened before it is needed."""
+class Place(OnDemand):
+    """One store, as the home's env files name it."""
 
-    home: Path
-    venue: Venue
-    rules: StoreRules
-    paths: StorePaths
-    calendar: Calendar
-    clock: Clock = field(default_factory=SystemClock)
-
-    @cached_property
-    def store(self) -> BarStore:
-        if not is_server(self.rules.url):
-            check_face(self.paths, self.control)
-        return open_store(
-            self.rules.url,
-            calendar=self.calendar,
-            home=self.home,
-            clock=self.clock,
-            control=lambda: self.control,
-        )
-
-    @cached_property
-    def control(self) -> Control:
-        return Control(self.paths.control)
-
-    @property
-    def queue(self) -> Queue:
-        return Queue(self.control, self.clock)
-
-    @property
-    def tasks(self) -> Tasks:
-        return Tasks(self.control, self.clock)
-
-    @property
-    def watchlists(self) -> Watchlists:
-        return Watchlists(self.control, self.clock)
-
-    @property
-    def schedules(self) -> Schedules:
-        return Schedules(self.control, self.clock, self.calendar)
-
-    def close(self) -> None:
-        for name in ("store", "control"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
+    def __init__(self, home: Path, venue: Venue, rules: StoreRules, face: Path) -> None:
+        calendar = _calendar(home, venue)
+        super().__init__(rules.url, StorePaths(face), home=home, calendar=calendar, clock=SystemClock())
+        self.home = home
+        self.venue = venue
+        self.rules = rules
 
 
 @contextmanager
@@ -89,8 +42,7 @@ def place(home: Path, *, sim: bool) -> Iterator[Place]:
         SettingsError: Env files name different stores, or a wrong one.
     """
     venue = current_folder(home, sim=sim).venue
-    rules, face = _rules(home, venue)
-    one = Place(home, venue, rules, StorePaths(face), _calendar(home, venue))
+    one = Place(home, venue, *_rules(home, venue))
     try:
         yield one
     finally:
