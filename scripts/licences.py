@@ -1,8 +1,8 @@
 """What `scripts/licences` prints: every locked package of the product, and every vendored file of its pages.
 
-The names come from the lock, versions and licences from the installed packages' own metadata (pip-licenses) and
-from the manifest of vendored files. Packages for another system than this one are in the lock and not installed
-here: they are named with the system they are for.
+The names come from the lock, versions and licences from the installed packages' own metadata (pip-licenses)
+and from the manifest of vendored files. Packages for another system than this one are in the lock and not
+installed here: they are named with the system they are for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Made by `scripts/licences`; a test fails when it lags behind the lock. `algo` it
 
 ## Python packages
 
-Of `scripts/locks/app.txt`. `psycopg` (LGPL-3.0) is installed only with the extra `postgres`, as a library of its own.
+Of `scripts/locks/app.txt`. `psycopg` (LGPL-3.0) comes only with the extra `postgres`, as its own library.
 
 | package | version | licence |
 |---|---|---|

@@ -1,9 +1,9 @@
 """Looks for credentials in everything git would commit: python scripts/scan_secrets.py [--accept]
 
-detect-secrets finds candidates; those in ``scripts/secrets.json`` (file -> SHA-1 of the text, never the text) were
-read by somebody and are none: invented passwords of tests, hex frames, alphabets. ``--accept`` writes that file anew
-after you have read what is listed. Unlike the tool's own baseline it holds no line numbers, so that an edit above an
-accepted line changes nothing.
+detect-secrets finds candidates; those in ``scripts/secrets.json`` (file -> SHA-1 of the text, never the text)
+were read by somebody and are none: invented passwords of tests, hex frames, alphabets. ``--accept`` writes
+that file anew after you have read what is listed. Unlike the tool's own baseline it holds no line numbers, so
+that an edit above an accepted line changes nothing.
 """
 
 from __future__ import annotations
@@ -27,14 +27,11 @@ def files(root: Path) -> list[str]:
     """What is tracked or would be added, relative to ``root``."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.split("\0")
-    return [
-        name
-        for name in names
-        if name
-        and (root / name).is_file()
-        and not name.endswith(BINARY)
-        and not any(s in name for s in SKIPPED)
-    ]
+    return [name for name in names if name and (root / name).is_file() and not _skipped(name)]
+
+
+def _skipped(name: str) -> bool:
+    return name.endswith(BINARY) or any(part in name for part in SKIPPED)
 
 
 def candidates(root: Path, names: list[str]) -> dict[str, dict[str, str]]:
@@ -52,9 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--accept", action="store_true", help="what is found now has been read and is no credential"
-    )
+    parser.add_argument("--accept", action="store_true", help="what is found has been read and is none")
     parser.add_argument("--root", type=Path, default=ROOT, help="another checkout")
     args = parser.parse_args()
     found = candidates(args.root, files(args.root))
@@ -74,7 +69,7 @@ def main() -> int:
         print(where, file=sys.stderr)
     if new:
         print(
-            "these look like credentials: take them out, or read each and accept with --accept",
+            "these look like credentials: take them out, or read each and say --accept",
             file=sys.stderr,
         )
     return 1 if new else 0

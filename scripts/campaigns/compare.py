@@ -3,8 +3,8 @@
 Dhan answers orders after 20 ± 5 ms and Kotak after 35 ± 20 ms, one request in a hundred is carried out and
 never answered, and Kotak's ticks come 200 ± 10 ms late. What this machine adds of its own is measured first,
 in the same way, with constant delays, and added to what was set. Judged: every set figure lies in the
-report's 95 % interval (which misses one in twenty by its nature: one miss is let pass), the brokers' own order
-books (nothing may be left, after Ctrl-C too), and the refusal beside an order of the other side.
+report's 95 % interval (which misses one in twenty by its nature: one miss is let pass), the brokers' own books
+(nothing may be left, after Ctrl-C too), and the refusal beside an order of the other side.
 
     scripts/campaign compare [--count 200] [--period 1] [--seconds 60] [--seed 7] [--out report.html]
 """
