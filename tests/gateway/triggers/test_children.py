@@ -150,10 +150,10 @@ def test_the_child_of_a_fire_is_ours_and_has_its_strategy(family: Rig, marked: b
 
 def test_one_of_two_that_may_be_it_stays_foreign(family: Rig) -> None:
     family.gtts.place(single(), strategy="swing")
-    order = fire(family)
     desk = family.bench.desk
-    for order_id in ("9", "10"):
-        desk.on_update(OrderUpdate(replace(order, order_id=order_id), 0))
+    for order_id in ("9", "10"):  # both are known before the list says that one fired
+        desk.on_update(OrderUpdate(child(order_id=order_id, placed_at=SystemClock().now()), 0))
+    fire(family)
     reads = family.rest.calls.count("list")
     until(lambda: family.rest.calls.count("list") >= reads + 2)
     assert (desk.is_foreign("9"), desk.is_foreign("10")) == (True, True)
