@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from flask import Flask
@@ -40,6 +41,7 @@ from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.store.preferences import Preferences
 from gateway.store.queued import QueuedOrders
+from gateway.store.riskchanges import RiskChanges
 from gateway.store.strategies import Strategies
 from gateway.store.users import Users
 from gateway.strategies import leasefile
@@ -48,8 +50,9 @@ from gateway.strategies.queue import Queue
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
 from gateway.trading.riskdesk import DataMeter
+from gateway.trading.risklimits import RiskLimits
 from gateway.trading.stages import NOBODY
-from gateway.triggers import build
+from gateway.triggers import build as triggers
 from gateway.triggers.parts import shown
 from gateway.web.access import OneTimeCode, WebSessions
 from gateway.web.live import Live
@@ -83,95 +86,180 @@ def compose(settings: Settings, redactor: Redactor, clock: Clock) -> Composed:
     """
     limits = Limits(settings.rate_limits)
     broker = registry.open_broker(settings.broker)
-    database = engine.open(settings.databases.main, settings.venue)
-    try:
-        return _wire(settings, redactor, clock, database, broker, limits)
-    except BaseException:
-        database.close()
-        raise
+    with ExitStack() as undo:
+        database = engine.open(settings.databases.main, settings.venue)
+        undo.callback(database.close)
+        instruments = InstrumentStore(database, clock)
+        context = _context(settings, clock, instruments)
+        risk = RiskLimits(settings.risk, RiskChanges(database, clock))
+        ground = _Ground(settings, redactor, clock, database, broker, instruments, context, risk)
+        made = _wire(ground, limits)
+        undo.pop_all()
+    return made
 
 
-def _wire(
-    settings: Settings,
-    redactor: Redactor,
-    clock: Clock,
-    database: engine.Database,
-    broker: Broker,
-    limits: Limits,
-) -> Composed:
-    instruments = InstrumentStore(database, clock)
-    context = _context(settings, clock, instruments)
-    session = _session(settings, redactor, clock, database, broker, context)
-    ticks = TickCache(settings.zmq_host, settings.zmq_port, clock)
-    rest = broker.rest(context, session.current)
-    recorder = latency.recorder(settings, context.calendar, clock, lambda: session.status().state == "valid")
-    if recorder is not None:
-        rest = metered(rest, recorder.called)
-    leases = LeaseFile(settings.run_dir / leasefile.NAME, clock)
-    egress = _egress(settings, rest, clock)
-    market, desk = _trading(
-        settings, context, instruments, database, rest, session, ticks, leases, egress, recorder
-    )
-    keeper = InstrumentKeeper(
-        broker.instruments(context, session.current),
-        instruments,
-        clock,
-        logged_in=lambda: session.status().state == "valid",
-        calendar=context.calendar,
-        exchanges=settings.spec.capabilities.exchanges,
-    )
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What everything else stands on."""
+
+    settings: Settings
+    redactor: Redactor
+    clock: Clock
+    database: engine.Database
+    broker: Broker
+    instruments: InstrumentStore
+    context: BrokerContext
+    risk: RiskLimits
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """The way to the broker's account, and what watches it."""
+
+    session: SessionManager
+    rest: Rest
+    ticks: TickCache
+    leases: LeaseFile
+    egress: EgressWatch
+    recorder: Recorder | None
+
+
+def _wire(ground: _Ground, limits: Limits) -> Composed:
+    settings, clock, database, context = ground.settings, ground.clock, ground.database, ground.context
+    account = _account(ground)
+    market, desk = _trading(ground, account)
+    keeper = _keeper(ground, account.session)
     users = Users(database, clock)
     code = OneTimeCode(needed=not users.exists())
     sessions = WebSessions(clock, database)
     live = Live(sessions)
-    queue = Queue(
-        QueuedOrders(database, clock),
-        Strategies(database, clock),
-        clock,
-        mode=settings.order_mode,
-        announce=lambda row: live.tell("pending_order_created", carrier.pending(row)),
+    queue = _queue(ground, live)
+    sandbox = paper.build(
+        settings, database, ground.instruments, market.parts, context.calendar, clock, ground.risk.book
     )
-    for strategy in queue.strategies.all():
-        redactor.add(Secret(strategy.webhook_id))
-    sandbox = paper.build(settings, database, instruments, market.parts, context.calendar, clock)
 
     def missed(row: GttRow) -> None:
         live.tell("gtt_event", gtt_book.row_of(shown(row), None))
 
+    gtts = triggers.gtts(
+        settings,
+        ground.broker,
+        context,
+        account.session.current,
+        database,
+        ground.instruments,
+        market,
+        desk,
+        missed,
+    )
     parts = Parts(
         settings=settings,
         clock=clock,
         keys=Keys(database, settings.pepper, clock),
         users=users,
-        session=session,
+        session=account.session,
         desk=desk,
-        instruments=instruments,
+        instruments=ground.instruments,
         market=market,
         sync=keeper,
         limits=limits,
         started_at=clock.now().isoformat(),
         owner_code=code,
         preferences=Preferences(database),
-        data_meter=DataMeter(settings.risk.data_per_minute, clock.monotonic),
+        risk=ground.risk,
+        data_meter=DataMeter(ground.risk.book, clock.monotonic),
         on_update=live.on_update,
         queue=queue,
-        hide=redactor.add,
+        hide=ground.redactor.add,
         sandbox=sandbox,
         history=History(settings, context.calendar, clock),
-        latency=recorder,
-        leases=leases,
+        latency=account.recorder,
+        leases=account.leases,
         hours=context.calendar,
-        egress=lambda: egress.last,
-        gtt=build.gtts(
-            settings, broker, context, session.current, database, instruments, market, desk, missed
-        ),
-        paper_gtt=build.paper(settings, context, instruments, sandbox, missed),
+        egress=lambda: account.egress.last,
+        gtt=gtts,
+        paper_gtt=triggers.paper(settings, context, ground.instruments, sandbox, missed),
     )
     parts = modes.two_moded(parts)
-    app = web_app.create(parts, code, sessions, live)
     return Composed(
-        database, session, keeper, ticks, desk, sandbox, live, queue, code, parts, app, egress, recorder
+        database=database,
+        session=account.session,
+        keeper=keeper,
+        ticks=account.ticks,
+        desk=desk,
+        sandbox=sandbox,
+        live=live,
+        queue=queue,
+        code=code,
+        parts=parts,
+        app=web_app.create(parts, code, sessions, live),
+        egress=account.egress,
+        latency=account.recorder,
     )
+
+
+def _context(settings: Settings, clock: Clock, instruments: InstrumentStore) -> BrokerContext:
+    always = settings.venue is Venue.SIM and settings.sim_hours == "always"
+    return BrokerContext(
+        credentials=settings.credentials,
+        endpoints=settings.endpoints,
+        options=settings.options,
+        clock=clock,
+        instruments=instruments,
+        calendar=hours.trading_calendar(always=always),
+        write_timeout_s=settings.trading.broker_timeout_s,
+    )
+
+
+def _account(ground: _Ground) -> _Account:
+    settings, clock, context = ground.settings, ground.clock, ground.context
+    session = _session(ground)
+    rest = ground.broker.rest(context, session.current)
+    recorder = latency.recorder(settings, context.calendar, clock, lambda: session.status().state == "valid")
+    if recorder is not None:
+        rest = metered(rest, recorder.called)
+    return _Account(
+        session=session,
+        rest=rest,
+        ticks=TickCache(settings.zmq_host, settings.zmq_port, clock),
+        leases=LeaseFile(settings.run_dir / leasefile.NAME, clock),
+        egress=_egress(settings, rest, clock),
+        recorder=recorder,
+    )
+
+
+def _session(ground: _Ground) -> SessionManager:
+    def hide(session: BrokerSession) -> None:
+        for secret in session.secrets.values():
+            ground.redactor.add(secret)
+
+    settings, broker, context = ground.settings, ground.broker, ground.context
+    alone, hint = _unattended(settings, broker, context)
+    return SessionManager(
+        broker.auth(context),
+        ground.database,
+        settings.pepper,
+        settings.fernet_salt,
+        ground.clock,
+        broker=settings.broker,
+        lead_s=_lead_s(settings),
+        on_session=hide,
+        unattended=alone,
+        hint=hint,
+    )
+
+
+def _unattended(settings: Settings, broker: Broker, context: BrokerContext) -> tuple[Auth | None, str]:
+    """What logs in when nobody asked, and what to say where that cannot.
+
+    The TOTP seed is used only with leave, while a token or its renewal needs none.
+    """
+    seeds = [name for name in context.credentials if name.endswith("_TOTP_SECRET")]
+    if settings.day.auto_login or not seeds:
+        return None, ""
+    kept = {name: secret for name, secret in context.credentials.items() if name not in seeds}
+    hint = f" ({seeds[0]} is stored; AUTO_LOGIN=yes lets it be used without you)"
+    return broker.auth(replace(context, credentials=kept)), hint
 
 
 def _egress(settings: Settings, rest: Rest, clock: Clock) -> EgressWatch:
@@ -184,109 +272,71 @@ def _egress(settings: Settings, rest: Rest, clock: Clock) -> EgressWatch:
     return EgressWatch(settings.day.egress_url, registered, clock, Transport(read_timeout_s=5.0))
 
 
-def _context(settings: Settings, clock: Clock, instruments: InstrumentStore) -> BrokerContext:
-    always = settings.venue is Venue.SIM and settings.sim_hours == "always"
-    calendar = hours.trading_calendar(always=always)
-    return BrokerContext(
-        credentials=settings.credentials,
-        endpoints=settings.endpoints,
-        options=settings.options,
-        clock=clock,
-        instruments=instruments,
-        calendar=calendar,
-        write_timeout_s=settings.trading.broker_timeout_s,
-    )
-
-
-def _session(
-    settings: Settings,
-    redactor: Redactor,
-    clock: Clock,
-    database: engine.Database,
-    broker: Broker,
-    context: BrokerContext,
-) -> SessionManager:
-    def hide(session: BrokerSession) -> None:
-        for secret in session.secrets.values():
-            redactor.add(secret)
-
-    alone, hint = _unattended(settings, broker, context)
-    return SessionManager(
-        broker.auth(context),
-        database,
-        settings.pepper,
-        settings.fernet_salt,
-        clock,
-        broker=settings.broker,
-        lead_s=_lead_s(settings),
-        on_session=hide,
-        unattended=alone,
-        hint=hint,
-    )
-
-
-def _unattended(settings: Settings, broker: Broker, context: BrokerContext) -> tuple[Auth | None, str]:
-    """What logs in when nobody asked, and what to say where that cannot: the TOTP seed is used only with
-    leave, while a token or its renewal needs none.
-    """
-    seeds = [name for name in context.credentials if name.endswith("_TOTP_SECRET")]
-    if settings.day.auto_login or not seeds:
-        return None, ""
-    kept = {name: secret for name, secret in context.credentials.items() if name not in seeds}
-    hint = f" ({seeds[0]} is stored; AUTO_LOGIN=yes lets it be used without you)"
-    return broker.auth(replace(context, credentials=kept)), hint
-
-
-def _trading(
-    settings: Settings,
-    context: BrokerContext,
-    instruments: InstrumentStore,
-    database: engine.Database,
-    rest: Rest,
-    session: SessionManager,
-    ticks: TickCache,
-    leases: LeaseFile,
-    egress: EgressWatch,
-    recorder: Recorder | None,
-) -> tuple[Market, OrderDesk]:
+def _trading(ground: _Ground, account: _Account) -> tuple[Market, OrderDesk]:
     """Market data and orders over one limiter: they share the broker's account."""
-    limiter = Limiter(settings.spec, context.clock)
+    settings, context = ground.settings, ground.context
+    limiter = Limiter(settings.spec, ground.clock)
     market = Market(
         MarketParts(
-            rest=rest,
-            instruments=instruments,
+            rest=account.rest,
+            instruments=ground.instruments,
             limiter=limiter,
             capabilities=settings.spec.capabilities,
-            clock=context.clock,
-            ticks=ticks,
-            on_login_required=session.renew_soon,
+            clock=ground.clock,
+            ticks=account.ticks,
+            on_login_required=account.session.renew_soon,
         )
     )
+    may_lease = "control" in settings.roles
+    egress = account.egress
     desk = OrderDesk(
         DeskParts(
-            rest=rest,
-            instruments=instruments,
-            journal=Journal(database, context.clock),
+            rest=account.rest,
+            instruments=ground.instruments,
+            journal=Journal(ground.database, ground.clock),
             limiter=limiter,
             calendar=context.calendar,
-            clock=context.clock,
+            clock=ground.clock,
             rules=settings.trading,
             capabilities=settings.spec.capabilities,
             last_price=market.last_price,
-            on_login_required=session.renew_soon,
+            on_login_required=account.session.renew_soon,
             instance=settings.name,
             panic_file=settings.run_dir / panicfile.NAME,
-            objection=Gatekeeper(
-                leases, context.clock, settings.name, may_lease="control" in settings.roles
-            ).objection,
+            objection=Gatekeeper(account.leases, ground.clock, settings.name, may_lease=may_lease).objection,
             executes="execute" in settings.roles,
             egress=lambda: egress.last.reason if egress.last.state == "mismatch" else "",
-            risk=settings.risk,
+            risk=ground.risk.book,
             price_now=market.price_now,
-            stages=recorder or NOBODY,
+            stages=account.recorder or NOBODY,
         )
     )
     return market, desk
+
+
+def _keeper(ground: _Ground, session: SessionManager) -> InstrumentKeeper:
+    return InstrumentKeeper(
+        ground.broker.instruments(ground.context, session.current),
+        ground.instruments,
+        ground.clock,
+        logged_in=lambda: session.status().state == "valid",
+        calendar=ground.context.calendar,
+        exchanges=ground.settings.spec.capabilities.exchanges,
+    )
+
+
+def _queue(ground: _Ground, live: Live) -> Queue:
+    """Orders that wait, with their strategies, whose webhook ids are as good as keys."""
+    queue = Queue(
+        QueuedOrders(ground.database, ground.clock),
+        Strategies(ground.database, ground.clock),
+        ground.clock,
+        mode=ground.settings.order_mode,
+        announce=lambda row: live.tell("pending_order_created", carrier.pending(row)),
+    )
+    for strategy in queue.strategies.all():
+        ground.redactor.add(Secret(strategy.webhook_id))
+    return queue
 
 
 def _lead_s(settings: Settings) -> float:
