@@ -25,6 +25,8 @@ MB = 1_000_000
 STANDARD = (1, 2)
 STAMP = "%Y%m%dT%H%M%S.%fZ"
 RETRY_S = 60.0
+PATIENCE = 4
+"""A file that waits for a quiet time is put aside all the same at so many times its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class LogRules:
     """When a file is put aside, and for how long it is kept.
 
     Attributes:
-        max_bytes: It is put aside at this size, and at the first line of a new day (IST).
+        max_bytes: It is put aside at this size, and at the first line of a new day (IST), when it is quiet.
         keep_days: Older files are deleted.
         keep_bytes: So are the oldest, when one process's files together are larger.
     """
@@ -53,8 +55,13 @@ def generations(path: Path) -> list[Path]:
 
 
 class OwnLog:
-    """The file this process's standard error leads to; ``look`` after writing. Not thread-safe: the log
-    handler's lock guards it. Does nothing when standard error leads elsewhere (a terminal, a journal).
+    """The file this process's standard error leads to; ``look`` after writing.
+
+    Not thread-safe: the log handler's lock guards it. Does nothing when standard error leads elsewhere (a
+    terminal, a journal).
+
+    Args:
+        quiet: Whether a moment is good for putting a file aside: outside market hours, for who trades.
     """
 
     def __init__(
@@ -63,8 +70,11 @@ class OwnLog:
         rules: LogRules = LogRules(),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         descriptors: tuple[int, ...] = STANDARD,
+        quiet: Callable[[datetime], bool] = lambda now: True,  # noqa: ARG005 - any time will do
     ) -> None:
         self.path = path
+        self.quiet = quiet
+        self._ask_quiet_at = datetime.min.replace(tzinfo=UTC)
         self._rules = rules
         self._now = now
         self._descriptors = tuple(fd for fd in descriptors if _is(fd, path))
@@ -96,7 +106,16 @@ class OwnLog:
         return self._now().astimezone(IST).date()
 
     def _due(self, size: int, now: datetime) -> bool:
-        return size >= self._rules.max_bytes or now.astimezone(IST).date() > self._day
+        if size >= PATIENCE * self._rules.max_bytes:
+            return True
+        if size < self._rules.max_bytes and now.astimezone(IST).date() <= self._day:
+            return False
+        if now < self._ask_quiet_at:
+            return False
+        if self.quiet(now):
+            return True
+        self._ask_quiet_at = now + timedelta(seconds=RETRY_S)
+        return False
 
     def _turn(self, now: datetime) -> None:
         aside = self.path.with_name(f"{self.path.name}.{now.astimezone(UTC).strftime(STAMP)}")

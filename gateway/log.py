@@ -15,6 +15,8 @@ from brokers.jsonlog import JsonLines
 from brokers.logrotate import OwnLog
 from brokers.redact import Redactor
 from brokers.secret import Secret
+from brokers.venue import Venue
+from gateway.brokerday import hours
 from gateway.settings import Settings
 
 
@@ -81,13 +83,24 @@ def _encode(line: object) -> str:
     return msgspec.json.encode(line).decode()
 
 
+def own_log(name: str, settings: Settings) -> OwnLog:
+    """The log file of one process of an instance; what is due is put aside outside its market's hours."""
+    always = settings.venue is Venue.SIM and settings.sim_hours == "always"
+    calendar, exchanges = hours.trading_calendar(always=always), settings.spec.capabilities.exchanges
+    return OwnLog(
+        settings.log_dir / f"{settings.name}.{name}.log",
+        settings.logs,
+        quiet=lambda now: hours.is_quiet(calendar, exchanges, now, hours.MARGIN),
+    )
+
+
 def setup(name: str, settings: Settings, stream: TextIO | None = None) -> Redactor:
     """Route the root logger to JSON lines on ``stream`` (default stderr); returns the redactor to add to."""
     # nobody reads who logged from which line, thread or process, and every request would pay for it
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     redactor = Redactor(secrets_of(settings))
-    own = None if stream else OwnLog(settings.log_dir / f"{settings.name}.{name}.log", settings.logs)
+    own = None if stream else own_log(name, settings)
     handler = Batched(stream or sys.stderr, own)
     fixed = {"process": name, "instance": settings.name, "venue": settings.venue.value}
     handler.setFormatter(JsonLines(fixed, redactor, _encode))

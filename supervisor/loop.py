@@ -88,6 +88,11 @@ class Supervisor(Caretaker):
         self._stop_saving()
         self._folder.clear_control()
 
+    def is_quiet(self, now: datetime) -> bool:
+        """Whether nothing trades on any instance's markets: the time to put the log aside."""
+        sim_hours = self._options.sim_hours
+        return all(self._open.is_quiet(one, sim_hours) for one in self._instances.values())
+
     def _adopt(self) -> None:
         """Take over what an earlier supervisor started, and finish what it was asked for.
 
@@ -237,7 +242,8 @@ class Supervisor(Caretaker):
                 self._slots[spec.key].child = Child(restarts=self._slots[spec.key].child.restarts)
         self._settle_soon()
         self._start_what_may()
-        return {"restarted": chosen}
+        busy = [n for n in chosen if not self._open.is_quiet(self._instances[n], self._options.sim_hours)]
+        return {"restarted": chosen, "in_market_hours": busy}
 
     def _settle_soon(self, again: Sequence[str] = ()) -> None:
         """Have the services be those of the instances there are now. Stopping one may take its seconds, and
@@ -354,7 +360,9 @@ def main(argv: list[str]) -> int:
     """Entry of the detached supervisor. Returns its exit code."""
     arguments = dict(zip(argv[::2], argv[1::2], strict=True))
     folder = RunFolder(Path(arguments["--home"]), Venue(arguments["--venue"]))
-    handler = OwnLogHandler(OwnLog(folder.path.parent / "log" / "supervisor.log"))
+    supervisor = Supervisor(folder, policy.Rules())
+    log_path = folder.path.parent / "log" / "supervisor.log"
+    handler = OwnLogHandler(OwnLog(log_path, quiet=supervisor.is_quiet))
     handler.setFormatter(JsonLines({"process": "supervisor", "venue": folder.venue.value}))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -363,7 +371,7 @@ def main(argv: list[str]) -> int:
             log.info("another supervisor runs here")
             return 0
         preflight.raise_descriptor_limit()
-        asyncio.run(Supervisor(folder, policy.Rules()).run())
+        asyncio.run(supervisor.run())
     return 0
 
 

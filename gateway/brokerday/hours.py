@@ -15,6 +15,8 @@ from brokers.clock import IST
 LOOK_AHEAD = 15
 """Days; no exchange is closed for longer."""
 DAY = timedelta(days=1)
+MARGIN = timedelta(minutes=30)
+"""Before an open nothing is begun that could wait."""
 
 
 @functools.cache
@@ -50,8 +52,13 @@ def is_open(calendar: Calendar, exchanges: Iterable[str], now: datetime) -> bool
 
 
 def is_quiet(calendar: Calendar, exchanges: Iterable[str], now: datetime, margin: timedelta) -> bool:
-    """Nothing trades now, nor within ``margin``: the time for restarts, updates and rotation."""
+    """Nothing trades now, nor within ``margin``: the time for restarts, updates and rotation.
+
+    Where some exchange never closes any time is as good: a quieter one will not come.
+    """
     names = tuple(exchanges)
+    if is_endless(calendar, names, now.astimezone(IST).date()):
+        return True
     if is_open(calendar, names, now):
         return False
     opens = next_open(calendar, names, now)

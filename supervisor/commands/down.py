@@ -91,3 +91,9 @@ def restart(home: Path, names: tuple[str, ...]) -> None:
     folder = current_folder(home)
     reply = ask(folder, "restart", {"names": list(names)})
     click.echo(f"restarted: {', '.join(reply['restarted'])}; see: algo status")
+    if busy := reply["in_market_hours"]:
+        click.echo(
+            f"note: in market hours {', '.join(busy)} took no order and heard no tick meanwhile; "
+            "what can wait is better restarted after the close",
+            err=True,
+        )

@@ -182,13 +182,13 @@ def stage_samples(settings: Settings, measure: str, since_ns: int, until_ns: int
 
 def durations(columns: Mapping[str, Sequence[Any]], begin: str, end: str, stage: str) -> Floats:
     """Seconds of each request: ``inf`` where no answer came, ``nan`` where the stage says nothing."""
-    since = np.array([math.nan if v is None else v for v in columns[begin]], dtype=np.float64)
-    until = np.array([math.nan if v is None else v for v in columns[end]], dtype=np.float64)
+    # None becomes nan
+    since, until = (np.array(columns[name], dtype=np.float64) for name in (begin, end))
     seconds = (until - since) / 1e9
-    outcome = np.array(columns["outcome"], dtype=object)
+    outcome = np.array(columns["outcome"], dtype=np.str_)
     seconds[outcome != "acknowledged"] = math.nan
     if stage == "fill":
-        seconds[np.array(columns["price_type"], dtype=object) != "MARKET"] = math.nan
+        seconds[np.array(columns["price_type"], dtype=np.str_) != "MARKET"] = math.nan
     else:
         seconds[outcome == "lost"] = math.inf
     seconds[(np.array(columns["flags"], dtype=np.int64) & CLOCK_SET) > 0] = math.nan

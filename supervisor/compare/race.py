@@ -8,13 +8,13 @@ is the lead. Brokers sample: a pair only one of them shows is a moment the other
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from supervisor.compare.stats import Difference, Estimate, Floats, Rate, paired, quantile, rate
+from supervisor.compare.stats import Difference, Estimate, Floats, Rate, median_of, quantile, rate
 
 Ints = NDArray[np.int64]
 PRICE_UNITS = 10_000
@@ -79,6 +79,8 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Race:
+    """Everybody's standing, how far apart each two were, and over how many contracts."""
+
     lanes: tuple[Lane, ...]
     leads: tuple[Lead, ...]
     contracts: int
@@ -93,23 +95,39 @@ class _Moments:
     duplicates: int
 
 
+NEVER = np.iinfo(np.int64).max
+"""Arrival of a moment that an instance did not see."""
+
+
 def run(arrivals: Mapping[str, Mapping[str, Arrivals]], rng: np.random.Generator) -> Race:
     """Compare instances over the contracts all of them were asked for.
 
     Args:
         arrivals: instance -> contract -> its ticks. A contract an instance lacks counts as unseen there.
     """
-    names = list(arrivals)
     contracts = sorted({contract for of in arrivals.values() for contract in of})
+    each = ({name: of.get(contract, NOTHING) for name, of in arrivals.items()} for contract in contracts)
+    return run_each(list(arrivals), each, rng)
+
+
+def run_each(
+    names: Sequence[str], contracts: Iterable[Mapping[str, Arrivals]], rng: np.random.Generator
+) -> Race:
+    """The same, contract by contract: a day of ticks need not be in memory at once.
+
+    Args:
+        contracts: Of each contract the ticks of every instance of ``names``.
+    """
     tally = {name: _Tally() for name in names}
     leads: dict[tuple[str, str], list[Floats]] = {}
-    for contract in contracts:
-        found = {name: arrivals[name].get(contract, NOTHING) for name in names}
+    number = 0
+    for found in contracts:
         _race_of_one(found, tally, leads)
+        number += 1
     return Race(
         lanes=tuple(tally[name].lane(name) for name in names),
         leads=tuple(_lead(pair, parts, rng) for pair, parts in leads.items() if any(len(p) for p in parts)),
-        contracts=len(contracts),
+        contracts=number,
     )
 
 
@@ -151,12 +169,16 @@ def _race_of_one(
         own.moments += len(moments[name].keys)
         own.duplicates += moments[name].duplicates
     names = list(found)
+    table = _table([moments[name] for name in names])
+    seen = table != NEVER
     for at, one in enumerate(names):
-        for other in names[at + 1 :]:
-            late = _late(moments[one], moments[other])
-            leads.setdefault((one, other), []).append(late)
-    _first(names, moments, tally)
-    _coverage(names, found, moments, tally)
+        for other in range(at + 1, len(names)):
+            both = seen[at] & seen[other]
+            late = (table[other][both] - table[at][both]) / 1e9
+            near = late[np.abs(late) <= MOST_LEAD_S]
+            leads.setdefault((one, names[other]), []).append(np.asarray(near, dtype=np.float64))
+    _first(names, table[:, seen.all(axis=0)], tally)
+    _coverage(names, found, table, seen, tally)
 
 
 def _moments(found: Mapping[str, Arrivals]) -> dict[str, _Moments]:
@@ -175,89 +197,96 @@ def _moments(found: Mapping[str, Arrivals]) -> dict[str, _Moments]:
 
 
 def _firsts(keys: Ints, at_ns: Ints) -> _Moments:
-    # unique keeps the earliest of equals, and its stable sort is nearly free: volumes only grow
+    steps = np.diff(keys)
+    duplicates = int((steps == 0).sum())
+    if (steps >= 0).all():
+        # as good as always: volumes only grow
+        fresh = np.concatenate(([True], steps > 0))[: len(keys)]
+        return _Moments(keys[fresh], at_ns[fresh], duplicates)
     distinct, where = np.unique(keys, return_index=True)
-    return _Moments(distinct, at_ns[where], int((np.diff(keys) == 0).sum()))
+    return _Moments(distinct, at_ns[where], duplicates)
 
 
-def _shared(parts: Sequence[_Moments]) -> list[Ints]:
-    """Indices, per part, of the moments that all of them have, in the same order."""
-    common = parts[0].keys
-    for part in parts[1:]:
-        common = common[_places(part.keys, common) >= 0]
-    return [_places(part.keys, common) for part in parts]
+def _table(parts: Sequence[_Moments]) -> Ints:
+    """Arrival of every moment anybody saw (columns) at every instance (rows); ``NEVER`` where it was not."""
+    keys = np.concatenate([part.keys for part in parts])
+    # stable: it finds the ascending runs and merges them, which is far quicker than sorting
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    fresh = np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(keys)]
+    column = np.empty(len(keys), dtype=np.int64)
+    column[order] = np.cumsum(fresh) - 1
+    table = np.full((len(parts), int(fresh.sum())), NEVER, dtype=np.int64)
+    begin = 0
+    for row, part in enumerate(parts):
+        table[row, column[begin : begin + len(part.keys)]] = part.at_ns
+        begin += len(part.keys)
+    return table
 
 
-def _places(keys: Ints, wanted: Ints) -> Ints:
-    """Index of each wanted key among the ascending keys, -1 where it is not."""
-    if len(keys) == 0:
-        return np.full(len(wanted), -1, dtype=np.int64)
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[at] == wanted, at, -1)
-
-
-def _late(one: _Moments, other: _Moments) -> Floats:
-    mine, theirs = _shared([one, other])
-    late = (other.at_ns[theirs] - one.at_ns[mine]) / 1e9
-    return np.asarray(late[np.abs(late) <= MOST_LEAD_S], dtype=np.float64)
-
-
-def _first(names: Sequence[str], moments: Mapping[str, _Moments], tally: Mapping[str, _Tally]) -> None:
-    places = _shared([moments[name] for name in names])
-    times = np.stack([moments[name].at_ns[at] for name, at in zip(names, places, strict=True)])
-    if times.shape[1] == 0:
+def _first(names: Sequence[str], shared: Ints, tally: Mapping[str, _Tally]) -> None:
+    """Who was first. ``shared``: the moments that all of them saw."""
+    if shared.shape[1] == 0:
         return
-    winner = times.argmin(axis=0)
+    winner = shared.argmin(axis=0)
     for at, name in enumerate(names):
         tally[name].first += int((winner == at).sum())
-        tally[name].shared += times.shape[1]
+        tally[name].shared += shared.shape[1]
 
 
 def _coverage(
     names: Sequence[str],
     found: Mapping[str, Arrivals],
-    moments: Mapping[str, _Moments],
+    table: Ints,
+    seen: NDArray[np.bool_],
     tally: Mapping[str, _Tally],
 ) -> None:
     """Within the time in which every instance that has the contract at all was receiving it."""
     live = [found[name] for name in names if len(found[name])]
     if not live:
         return
-    begin, end = max(t.at_ns.min() for t in live), min(t.at_ns.max() for t in live)
-    inside = {}
-    for name in names:
-        within = (moments[name].at_ns >= begin) & (moments[name].at_ns <= end)
-        inside[name] = moments[name].keys[within]
-    everything = np.unique(np.concatenate(list(inside.values())))
-    for name in names:
+    begin = max(int(t.at_ns.min()) for t in live)
+    end = min(int(t.at_ns.max()) for t in live)
+    inside = ((table >= begin) & (table <= end)).any(axis=0)
+    times = {name: _ascending(found[name].at_ns) for name in names}
+    for at, name in enumerate(names):
         own = tally[name]
-        seen = int((_places(moments[name].keys, everything) >= 0).sum())
-        own.seen += seen
-        own.anybody += len(everything)
-        own.longest_gap_s = max(own.longest_gap_s, _longest_gap(name, found, begin, end))
+        own.seen += int((seen[at] & inside).sum())
+        own.anybody += int(inside.sum())
+        others = [times[other] for other in names if other != name]
+        heard = others[0] if len(others) == 1 else np.sort(np.concatenate(others or [NOTHING.at_ns]))
+        longer = _longest_gap(times[name], heard, (begin, end), int(own.longest_gap_s * 1e9))
+        own.longest_gap_s = max(own.longest_gap_s, longer)
 
 
-def _longest_gap(name: str, found: Mapping[str, Arrivals], begin: int, end: int) -> float:
-    """Longest silence here in which another instance received something, in seconds."""
-    mine = np.sort(found[name].at_ns)
+def _ascending(values: Ints) -> Ints:
+    return values if (values[1:] >= values[:-1]).all() else np.sort(values)
+
+
+def _longest_gap(mine: Ints, heard: Ints, span: tuple[int, int], least_ns: int) -> float:
+    """Longest silence here in which another instance received something, in seconds.
+
+    Args:
+        least_ns: A shorter one is of no interest: looking at all of them is what takes time.
+    """
+    begin, end = span
     edges = np.concatenate(([begin], mine[(mine > begin) & (mine < end)], [end]))
-    others = [t.at_ns for other, t in found.items() if other != name]
-    heard = np.sort(np.concatenate(others)) if others else np.empty(0, dtype=np.int64)
-    between = np.searchsorted(heard, edges[1:], "left") - np.searchsorted(heard, edges[:-1], "right")
-    gaps = np.diff(edges)[between > 0]
-    return float(gaps.max() / 1e9) if len(gaps) else 0.0
+    gaps = np.diff(edges)
+    at = np.flatnonzero(gaps > least_ns)
+    between = np.searchsorted(heard, edges[at + 1], "left") - np.searchsorted(heard, edges[at], "right")
+    real = gaps[at][between > 0]
+    return float(real.max() / 1e9) if len(real) else 0.0
 
 
 def _lead(pair: tuple[str, str], parts: Sequence[Floats], rng: np.random.Generator) -> Lead:
-    late = np.concatenate(parts)
-    ordered = np.sort(late)
+    ordered = np.sort(np.concatenate(parts))
     return Lead(
         ahead=pair[0],
         behind=pair[1],
-        matched=len(late),
+        matched=len(ordered),
         p50=quantile(ordered, 0.5),
         p90=quantile(ordered, 0.9),
         p99=quantile(ordered, 0.99),
-        difference=paired(np.zeros(len(late)), late, rng),
+        difference=median_of(ordered, rng),
         seconds=ordered,
     )

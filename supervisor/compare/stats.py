@@ -183,7 +183,13 @@ def paired(
     if len(a) != len(b):
         raise ValueError("pairs need two samples of equal length")
     whole = np.isfinite(a) & np.isfinite(b)
-    differences = np.sort(b[whole] - a[whole])
+    return median_of(np.sort(b[whole] - a[whole]), rng, confidence)
+
+
+def median_of(
+    differences: Floats, rng: np.random.Generator, confidence: float = CONFIDENCE
+) -> Difference | None:
+    """Median of single differences, ascending and finite. None for fewer than ``MIN_PAIRS``."""
     if len(differences) < MIN_PAIRS:
         return None
     low, high = _percentiles(_resampled_medians(differences, rng), confidence)
@@ -193,7 +199,9 @@ def paired(
         assert exact.low is not None
         assert exact.high is not None
         low, high = min(low, exact.low), max(high, exact.high)
-    return Difference(len(differences), True, Estimate(float(np.median(differences)), low, high))
+    middle = len(differences) // 2
+    value = float((differences[middle] + differences[-middle - 1]) / 2)
+    return Difference(len(differences), True, Estimate(value, low, high))
 
 
 def unpaired(

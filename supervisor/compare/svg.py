@@ -143,14 +143,20 @@ def distribution(label: str, rows: Mapping[str, tuple[Floats, int]], order: Sequ
 
 
 def differences(label: str, seconds: Floats, low_high: tuple[float, float] | None) -> str:
-    """Histogram of the single differences, a line at zero and a band for the interval of their median."""
-    if len(seconds) == 0:
+    """Histogram of the single differences, a line at zero and a band for the interval of their median.
+
+    Args:
+        seconds: Ascending.
+    """
+    n = len(seconds)
+    if n == 0:
         return nothing(label)
-    values = seconds * 1e3
-    low, high = (float(v) for v in np.percentile(values, [1, 99]))
+    low, high = (float(seconds[round(q * (n - 1))]) * 1e3 for q in (0.01, 0.99))
     room = max(high - low, 1e-6) * 0.08
     low, high = min(low - room, 0.0 - room), max(high + room, room)
-    counts, edges = np.histogram(values, np.linspace(low, high, bins(len(values)) + 1))
+    edges = np.linspace(low, high, bins(n) + 1)
+    # it is sorted: millions of ticks are counted by looking up the edges
+    counts = np.diff(np.searchsorted(seconds, edges / 1e3))
     frame = Frame((low, high), (0.0, float(counts.max()) * 1.08 or 1.0))
     inside = []
     for at, count in enumerate(counts):

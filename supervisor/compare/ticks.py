@@ -10,14 +10,18 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import zmq
+import zstandard
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -34,6 +38,8 @@ DEFAULT = "SBIN,RELIANCE,INFY,TCS"
 FOLDER = "ticks"
 SEED = 20_260_102
 Found = dict[str, dict[str, Arrivals]]
+COLUMNS = ("volume", "price", "at_ns")
+KINDS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64)
 
 
 @dataclass(slots=True)
@@ -118,7 +124,9 @@ def race_now(
     """
     folder = current_folder(home).path.parent / "compare" / FOLDER
     if day:
-        return report_of(load_day(folder, day), fleet, day, {})
+        kept = Kept(folder, day)
+        found = race.run_each(kept.names, kept.each(), np.random.default_rng(SEED))
+        return report_of(found, kept.contracts, fleet, day, {})
     keys = keys_of(symbols)
     today = datetime.now(IST).date().isoformat()
     listeners = _listen(fleet, keys, seconds, console)
@@ -129,7 +137,9 @@ def race_now(
     if not any(len(arrivals) for of in heard.values() for arrivals in of.values()):
         raise CommandFailed("no tick came; are the instances up and is the market open? see: algo status")
     save(folder, today, heard)
-    return report_of(heard, fleet, today, {one.settings.name: one.lost for one in listeners})
+    lost = {one.settings.name: one.lost for one in listeners}
+    names = {contract for of in heard.values() for contract in of}
+    return report_of(race.run(heard, np.random.default_rng(SEED)), names, fleet, today, lost)
 
 
 def _listen(
@@ -160,49 +170,85 @@ def save(folder: Path, day: str, heard: Found) -> Path:
     where = folder / day
     where.mkdir(parents=True, exist_ok=True)
     path = where / f"{time.time_ns()}.npz"
-    columns: dict[str, Ints] = {}
+    squeeze = zstandard.ZstdCompressor(level=1).compress
+    columns: dict[str, NDArray[np.uint8]] = {}
     for instance, of in heard.items():
         for contract, arrivals in of.items():
-            for name in ("volume", "price", "at_ns"):
-                # differences are small and compress; the whole numbers come back by summing
-                columns[f"{instance}|{contract}|{name}"] = np.diff(getattr(arrivals, name), prepend=0)
+            for name in COLUMNS:
+                values = getattr(arrivals, name)
+                first, steps = int(values[0]) if len(values) else 0, _narrow(np.diff(values))
+                key = f"{instance}|{contract}|{name}|{steps.dtype.str}|{len(values)}|{first}"
+                columns[key] = np.frombuffer(squeeze(steps.tobytes()), dtype=np.uint8)
     aside = path.with_suffix(".tmp")
     with aside.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **columns)
+        np.savez(file, allow_pickle=False, **columns)
     aside.replace(path)
     return path
 
 
-def load_day(folder: Path, day: str) -> Found:
-    """All listenings of a day together. Raises ``CommandFailed`` when there is none."""
-    paths = sorted((folder / day).glob("*.npz")) if day.replace("-", "").isdigit() else []
-    if not paths:
-        raise CommandFailed(f"no ticks of {day} were kept; see: algo compare --ticks")
-    parts: dict[tuple[str, str, str], list[Ints]] = {}
-    for path in paths:
-        with np.load(path, allow_pickle=False) as found:
-            for key in found.files:
-                instance, contract, name = key.split("|")
-                parts.setdefault((instance, contract, name), []).append(np.cumsum(found[key]))
-    whole = {key: np.concatenate(columns) for key, columns in parts.items()}
-    heard: Found = {}
-    for instance, contract, name in whole:
-        if name == "at_ns":
-            heard.setdefault(instance, {})[contract] = Arrivals(
-                *(whole[instance, contract, column] for column in ("volume", "price", "at_ns"))
-            )
-    return heard
+def _narrow(steps: Ints) -> NDArray[Any]:
+    """The same numbers in as few bytes as they need: differences are small, and half a day is quick to read."""
+    low, high = (int(steps.min()), int(steps.max())) if len(steps) else (0, 0)
+    kind = next(k for k in KINDS if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
+    return steps.astype(kind)
 
 
-def report_of(heard: Found, fleet: Sequence[Settings], day: str, lost: Mapping[str, int]) -> Report:
-    found = race.run(heard, np.random.default_rng(SEED))
+class Kept:
+    """The ticks of a day as they lie on disk, read contract by contract: a whole day is half a gigabyte.
+
+    Raises:
+        CommandFailed: Nothing was kept of that day.
+    """
+
+    def __init__(self, folder: Path, day: str) -> None:
+        self._paths = sorted((folder / day).glob("*.npz")) if day.replace("-", "").isdigit() else []
+        if not self._paths:
+            raise CommandFailed(f"no ticks of {day} were kept; see: algo compare --ticks")
+        self._keys: dict[tuple[str, str, str], list[tuple[Path, str]]] = {}
+        for path in self._paths:
+            with np.load(path, allow_pickle=False) as found:
+                for key in found.files:
+                    instance, contract, name = key.split("|")[:3]
+                    self._keys.setdefault((instance, contract, name), []).append((path, key))
+        self.names = list(dict.fromkeys(instance for instance, _, _ in self._keys))
+        self.contracts = sorted({contract for _, contract, _ in self._keys})
+
+    def each(self) -> Iterator[dict[str, Arrivals]]:
+        """Of each contract the ticks of every instance, all listenings together."""
+        with ExitStack() as stack:
+            files = {path: stack.enter_context(np.load(path, allow_pickle=False)) for path in self._paths}
+            for contract in self.contracts:
+                yield {name: self._arrivals(files, name, contract) for name in self.names}
+
+    def _arrivals(self, files: Mapping[Path, Any], instance: str, contract: str) -> Arrivals:
+        columns = []
+        for name in COLUMNS:
+            parts = [_read(files[path], key) for path, key in self._keys.get((instance, contract, name), ())]
+            columns.append(np.concatenate(parts) if parts else race.NOTHING.at_ns)
+        return Arrivals(*columns)
+
+
+def _read(file: Any, key: str) -> Ints:
+    kind, size, first = key.split("|")[3:]
+    steps = np.frombuffer(zstandard.ZstdDecompressor().decompress(file[key].tobytes()), dtype=np.dtype(kind))
+    values = np.empty(int(size), dtype=np.int64)
+    if len(values):
+        values[0] = int(first)
+        np.cumsum(steps, dtype=np.int64, out=values[1:])
+        values[1:] += int(first)
+    return values
+
+
+def report_of(
+    found: race.Race, contracts: Iterable[str], fleet: Sequence[Settings], day: str, lost: Mapping[str, int]
+) -> Report:
     return Report(
         title="Tick race",
         made_at=f"{datetime.now(IST):%Y-%m-%d %H:%M} IST",
         venue=fleet[0].venue.value,
-        instances=tuple(heard),
+        instances=tuple(lane.instance for lane in found.lanes),
         brokers={one.name: one.broker for one in fleet},
-        source=(f"ticks of {day}: {', '.join(sorted({c for of in heard.values() for c in of}))}",),
+        source=(f"ticks of {day}: {', '.join(sorted(contracts))}",),
         counts={name: {"lost before the collector": f"{n:,}"} for name, n in lost.items()},
         race=found,
         notes=(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from supervisor.compare.collect import NOTHING
 from supervisor.compare.route import Candidate, pick
 from supervisor.compare.stats import Floats
 from supervisor.routing.model import Chosen
+
+FILLS_SHOW_S = 10.0
+"""So long after a place its contract stays at its instance, whatever the books show (they may be 4 s old)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,23 @@ def choose(
         return Declined("ENTRIES_BLOCKED" if blocked else "NO_ROUTE", found.reason, found.medians_ms)
     notes = tuple(_note(look, one) for look, one in zip(looks, candidates, strict=True))
     return Chosen(found.instance, modes[found.instance], found.reason, found.medians_ms, notes)
+
+
+def may_hold(looks: Sequence[Look], placed_ns: Mapping[str, int], now_ns: int) -> set[str]:
+    """Instances whose books may not show yet what was routed to them.
+
+    Args:
+        placed_ns: When the last order of the contract was placed at each instance.
+    """
+    found = set()
+    for look in looks:
+        read_ns = now_ns
+        if seen(look.standing, "") is None and look.last is not None:
+            # what it did after its books were last read nobody has seen
+            read_ns = int(datetime.fromisoformat(look.last.at).timestamp()) * 1_000_000_000
+        if placed_ns.get(look.instance, 0) >= read_ns - int(FILLS_SHOW_S * 1e9):
+            found.add(look.instance)
+    return found
 
 
 def mode_of(look: Look) -> str:

@@ -25,15 +25,13 @@ import numpy as np
 
 from brokers.errors import StoreError
 from supervisor.routing.books import told
-from supervisor.routing.choose import Declined, Look, choose
+from supervisor.routing.choose import Declined, Look, choose, may_hold
 from supervisor.routing.journal import Journal
 from supervisor.routing.model import Answer, Lost, NotSent, Order, Row, State
 from supervisor.routing.verdict import NO_WORD, Verdict, judge
 
 log = logging.getLogger(__name__)
 
-FILLS_SHOW_S = 10.0
-"""So long after a place its contract stays at its instance, whatever the books show (they may be 4 s old)."""
 ASK_FOR_S = 8.0
 """How long a caller waits for an instance that does not answer: longer than a killed one takes to return."""
 ASK_EVERY_S = 0.2
@@ -114,7 +112,7 @@ class Forwarder:
         with self._contracts.turn(contract):
             looks = parts.looks(exchange, symbol)
             now_ns = parts.clock.time_ns()
-            routed = parts.journal.lately(contract, now_ns - int(FILLS_SHOW_S * 1e9))
+            routed = may_hold(looks, parts.journal.lately(contract), now_ns)
             found = choose(looks, contract, routed, np.random.default_rng(now_ns))
             if isinstance(found, Declined):
                 self._note_declined(contract, found, now_ns)

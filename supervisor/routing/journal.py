@@ -22,6 +22,7 @@ from supervisor.routing.verdict import Verdict
 NAME = "route.db"
 VERSION = 1
 BUSY_S = 5.0
+STILL_OPEN = 2**62
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS orders (
@@ -35,7 +36,7 @@ CREATE TABLE IF NOT EXISTS orders (
     created_ns INTEGER NOT NULL, settled_ns INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS orders_open ON orders (number) WHERE state = 'open';
-CREATE INDEX IF NOT EXISTS orders_contract ON orders (contract, settled_ns);
+CREATE INDEX IF NOT EXISTS orders_contract ON orders (contract, state, instance, settled_ns);
 CREATE INDEX IF NOT EXISTS orders_id ON orders (instance, order_id);
 CREATE TABLE IF NOT EXISTS declined (
     at_ns INTEGER NOT NULL, contract TEXT NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL
@@ -152,14 +153,14 @@ class Journal:
         """Orders whose end is not known, oldest first."""
         return self._rows("state = 'open' ORDER BY number")
 
-    def lately(self, contract: str, since_ns: int) -> set[str]:
-        """Instances where an order of this contract is open, or was placed since."""
+    def lately(self, contract: str) -> dict[str, int]:
+        """Instance -> when the last order of this contract was placed there; ``STILL_OPEN`` for an open one."""
         rows = self._read(
-            "SELECT DISTINCT instance FROM orders WHERE contract = ? AND "
-            "(state = 'open' OR (state = 'placed' AND settled_ns >= ?))",
-            (contract, since_ns),
+            "SELECT instance, MAX(CASE state WHEN 'open' THEN ? ELSE settled_ns END) FROM orders "
+            "WHERE contract = ? AND state IN ('open', 'placed') GROUP BY instance",
+            (STILL_OPEN, contract),
         )
-        return {str(row[0]) for row in rows}
+        return {str(name): int(at_ns) for name, at_ns in rows}
 
     def counts(self) -> dict[str, int]:
         """Orders by state."""

@@ -1,4 +1,4 @@
-"""Who is not ready although the market is about to open. The times come from the exchange calendar."""
+"""Who is not ready although the market is about to open, and when it is quiet: by the exchange calendar."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from brokers.calendar import Calendar
 from brokers.clock import IST
 from brokers.venue import Venue
 from gateway.brokerday import hours
@@ -42,6 +43,11 @@ class OpenWatch:
         opens = self._opens(one, sim_hours, now)
         return late_for_open(ready, now, opens, deadline, since, waits_for=waits_for)
 
+    def is_quiet(self, one: Settings, sim_hours: str) -> bool:
+        """Whether its markets are closed and stay so for a while: the time for what can wait."""
+        calendar, exchanges = self._market(one, sim_hours)
+        return hours.is_quiet(calendar, exchanges, self._now(), hours.MARGIN)
+
     def forget(self, name: str) -> None:
         """It was stopped on purpose: its next start is given its time."""
         self._since.pop(name, None)
@@ -58,11 +64,13 @@ class OpenWatch:
         left_s = (opens - timedelta(minutes=one.day.open_deadline_minutes) - now).total_seconds()
         return min(left_s, MOST_S) if left_s > 0 else NEAR_S
 
+    def _market(self, one: Settings, sim_hours: str) -> tuple[Calendar, tuple[str, ...]]:
+        always = one.venue is Venue.SIM and (sim_hours or one.sim_hours) == "always"
+        return hours.trading_calendar(always=always), tuple(one.spec.capabilities.exchanges)
+
     def _opens(self, one: Settings, sim_hours: str, now: datetime) -> datetime | None:
         """Today's first open until a little after it, else the next one."""
-        always = one.venue is Venue.SIM and (sim_hours or one.sim_hours) == "always"
-        calendar = hours.trading_calendar(always=always)
-        exchanges = one.spec.capabilities.exchanges
+        calendar, exchanges = self._market(one, sim_hours)
         today = now.astimezone(IST).date()
         if hours.is_endless(calendar, exchanges, today):
             return None

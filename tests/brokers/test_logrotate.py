@@ -68,6 +68,23 @@ def test_by_day_in_india_and_an_empty_file_stays(path: Path) -> None:
     assert log.texts()[1:] == ["saturday\n", ""]
 
 
+def test_what_is_due_waits_for_a_quiet_time_but_not_until_the_disk_is_full(path: Path) -> None:
+    log = Log(path, max_bytes=10)
+    log.own.quiet = lambda now: (now - MORNING) % timedelta(days=1) >= timedelta(hours=8)
+    log.write("market open\n")
+    log.now += timedelta(hours=7)
+    log.write("still\n")
+    assert log.texts() == ["market open\nstill\n"]
+    log.now += timedelta(hours=1)
+    log.write("closed\n")
+    assert log.texts() == ["market open\nstill\nclosed\n", ""]
+    log.now += timedelta(hours=17)
+    log.write("a new day, market open\n")
+    assert log.texts()[1:] == ["a new day, market open\n"]
+    log.write("and far too much for ten bytes\n")
+    assert log.texts()[1:] == ["a new day, market open\nand far too much for ten bytes\n", ""]
+
+
 def test_a_restart_on_a_later_day_begins_a_new_file(path: Path) -> None:
     Log(path).write("yesterday\n")
     os.utime(path, ((MORNING - timedelta(days=1)).timestamp(),) * 2)

@@ -8,10 +8,13 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from brokers.clock import IST
 from brokers.model import Venue
 from brokers.secret import Secret
 from gateway import log as logs
@@ -45,6 +48,16 @@ def test_a_line_says_when_who_and_what(stream):
     assert (line["process"], line["instance"], line["venue"]) == ("api", "dhan", "sim")
     assert (line["level"], line["logger"], line["message"], line["ms"]) == ("INFO", "x", "took 3", 1.5)
     assert str(line["time"]).endswith("+00:00")
+
+
+def test_a_log_is_put_aside_outside_the_hours_of_its_own_markets(tmp_path):
+    write_env(tmp_path, "dhan")
+    one = gateway_settings.load(tmp_path, "dhan", Venue.SIM)
+    noon, night = (datetime(2026, 11, 20, hour, tzinfo=IST) for hour in (12, 3))
+    trading = logs.own_log("api", replace(one, sim_hours="nse"))
+    assert not trading.quiet(noon)
+    assert trading.quiet(night)
+    assert logs.own_log("api", replace(one, sim_hours="always")).quiet(noon)
 
 
 def test_no_secret_passes_in_a_message_an_extra_or_a_trace(stream):

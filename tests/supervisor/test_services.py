@@ -8,11 +8,14 @@ import os
 import signal
 import stat
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from brokers.clock import IST
 from brokers.errors import SettingsError
 from brokers.venue import Venue
 from supervisor import plan, services
@@ -23,6 +26,7 @@ from supervisor.loop import Supervisor
 from supervisor.operations import checkup
 from supervisor.render import status_table
 from supervisor.state import RunFolder
+from supervisor.telling.openwatch import OpenWatch
 from tests.ports import free_ports
 from tests.supervisor.test_loop import until
 from tests.supervisor.test_plan import make
@@ -163,6 +167,43 @@ def test_one_for_all_started_anew_when_its_instances_change(home: Path) -> None:
 
     watched(home, act)
     assert RunFolder(home, Venue.SIM).live_children() == []
+
+
+def test_taking_all_down_while_it_is_started_anew_leaves_no_copy(home: Path) -> None:
+    async def act(boss: Supervisor) -> None:
+        await boss._command("up", {"names": ["kotak", "dhan"]})
+        await ready(boss, "dhan")
+        await boss._command("down", {"names": ["dhan"]})
+        # for kotak alone it is another process; the old one is just being stopped
+        await asyncio.sleep(0)
+        assert boss._slots["historify"].child.state is State.STOPPING
+        await boss._command("down", {})
+        await until(lambda: not boss._chores)
+
+    watched(home, act)
+    left = [
+        one for one in psutil.process_iter(["cmdline"]) if str(home) in " ".join(one.info["cmdline"] or ())
+    ]
+    for one in left:
+        one.kill()
+    assert left == []
+
+
+def test_a_restart_says_whose_market_is_open(home: Path) -> None:
+    with (home / "instances/kotak.env").open("a") as file:
+        file.write("SIM_HOURS=nse\n")
+
+    async def act(boss: Supervisor) -> None:
+        boss._open = OpenWatch(lambda: datetime(2026, 11, 20, 12, tzinfo=IST))
+        assert boss.is_quiet(datetime.now(UTC)), "nothing runs"
+        await boss._command("up", {"names": ["kotak", "dhan"]})
+        assert not boss.is_quiet(datetime.now(UTC)), "one of the two never closes, the other trades"
+        told = await boss._command("restart", {})
+        assert told == {"restarted": ["kotak", "dhan"], "in_market_hours": ["kotak"]}
+        boss._open = OpenWatch(lambda: datetime(2026, 11, 21, 12, tzinfo=IST))
+        assert boss.is_quiet(datetime.now(UTC)), "a Saturday"
+
+    watched(home, act)
 
 
 def test_the_next_supervisor_adopts_it(home: Path) -> None:

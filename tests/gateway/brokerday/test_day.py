@@ -78,6 +78,10 @@ def test_what_may_wait_waits_for_a_quiet_time(now, quiet, sessions):
     assert hours.is_quiet(sessions, NSE, ist(now), timedelta(minutes=30)) is quiet
 
 
+def test_where_the_market_never_closes_any_time_is_quiet():
+    assert hours.is_quiet(AlwaysOpen(), NSE, ist("2026-11-20 12:00"), timedelta(minutes=30))
+
+
 @pytest.mark.parametrize(
     ("synced", "now", "stale"),
     [
