@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from brokers.errors import SettingsError
 from brokers.model import INDEX_EXCHANGES, Exchange, Product
 
-if TYPE_CHECKING:
-    from gateway.settings import EnvFile
-
 MINUTES = re.compile(r"(\d{1,3})m")
 CLOCK = re.compile(r"\d{2}:\d{2}")
 YES_NO = ("true", "false")
+REFUSE_ALLOW = ("refuse", "allow")
+PAISA = Decimal("0.01")
+MOST_RUPEES = 10**12
+MOST_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +82,22 @@ EXAMPLE = """\
 """What ``algo init`` and the example files say of them."""
 
 
-def read(env: EnvFile) -> RiskRules:
+class Source(Protocol):
+    """Where texts of settings come from; the env file is one."""
+
+    def text(self, name: str, default: str) -> str: ...
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str: ...
+
+    def where(self, name: str) -> str: ...
+
+
+def read(env: Source) -> RiskRules:
     """Raises ``SettingsError`` naming file and line."""
-    return RiskRules(
-        max_order_value=_rupees(env, "RISK_MAX_ORDER_VALUE"),
-        max_quantity=_count(env, "RISK_MAX_ORDER_QUANTITY"),
-        max_open_orders=_count(env, "RISK_MAX_OPEN_ORDERS"),
-        orders_per_minute=_count(env, "RISK_ORDERS_PER_MINUTE"),
-        data_per_minute=_count(env, "RISK_DATA_PER_MINUTE"),
-        exchanges=_words(env, "RISK_EXCHANGES", [e.value for e in Exchange if e not in INDEX_EXCHANGES]),
-        products=_words(env, "RISK_PRODUCTS", [p.value for p in Product]),
-        day_loss=_rupees(env, "RISK_DAY_LOSS"),
-        day_loss_close=env.choice("RISK_DAY_LOSS_CLOSE", "false", YES_NO) == "true",
-        check_margin=env.choice("RISK_CHECK_MARGIN", "false", YES_NO) == "true",
-        margin_unknown=env.choice("RISK_MARGIN_UNKNOWN", "refuse", ("refuse", "allow")),
-        square_off=_square_off(env, "RISK_SQUARE_OFF"),
-        square_off_products=_words(env, "RISK_SQUARE_OFF_PRODUCTS", [p.value for p in Product])
-        or NO_RULES.square_off_products,
-    )
+    return RiskRules(**{field: reader(env, name) for field, (name, reader) in READERS.items()})
 
 
-def _rupees(env: EnvFile, name: str) -> Decimal | None:
+def _rupees(env: Source, name: str) -> Decimal | None:
     text = env.text(name, "")
     if not text:
         return None
@@ -108,21 +105,21 @@ def _rupees(env: EnvFile, name: str) -> Decimal | None:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal(0)
-    if not value.is_finite() or value <= 0:
-        raise SettingsError(f"{env.where(name)}: {name} is {text}, expected rupees above 0")
+    if not value.is_finite() or not PAISA <= value <= MOST_RUPEES:
+        raise SettingsError(f"{env.where(name)}: {name} is {text}, expected rupees, 0.01 to {MOST_RUPEES:,}")
     return value
 
 
-def _count(env: EnvFile, name: str) -> int | None:
+def _count(env: Source, name: str) -> int | None:
     text = env.text(name, "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS and int(text) > 0):
         raise SettingsError(f"{env.where(name)}: {name} is {text}, expected a whole number above 0")
     return int(text)
 
 
-def _words(env: EnvFile, name: str, known: list[str]) -> frozenset[str]:
+def _words(env: Source, name: str, known: list[str]) -> frozenset[str]:
     words = [word.strip().upper() for word in env.text(name, "").split(",") if word.strip()]
     for word in words:
         if word not in known:
@@ -132,7 +129,7 @@ def _words(env: EnvFile, name: str, known: list[str]) -> frozenset[str]:
     return frozenset(words)
 
 
-def _square_off(env: EnvFile, name: str) -> SquareOff | None:
+def _square_off(env: Source, name: str) -> SquareOff | None:
     text = env.text(name, "")
     if not text:
         return None
@@ -148,3 +145,47 @@ def _square_off(env: EnvFile, name: str) -> SquareOff | None:
             "close such as 15m"
         )
     return SquareOff(at=at)
+
+
+def _yes(env: Source, name: str) -> bool:
+    return env.choice(name, "false", YES_NO) == "true"
+
+
+def _margin(env: Source, name: str) -> str:
+    return env.choice(name, "refuse", REFUSE_ALLOW)
+
+
+def _exchanges(env: Source, name: str) -> frozenset[str]:
+    return _words(env, name, [e.value for e in Exchange if e not in INDEX_EXCHANGES])
+
+
+def _products(env: Source, name: str) -> frozenset[str]:
+    return _words(env, name, [p.value for p in Product])
+
+
+def _closed(env: Source, name: str) -> frozenset[str]:
+    return _products(env, name) or NO_RULES.square_off_products
+
+
+READERS: Mapping[str, tuple[str, Callable[[Source, str], Any]]] = {
+    "max_order_value": ("RISK_MAX_ORDER_VALUE", _rupees),
+    "max_quantity": ("RISK_MAX_ORDER_QUANTITY", _count),
+    "max_open_orders": ("RISK_MAX_OPEN_ORDERS", _count),
+    "orders_per_minute": ("RISK_ORDERS_PER_MINUTE", _count),
+    "data_per_minute": ("RISK_DATA_PER_MINUTE", _count),
+    "exchanges": ("RISK_EXCHANGES", _exchanges),
+    "products": ("RISK_PRODUCTS", _products),
+    "day_loss": ("RISK_DAY_LOSS", _rupees),
+    "day_loss_close": ("RISK_DAY_LOSS_CLOSE", _yes),
+    "check_margin": ("RISK_CHECK_MARGIN", _yes),
+    "margin_unknown": ("RISK_MARGIN_UNKNOWN", _margin),
+    "square_off": ("RISK_SQUARE_OFF", _square_off),
+    "square_off_products": ("RISK_SQUARE_OFF_PRODUCTS", _closed),
+}
+"""Field of ``RiskRules`` -> its setting, and what reads that."""
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "RISK_DAY_LOSS_CLOSE": YES_NO,
+    "RISK_CHECK_MARGIN": YES_NO,
+    "RISK_MARGIN_UNKNOWN": REFUSE_ALLOW,
+}
+"""Settings of few words."""

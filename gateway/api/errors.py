@@ -108,7 +108,8 @@ NEXT_STEP: Mapping[str, str] = {
     "AUTH_EXPIRED": "Log in to the broker with: algo login {instance}",
     "IP_NOT_ALLOWED": "Register this machine's public address with the broker; orders need a static IP.",
     "ENTRIES_BLOCKED": "Allow entries again with: algo panic --resume",
-    "RISK_LIMIT": "The limit is set in instances/{instance}.env; orders that only reduce a position pass it.",
+    "RISK_LIMIT": "Orders that only reduce a position pass it. It is set in instances/{instance}.env, "
+    "or since then on the settings page.",
     "ROLE_MISSING": "Use an instance that has the role, or change ROLES in instances/{instance}.env.",
     "SCOPE_MISSING": "Nothing was executed. Make a key that may: algo key create {instance} --scope …",
     "STRATEGY_LEASE_HELD": "Nothing was executed; exits pass. Who has it: algo strategy leases {instance}",

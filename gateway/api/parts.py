@@ -32,6 +32,7 @@ from gateway.strategies.leasefile import LeaseFile
 from gateway.strategies.queue import Queue
 from gateway.trading.desk import OrderDesk
 from gateway.trading.riskdesk import DataMeter
+from gateway.trading.risklimits import RiskLimits
 from gateway.triggers.parts import Gtts
 
 
@@ -60,7 +61,8 @@ class Parts:
         analyzing: Whether orders go to the sandbox now.
         hide: Keeps a secret out of every log from now on.
         gtt, paper_gtt: GTT orders of the account and of the sandbox; None answers 501.
-        data_meter: The operator's limit on market-data requests; None without one.
+        risk: The limits that hold now.
+        data_meter: The operator's limit on market-data requests; None where nobody counts.
         hours: When this venue trades; the simulated one may never close.
         egress: The address this machine sends from, as last seen.
         leases: Who may trade under which strategy id; None where nobody is asked.
@@ -84,6 +86,7 @@ class Parts:
     started_at: str
     owner_code: OwnerCode
     preferences: Preferences
+    risk: RiskLimits
     calendar: FileCalendar = field(default_factory=FileCalendar)
     on_update: Callable[[OrderUpdate], None] = lambda update: None  # noqa: ARG005
     queue: Queue | None = None

@@ -27,6 +27,7 @@ from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
+from gateway.trading.risklimits import RiskBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def build(
     market: MarketParts,
     calendar: Calendar,
     clock: Clock,
+    risk: RiskBook,
 ) -> Sandbox:
     """Open the sandbox's database and wire it; nothing is started.
 
@@ -111,7 +113,7 @@ def build(
                 instance=paper_name(settings.name),
                 panic_file=settings.run_dir / panicfile.NAME,
                 # the operator's limits hold on paper as they do live
-                risk=settings.risk,
+                risk=risk,
                 price_now=lambda key: prices.price_now(key, rules.price_wait_s),
             )
         )

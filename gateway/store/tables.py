@@ -132,8 +132,24 @@ SYNCS = Table(
     Column("total", Integer, nullable=False),
 )
 
-# order events are evidence: the database itself refuses to change or drop one
+RISK_CHANGES = Table(
+    "risk_changes",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("setting", String, nullable=False),
+    Column("value", Text, comment="NULL: what the env file says"),
+    Column("before", Text, nullable=False),
+    Column("env", Text, nullable=False),
+)
+
+# order events, and who changed a limit, are evidence: the database itself refuses to change or drop one
 APPEND_ONLY = (
+    "CREATE TRIGGER IF NOT EXISTS risk_changes_no_update BEFORE UPDATE ON risk_changes "
+    "BEGIN SELECT RAISE(ABORT, 'risk_changes is append-only'); END",
+    "CREATE TRIGGER IF NOT EXISTS risk_changes_no_delete BEFORE DELETE ON risk_changes "
+    "BEGIN SELECT RAISE(ABORT, 'risk_changes is append-only'); END",
     "CREATE TRIGGER IF NOT EXISTS order_events_no_update BEFORE UPDATE ON order_events "
     "BEGIN SELECT RAISE(ABORT, 'order_events is append-only'); END",
     "CREATE TRIGGER IF NOT EXISTS order_events_no_delete BEFORE DELETE ON order_events "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from brokers.calendar import Calendar
@@ -11,12 +11,12 @@ from brokers.clock import Clock
 from brokers.contract import Capabilities, Rest
 from brokers.errors import AlgoError
 from brokers.model import InstrumentKey
-from gateway.risksettings import NO_RULES, RiskRules
 from gateway.settings import TradingRules
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.trading.limiter import Limiter
 from gateway.trading.reconcile import SettleRules
+from gateway.trading.risklimits import RiskBook
 from gateway.trading.stages import NOBODY, Listener
 from gateway.trading.tags import new_tag
 from gateway.trading.tasks import THREADS, Tasks
@@ -36,7 +36,7 @@ class DeskParts:
         tasks: How this desk waits and runs things at the same time.
         new_tag: Our mark for the next order; never the same twice.
         instance: Whose desk this is, in what it writes for others to read.
-        risk: The operator's limits.
+        risk: The operator's limits, which may change while it trades.
         price_now: As ``last_price``, but may ask the broker; only for limits that need a price.
         stages: Told of every write and every pushed update; neither waits nor raises.
         objection: Why an entry of a strategy that carries this lease (empty: none) may not leave; None when
@@ -65,7 +65,7 @@ class DeskParts:
     objection: Callable[[str, str], AlgoError | None] = lambda strategy, lease: None  # noqa: ARG005
     executes: bool = True
     egress: Callable[[], str] = lambda: ""
-    risk: RiskRules = NO_RULES
+    risk: RiskBook = field(default_factory=RiskBook)
     price_now: Callable[[InstrumentKey], float | None] = lambda key: None  # noqa: ARG005
     stages: Listener = NOBODY
 

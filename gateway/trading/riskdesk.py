@@ -17,12 +17,13 @@ from decimal import Decimal
 from brokers.contract import MarginLeg
 from brokers.errors import AlgoError, LoginRequired, RiskLimit
 from brokers.model import Instrument, InstrumentKey, OrderChange, OrderRequest, Product
-from gateway.risksettings import NO_RULES
+from gateway.risksettings import NO_RULES, RiskRules
 from gateway.store.journal import JournalRow
 from gateway.trading import risk
 from gateway.trading.parts import DeskParts
 from gateway.trading.reader import Reader, day_start_ns
 from gateway.trading.reconcile import Holder
+from gateway.trading.risklimits import RiskBook
 
 log = logging.getLogger(__name__)
 MINUTE_S = 60.0
@@ -51,8 +52,7 @@ FREE = Ticket()
 class PerMinute:
     """How often each name came in the last minute. Not thread-safe."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._seen: dict[str, deque[float]] = {}
 
     def stamps(self, name: str, now: float) -> deque[float]:
@@ -64,10 +64,10 @@ class PerMinute:
             stamps.popleft()
         return stamps
 
-    def wait_s(self, name: str, now: float) -> float | None:
-        """None when one more fits, else the seconds until one does."""
+    def wait_s(self, name: str, now: float, most: int) -> float | None:
+        """None when one more fits below ``most``, else the seconds until one does."""
         stamps = self.stamps(name, now)
-        return None if len(stamps) < self._most else stamps[-self._most] + MINUTE_S - now
+        return None if len(stamps) < most else stamps[-most] + MINUTE_S - now
 
 
 class Risk:
@@ -84,21 +84,37 @@ class Risk:
         standing: Callable[[OrderRequest], RiskLimit | None],
     ) -> None:
         self._parts = parts
-        self._rules = parts.risk
-        self._off = parts.risk == NO_RULES
         self._reader = reader
         self._standing = standing
         self._lock = threading.Lock()
         self._verify = parts.tasks.lock()
         self._pending = 0
         self._claims: dict[Holder, int] = {}
-        most = self._rules.orders_per_minute
-        self._minute = None if most is None else PerMinute(most)
+        self._minute = PerMinute()
+        self._primed = False
+        parts.risk.listen(self._changed)
+
+    @property
+    def _rules(self) -> RiskRules:
+        return self._parts.risk.now
 
     def prime(self) -> None:
         """Orders of the last minute before a restart count too."""
-        if self._minute is None:
+        with self._lock:
+            if self._rules.orders_per_minute is not None:
+                self._prime()
+
+    def _changed(self) -> None:
+        """Orders of the last minute count for a limit that is new, too."""
+        with self._lock:
+            self._primed = False
+
+    def _prime(self) -> None:
+        """The caller holds the lock."""
+        if self._primed:
             return
+        self._primed = True
+        self._minute = PerMinute()
         wall, now = self._parts.clock.time_ns(), self._parts.clock.monotonic()
         for row in self._parts.journal.since(wall - int(MINUTE_S * 1e9)):
             age_s = (wall - row.created_ns) / 1e9
@@ -127,7 +143,7 @@ class Risk:
             RiskLimit: Which limit stands against it; or the ``objection``.
             LoginRequired: The margin is to be checked and there is no session.
         """
-        if is_exit or (self._off and objection is None):
+        if is_exit or (objection is None and self._rules == NO_RULES):
             yield FREE
             return
         ticket = self._ticket(request, instrument, strategy, ltp, wait_s, objection)
@@ -147,7 +163,9 @@ class Risk:
         Raises:
             RiskLimit: Which limit stands against it; or the ``objection``.
         """
-        if (self._off and objection is None) or row.is_exit or row.product not in tuple(Product):
+        rules = self._rules
+        off = rules == NO_RULES and objection is None
+        if off or row.is_exit or row.product not in tuple(Product):
             return
         before = _request(row, row.known.quantity, row.price, row.trigger_price)
         after = _request(row, change.quantity, change.price, change.trigger_price)
@@ -155,10 +173,10 @@ class Risk:
         dearer = (risk.own_price(after) or Decimal(0)) > (risk.own_price(before) or Decimal(0))
         if not grows and not dearer:
             return
-        price = self._price(after, ltp) if self._rules.max_order_value is not None else None
-        objection = objection or risk.of_value(after, price, self._rules)
+        price = self._price(after, ltp) if rules.max_order_value is not None else None
+        objection = objection or risk.of_value(after, price, rules)
         if grows:
-            objection = risk.of_shape(after, self._rules) or objection or self._standing(after)
+            objection = risk.of_shape(after, rules) or objection or self._standing(after)
         if objection is not None and not self._only_reduces(after, ticket=None, without=row.id):
             raise objection
 
@@ -180,10 +198,11 @@ class Risk:
         wait_s: float,
         objection: AlgoError | None,
     ) -> Ticket:
-        objection = objection or risk.of_shape(request, self._rules) or self._standing(request)
-        if objection is None and self._rules.max_order_value is not None:
-            objection = risk.of_value(request, self._price(request, ltp), self._rules)
-        if objection is None and self._rules.check_margin:
+        rules = self._rules
+        objection = objection or risk.of_shape(request, rules) or self._standing(request)
+        if objection is None and rules.max_order_value is not None:
+            objection = risk.of_value(request, self._price(request, ltp), rules)
+        if objection is None and rules.check_margin:
             objection = self._margin(request, instrument, ltp, wait_s)
         ticket = Ticket(self)
         with self._lock:
@@ -200,10 +219,13 @@ class Risk:
 
     def _counted(self, strategy: str) -> RiskLimit | None:
         """Limits on how many; the caller holds the lock."""
-        if self._minute is not None:
-            wait_s = self._minute.wait_s(strategy, self._parts.clock.monotonic())
+        rules = self._rules
+        if rules.orders_per_minute is not None:
+            self._prime()
+            now = self._parts.clock.monotonic()
+            wait_s = self._minute.wait_s(strategy, now, rules.orders_per_minute)
             if wait_s is not None:
-                most = str(self._rules.orders_per_minute)
+                most = str(rules.orders_per_minute)
                 return RiskLimit(
                     f"refused by RISK_ORDERS_PER_MINUTE: strategy '{strategy}' sent {most} orders within a "
                     "minute; nothing was sent",
@@ -212,15 +234,16 @@ class Risk:
                     allowed=most,
                     retry_after_s=wait_s,
                 )
-        if self._rules.max_open_orders is None:
+        if rules.max_open_orders is None:
             return None
         start_ns = day_start_ns(self._parts.clock)
         rows = sum(row.created_ns >= start_ns for row in self._parts.journal.unfinished())
-        return risk.of_open_orders(rows + self._pending, self._rules)
+        return risk.of_open_orders(rows + self._pending, rules)
 
     def _count(self, ticket: Ticket, strategy: str) -> None:
         self._pending += 1
-        if self._minute is not None:
+        if self._rules.orders_per_minute is not None:
+            self._prime()
             now = self._parts.clock.monotonic()
             stamps = self._minute.stamps(strategy, now)
             stamps.append(now)
@@ -316,28 +339,28 @@ class Risk:
 class DataMeter:
     """Market-data requests of each strategy in the last minute. Thread-safe."""
 
-    def __init__(self, most: int | None, monotonic: Callable[[], float]) -> None:
-        self._most = most
+    def __init__(self, book: RiskBook, monotonic: Callable[[], float]) -> None:
+        self._book = book
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._minute = None if most is None else PerMinute(most)
+        self._minute = PerMinute()
 
     def hit(self, strategy: str) -> None:
         """Count one. Raises ``RiskLimit``, which counts nothing."""
-        if self._minute is None:
+        most = self._book.now.data_per_minute
+        if most is None:
             return
         now = self._monotonic()
         with self._lock:
-            wait_s = self._minute.wait_s(strategy, now)
+            wait_s = self._minute.wait_s(strategy, now, most)
             if wait_s is None:
                 self._minute.stamps(strategy, now).append(now)
                 return
-        most = str(self._most)
         raise RiskLimit(
             f"refused by RISK_DATA_PER_MINUTE: {most} data requests within a minute; nothing was asked",
             limit="RISK_DATA_PER_MINUTE",
-            present=most,
-            allowed=most,
+            present=str(most),
+            allowed=str(most),
             retry_after_s=wait_s,
         )
 

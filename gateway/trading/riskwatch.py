@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from brokers.clock import IST
 from brokers.errors import AlgoError, RiskLimit
 from brokers.model import INDEX_EXCHANGES, Order, OrderRequest, Position
+from gateway.risksettings import RiskRules, SquareOff
 from gateway.trading import risk
 from gateway.trading.parts import DeskParts
 
@@ -69,7 +70,6 @@ class Watch:
     def __init__(self, desk: OrderDesk, parts: DeskParts) -> None:
         self._desk = desk
         self._parts = parts
-        self._rules = parts.risk
         self._journal = parts.journal
         self._clock = parts.clock
         self._lock = threading.Lock()
@@ -82,14 +82,28 @@ class Watch:
         self._next_round: dict[str, float] = {}
         self._result: risk.DayResult | None = None
         self._problem = ""
+        self._started = False
         self._stopping = False
         self._wake = parts.tasks.event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def _rules(self) -> RiskRules:
+        return self._parts.risk.now
+
     def start(self) -> None:
-        if self._rules.watches:
-            self._thread = threading.Thread(target=self._run, name="risk", daemon=True)
-            self._thread.start()
+        self._started = True
+        self._parts.risk.listen(self._changed)
+        self._changed()
+
+    def _changed(self) -> None:
+        """Look at once; the thread is made when there is something to look at."""
+        with self._lock:
+            wanted = self._started and not self._stopping and self._rules.watches
+            if wanted and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="risk", daemon=True)
+                self._thread.start()
+        self._wake.set()
 
     def stop(self, timeout_s: float) -> None:
         self._stopping = True
@@ -99,9 +113,10 @@ class Watch:
 
     def objection(self, request: OrderRequest) -> RiskLimit | None:
         """What stands against this entry now; without network or database."""
-        if not self._rules.watches:
+        rules = self._rules
+        if not rules.watches:
             return None
-        return self._loss_objection() or self._square_objection(request)
+        return self._loss_objection(rules) or self._square_objection(request, rules)
 
     def resume(self) -> None:
         """Allow entries again after the day's loss was reached; the limit counts anew from the loss now."""
@@ -113,11 +128,12 @@ class Watch:
 
     def status(self) -> dict[str, Any]:
         """For status pages; empty when nothing is watched."""
-        if not self._rules.watches:
+        rules = self._rules
+        if not rules.watches:
             return {}
         result = self._result
         return {
-            "day_loss_limit": None if self._rules.day_loss is None else str(self._rules.day_loss),
+            "day_loss_limit": None if rules.day_loss is None else str(rules.day_loss),
             "realised": None if result is None else f"{result.realised:.2f}",
             "unrealised": None if result is None else f"{result.unrealised:.2f}",
             "unpriced": [] if result is None else [str(key) for key in result.unpriced],
@@ -139,13 +155,17 @@ class Watch:
 
     def step(self) -> None:
         """One look. What fails at the broker is tried again at the next."""
+        rules = self._rules
         if not self._desk.status().ready:
             return
         try:
-            if self._rules.day_loss is not None:
-                self._watch_loss()
-            if self._rules.square_off is not None:
-                self._watch_clock()
+            if rules.day_loss is None:
+                # a limit that comes later must not be judged by what was read long before
+                self._read_at, self._result, self._next_read = None, None, float("-inf")
+            else:
+                self._watch_loss(rules, rules.day_loss)
+            if rules.square_off is not None:
+                self._watch_clock(rules.square_off, rules.square_off_products)
         except AlgoError as exc:
             if str(exc) != self._problem:
                 log.warning("risk watch: %s (%s)", exc, exc.code)
@@ -155,7 +175,7 @@ class Watch:
 
     # -- the day's loss ---------------------------------------------------------------------------------
 
-    def _watch_loss(self) -> None:
+    def _watch_loss(self, rules: RiskRules, limit: Decimal) -> None:
         self._new_day()
         now = self._clock.monotonic()
         if now >= self._next_read:
@@ -163,15 +183,16 @@ class Watch:
             self._positions = self._desk.positions()
             self._read_at = now
         result = risk.day_result(self._positions, self._parts.last_price)
-        limit = self._rules.day_loss
-        assert limit is not None
         with self._lock:
             self._result = result
+            if self._loss.hit and not self._holds(limit):
+                log.warning("the limit on the day's loss is %s now: entries are allowed again", limit)
+                self._keep(replace(self._loss, hit="", at="", closing=False))
             reached = not self._loss.hit and result.loss - Decimal(self._loss.allowed_from) >= limit
             if reached:
                 hit = f"{result.loss:.2f}"
                 at = self._clock.now().isoformat(timespec="seconds")
-                self._keep(replace(self._loss, hit=hit, at=at, closing=self._rules.day_loss_close))
+                self._keep(replace(self._loss, hit=hit, at=at, closing=rules.day_loss_close))
                 log.error("the day's loss is %s, the limit %s: entries are refused from now on", hit, limit)
         if self._loss.closing and self._round(lambda _: True, lambda _: True, "day loss"):
             with self._lock:
@@ -185,17 +206,28 @@ class Watch:
                 self._read_at, self._result = None, None
                 self._next_read = float("-inf")
 
-    def _loss_objection(self) -> RiskLimit | None:
-        limit = self._rules.day_loss
+    def _holds(self, limit: Decimal) -> bool:
+        """Whether the loss that stopped entries reaches the limit of now: that may have been raised since."""
+        return Decimal(self._loss.hit) - Decimal(self._loss.allowed_from) >= limit
+
+    def _loss_objection(self, rules: RiskRules) -> RiskLimit | None:
+        limit = rules.day_loss
         if limit is None:
             return None
-        loss, read_at = self._loss, self._read_at
-        if loss.hit and loss.day == self._today().isoformat():
+        loss, read_at, result = self._loss, self._read_at, self._result
+        reached = ""
+        if loss.day == self._today().isoformat():
+            if loss.hit and self._holds(limit):
+                reached = loss.hit
+            elif result is not None and result.loss - Decimal(loss.allowed_from) >= limit:
+                # the limit was lowered a moment ago
+                reached = f"{result.loss:.2f}"
+        if reached:
             return RiskLimit(
-                f"refused by RISK_DAY_LOSS: the day's loss reached {loss.hit}, allowed {limit}; entries are "
+                f"refused by RISK_DAY_LOSS: the day's loss reached {reached}, allowed {limit}; entries are "
                 "refused until tomorrow or a deliberate resume. Nothing was sent",
                 limit="RISK_DAY_LOSS",
-                present=loss.hit,
+                present=reached,
                 allowed=str(limit),
             )
         if read_at is None or self._clock.monotonic() - read_at > STALE_S:
@@ -215,20 +247,19 @@ class Watch:
 
     # -- square off -------------------------------------------------------------------------------------
 
-    def _watch_clock(self) -> None:
+    def _watch_clock(self, rule: SquareOff, products: frozenset[str]) -> None:
         now, today = self._clock.now(), self._today()
         if self._squared.day != today.isoformat():
             self._note_squared(SquareState(today.isoformat()))
         for exchange in sorted(self._parts.capabilities.exchanges - INDEX_EXCHANGES):
-            at = self._due(exchange, today)
+            at = self._due(rule, exchange, today)
             if exchange in self._squared.done or at is None or now < at:
                 continue
-            if not self._parts.calendar.is_open(exchange, now) or self._square(exchange):
+            if not self._parts.calendar.is_open(exchange, now) or self._square(exchange, products):
                 self._note_squared(replace(self._squared, done=(*self._squared.done, exchange)))
 
-    def _square(self, exchange: str) -> bool:
+    def _square(self, exchange: str, products: frozenset[str]) -> bool:
         """One round for one exchange; True when nothing is left there."""
-        products = self._rules.square_off_products
 
         def order(one: Order) -> bool:
             return one.key.exchange == exchange and str(one.product) in products
@@ -238,10 +269,10 @@ class Watch:
 
         return self._round(order, position, f"square-off {exchange}")
 
-    def _square_objection(self, request: OrderRequest) -> RiskLimit | None:
-        if self._rules.square_off is None or str(request.product) not in self._rules.square_off_products:
+    def _square_objection(self, request: OrderRequest, rules: RiskRules) -> RiskLimit | None:
+        if rules.square_off is None or str(request.product) not in rules.square_off_products:
             return None
-        at = self._due(str(request.key.exchange), self._today())
+        at = self._due(rules.square_off, str(request.key.exchange), self._today())
         if at is None or self._clock.now() < at:
             return None
         return RiskLimit(
@@ -252,9 +283,8 @@ class Watch:
             allowed=f"{at:%H:%M}",
         )
 
-    def _due(self, exchange: str, day: date) -> datetime | None:
-        assert self._rules.square_off is not None
-        return risk.square_off_at(self._rules.square_off, self._parts.calendar, exchange, day)
+    def _due(self, rule: SquareOff, exchange: str, day: date) -> datetime | None:
+        return risk.square_off_at(rule, self._parts.calendar, exchange, day)
 
     def _note_squared(self, state: SquareState) -> None:
         self._journal.set_fact(SQUARED, json.dumps(asdict(state)))

@@ -80,7 +80,7 @@ def overview(web: Web) -> dict[str, Any]:
 
 def limits(parts: Parts) -> list[dict[str, Any]]:
     """The operator's limits in words; ``each``: counted for each strategy."""
-    rules = parts.settings.risk
+    rules = parts.risk.now
     words = zip(fields(rules), risk_lines(rules), strict=True)
     return [{"name": name, "text": text, "each": field.name in PER_STRATEGY} for field, (name, text) in words]
 

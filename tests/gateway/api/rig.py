@@ -58,11 +58,13 @@ from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
 from gateway.store.preferences import Preferences
 from gateway.store.queued import QueuedOrders
+from gateway.store.riskchanges import RiskChanges
 from gateway.store.strategies import Strategies
 from gateway.store.users import Users
 from gateway.strategies.queue import Queue
 from gateway.trading.desk import DeskParts, OrderDesk
 from gateway.trading.limiter import Limiter
+from gateway.trading.risklimits import RiskLimits
 from gateway.trading.stages import NOBODY
 from gateway.triggers.kept import GatewayGtts
 from gateway.triggers.parts import GttParts
@@ -396,9 +398,10 @@ def running(
     loaded: bool = True,
     reconciled: bool = True,
     timed: bool = False,
+    env: tuple[str, ...] = (),
 ) -> Iterator[Rig]:
     """A rig with a key, a session and instruments (unless told otherwise); ``timed``: and stage times."""
-    write_env(home, "dhan")
+    write_env(home, "dhan", *env)
     settings = replace(gateway_settings.load(home, "dhan", Venue.SIM), rate_limits=rates)
     clock = SystemClock()
     database = engine.open(settings.databases.main, settings.venue)
@@ -408,6 +411,7 @@ def running(
     limiter = Limiter(settings.spec, clock)
     ticks = TickCache(settings.zmq_host, settings.zmq_port, clock)
     capabilities = settings.spec.capabilities
+    risk = RiskLimits(settings.risk, RiskChanges(database, clock))
     market = Market(MarketParts(rest, store, limiter, capabilities, clock, ticks))
     recorder = latency.recorder(settings, AlwaysOpen(), clock, lambda: True) if timed else None
     desk = OrderDesk(
@@ -424,6 +428,7 @@ def running(
             instance=settings.name,
             panic_file=settings.run_dir / panicfile.NAME,
             stages=recorder or NOBODY,
+            risk=risk.book,
         )
     )
     today = clock.now().astimezone(IST).date()
@@ -467,6 +472,7 @@ def running(
         started_at=clock.now().isoformat(),
         owner_code=code,
         preferences=Preferences(database),
+        risk=risk,
         latency=recorder,
         on_update=live.on_update,
         queue=queue,

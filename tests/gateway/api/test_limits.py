@@ -12,6 +12,7 @@ from brokers.errors import SettingsError
 from gateway.api.limits import Limits
 from gateway.risksettings import RiskRules
 from gateway.trading.riskdesk import DataMeter, Risk
+from gateway.trading.risklimits import RiskBook
 from tests.gateway.api.rig import FREE, running
 
 
@@ -68,7 +69,9 @@ def test_a_text_that_is_no_rate_stops_the_start():
 
 
 def test_data_requests_are_counted_for_each_strategy_when_the_operator_limits_them(rig):
-    object.__setattr__(rig.parts, "data_meter", DataMeter(2, rig.parts.clock.monotonic))
+    object.__setattr__(
+        rig.parts, "data_meter", DataMeter(RiskBook(RiskRules(data_per_minute=2)), rig.parts.clock.monotonic)
+    )
     one = {"symbol": "SBIN", "exchange": "NSE"}
     mine = {"X-Strategy": "mine"}
     assert [rig.post("quotes", headers=mine, **one).status_code for _ in range(3)] == [200, 200, 403]
@@ -83,7 +86,7 @@ def test_data_requests_are_counted_for_each_strategy_when_the_operator_limits_th
 def test_a_limit_on_orders_names_itself_in_the_answer(rig):
     rules = RiskRules(max_quantity=4)
     desk = rig.parts.desk
-    desk.guards._risk = Risk(replace(desk._parts, risk=rules), desk._reader, lambda request: None)
+    desk.guards._risk = Risk(replace(desk._parts, risk=RiskBook(rules)), desk._reader, lambda request: None)
     body = rig.place().json
     assert {name: body[name] for name in ("code", "limit", "present", "allowed")} == {
         "code": "RISK_LIMIT",

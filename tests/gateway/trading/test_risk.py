@@ -16,6 +16,7 @@ from brokers.errors import BrokerDown, LoginRequired, RiskLimit
 from brokers.model import Action, Funds, InstrumentKey, OrderChange, OrderStatus, Position, PriceType
 from gateway.risksettings import RiskRules, SquareOff
 from gateway.trading import risk, riskwatch
+from gateway.trading.risklimits import RiskBook
 from tests.gateway.trading.desks import SBIN, Bench, book_row, request, until
 
 D = Decimal
@@ -27,7 +28,7 @@ def bench(tmp_path):
     made = []
 
     def opened(rules: RiskRules, **more) -> Bench:
-        one = Bench(tmp_path / "one.db", risk=rules, **more)
+        one = Bench(tmp_path / "one.db", risk=RiskBook(rules), **more)
         made.append(one)
         one.open()
         return one
