@@ -1,4 +1,4 @@
-"""Composition root of the feed process: ``python -m gateway feed …``."""
+"""The life of the feed process, ``python -m gateway feed …``: start, follow the broker, stop, exit codes."""
 
 from __future__ import annotations
 
@@ -16,32 +16,18 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from brokers import registry
-from brokers.calendar import AlwaysOpen, Calendar, FileCalendar
 from brokers.clock import SystemClock
 from brokers.contract import BrokerContext, BrokerSession, Feed, FeedSink
 from brokers.errors import LoginRequired, SettingsError
-from brokers.model import OrderUpdate, Venue
 from brokers.redact import Redactor
 from gateway import log as process_log
 from gateway import together
 from gateway.settings import Settings
-from gateway.stream import protocol, recording
-from gateway.stream.apilink import ApiLink
-from gateway.stream.badframes import BadFrames
-from gateway.stream.bus import Bus
-from gateway.stream.door import Gate, listening_socket
-from gateway.stream.fanout import Fanout
-from gateway.stream.heartbeat import Heartbeat
-from gateway.stream.hub import ASKED, POSITIONS, WORKING_ORDERS, Hub
-from gateway.stream.orders import OrderChannel
-from gateway.stream.recorder import Recorder, Recordings
-from gateway.stream.recording import Header
-from gateway.stream.records import Records
-from gateway.stream.relay import OrderRelay
-from gateway.stream.server import Facts, StreamServer
-from gateway.stream.standing import Account, Standing, Topics, follow_table, pinned
-from gateway.stream.status import Status
-from gateway.stream.upstream import Sessions, Upstream
+from gateway.stream.compose import compose
+from gateway.stream.door import listening_socket
+from gateway.stream.recorder import Recorder
+from gateway.stream.standing import follow_table, pinned
+from gateway.stream.upstream import Sessions
 
 if sys.platform == "win32":
     from asyncio import new_event_loop
@@ -97,85 +83,13 @@ async def _run(settings: Settings, redactor: Redactor) -> int:
 
 
 class FeedProcess:
-    """Everything one feed process is made of, wired together."""
+    """One feed process."""
 
     def __init__(self, settings: Settings, redactor: Redactor) -> None:
         self.settings = settings
         self._redactor = redactor
         self._clock = SystemClock()
-        always = settings.venue is Venue.SIM and settings.sim_hours == "always"
-        self.calendar: Calendar = AlwaysOpen() if always else FileCalendar()
-        self.records = Records(settings, self._clock)
-        self._link = ApiLink(settings)
-        self._bad_frames = BadFrames(settings.log_dir / f"{settings.name}.bad-frames.jsonl", self._clock.now)
-        self.orders = OrderChannel(self.records, broker=settings.broker, user=settings.name)
-        self.relay = OrderRelay(self._link, delivered=self.orders.nudge)
-        self.upstream = Upstream(
-            on_order=self._order, on_new_order=self._new_order, bad_frames=self._bad_frames
-        )
-        self.fanout = Fanout(
-            Hub(settings.stream.max_symbols, settings.broker, settings.spec.capabilities.book_levels),
-            want=self.upstream.want,
-            table=self.records.table,
-            monotonic=self._clock.monotonic,
-        )
-        self.upstream.join(self.fanout)
-        keepers = {"pinned": ASKED, "positions": POSITIONS, "orders": WORKING_ORDERS, "zmq": ASKED}
-        self._standings = {name: Standing(self.fanout, name, rank) for name, rank in keepers.items()}
-        self._account = Account(self._standings["positions"], self._standings["orders"], self._link)
-        self._topics = Topics(self._standings["zmq"])
-        self.bus = Bus(self._topics.heard)
-        self.fanout.attach(self.bus)
-        self.status = Status(
-            settings,
-            self._clock,
-            calendar=self.calendar,
-            upstream=self.upstream,
-            fanout=self.fanout,
-            bus=self.bus,
-            relay=self.relay,
-            standings=self._standings,
-            database_problem=lambda: self.records.problem,
-            bad_frames=lambda: self._bad_frames.count,
-        )
-        status = self.status
-        facts = Facts(settings.broker, settings.name, status.adapter_status, status.around, status.pages())
-        gate = Gate(settings.allowed_hosts, (settings.port, settings.ws_port))
-        self.server = StreamServer(
-            self.fanout,
-            self.records,
-            gate,
-            facts,
-            self._clock,
-            settings.stream,
-            orders=self.orders,
-            visitors=self.records,
-        )
-        self.status.watch(self.server)
-        self.heartbeat = Heartbeat(
-            settings,
-            self._clock,
-            upstream=self.upstream,
-            fanout=self.fanout,
-            around=status.around,
-            drops=status.drops,
-            on_gap=self.relay.missed,
-        )
-        status.pulse(self.heartbeat)
-        self.recordings = Recordings(
-            settings.log_dir.parent / "record",
-            Header(
-                recording.FORMAT,
-                settings.broker,
-                settings.venue.value,
-                settings.name,
-                "always" if isinstance(self.calendar, AlwaysOpen) else "file",
-                0,
-                options=dict(settings.options),
-            ),
-            renew=self.upstream.renew,
-            channels=lambda: list(self.fanout.hub.channels()),
-        )
+        self.made = compose(settings, self._clock)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -190,18 +104,18 @@ class FeedProcess:
             log.warning("%s", warning)
         sock = self._listen()
         try:
-            self.bus.bind(settings.zmq_host, settings.zmq_port)
+            self.made.bus.bind(settings.zmq_host, settings.zmq_port)
         except OSError as exc:
             sock.close()
             raise _binding(settings, "ZMQ_PORT", settings.zmq_host, settings.zmq_port, exc) from exc
-        await self.server.start(sock)
-        self.relay.missed("the feed process has started")
-        self._begin(self.relay.run())
-        self._begin(self.orders.run())
-        self._begin(self._topics.run())
+        await self.made.server.start(sock)
+        self.made.relay.missed("the feed process has started")
+        self._begin(self.made.relay.run())
+        self._begin(self.made.orders.run())
+        self._begin(self.made.topics.run())
         self._begin(self._feed())
         self._begin(self._measure())
-        self._begin(self.heartbeat.run())
+        self._begin(self.made.heartbeat.run())
         # what lives now lives long; a collection that walks it is a pause for every client
         gc.collect()
         gc.freeze()
@@ -234,14 +148,14 @@ class FeedProcess:
             task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_WITHIN_S):
-                await self.server.stop()
+                await self.made.server.stop()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
-        if len(self.relay):
-            left = len(self.relay)
+        if len(self.made.relay):
+            left = len(self.made.relay)
             log.warning("%d order updates not delivered; the next feed process asks for the books", left)
-        self.bus.close()
-        self.recordings.close()
-        self.records.close()
+        self.made.bus.close()
+        self.made.recordings.close()
+        self.made.records.close()
 
     # parts ---------------------------------------------------------------------------------------------
 
@@ -259,11 +173,11 @@ class FeedProcess:
         """Wait for the database, then run the broker feed and the subscriptions that need no client."""
         await self._opened()
         followers = (
-            follow_table(self.records.synced_at, self.fanout, self._standings.values()),
-            self._account.run(),
+            follow_table(self.made.records.synced_at, self.made.fanout, self.made.standings.values()),
+            self.made.account.run(),
             self._broker(),
         )
-        await self._standings["pinned"].add(pinned(self.settings.symbols))
+        await self.made.standings["pinned"].add(pinned(self.settings.symbols))
         async with asyncio.TaskGroup() as group:
             for follower in followers:
                 group.create_task(follower)
@@ -277,7 +191,7 @@ class FeedProcess:
         settles = time.monotonic() + DATABASE_SETTLES_S
         while True:
             try:
-                if self.records.open():
+                if self.made.records.open():
                     return
             except SettingsError:
                 if time.monotonic() > settles:
@@ -293,7 +207,7 @@ class FeedProcess:
         if await self._until(self._logged_in, patience):
             listens = functools.partial(together.broker_listens, self.settings)
             await self._until(listens, time.monotonic() + together.BROKER_PATIENCE_S)
-        await self.upstream.run(self._make_feed)
+        await self.made.upstream.run(self._make_feed)
 
     async def _until(self, holds: Callable[[], bool], deadline: float) -> bool:
         while not (found := await asyncio.to_thread(holds)) and time.monotonic() < deadline:
@@ -302,7 +216,7 @@ class FeedProcess:
 
     def _logged_in(self) -> bool:
         try:
-            self.records.session()
+            self.made.records.session()
         except LoginRequired:
             return False
         return True
@@ -314,17 +228,17 @@ class FeedProcess:
             endpoints=settings.endpoints,
             options=settings.options,
             clock=self._clock,
-            instruments=self.records,
-            calendar=self.calendar,
+            instruments=self.made.records,
+            calendar=self.made.calendar,
             tap=self._recorder(),
         )
-        sessions = Sessions(self._link, self.records.session, self._hide)
+        sessions = Sessions(self.made.link, self.made.records.session, self._hide)
         return registry.open_broker(settings.broker).feed(context, sessions, sink)
 
     def _recorder(self) -> Recorder | None:
         """The recording that is on, if any, told of everything from here on."""
-        recorder = self.recordings.begin()
-        self.upstream.recorder = self.fanout.recorder = recorder
+        recorder = self.made.recordings.begin()
+        self.made.upstream.recorder = self.made.fanout.recorder = recorder
         return recorder
 
     def _hide(self, session: BrokerSession) -> None:
@@ -335,26 +249,15 @@ class FeedProcess:
     async def _measure(self) -> None:
         order_connects = 0
         while True:
-            feed = self.upstream.feed
+            feed = self.made.upstream.feed
             if feed is not None and feed.counters.order_connects != order_connects:
                 # there is no replay: what was pushed while the socket was away is only in the books
                 if order_connects:
-                    self.relay.missed("the broker's order feed was connected again")
+                    self.made.relay.missed("the broker's order feed was connected again")
                 order_connects = feed.counters.order_connects
-            self.status.rate.look(self.fanout.counts.ticks, self._clock.monotonic())
-            self.recordings.look()
+            self.made.status.rate.look(self.made.fanout.counts.ticks, self._clock.monotonic())
+            self.made.recordings.look()
             await asyncio.sleep(1.0)
-
-    def _order(self, update: OrderUpdate) -> None:
-        self.relay.add(update)
-        self._account.look_now(update.order.key)
-
-    def _new_order(self, update: OrderUpdate) -> None:
-        settings = self.settings
-        reply = protocol.order_update(update, broker=settings.broker, user=settings.name)
-        self.server.send_order(reply)
-        topic = f"{settings.broker.upper()}_{settings.name}_orders"
-        self.bus.send(topic.encode(), protocol.encode(reply))
 
 
 def _binding(settings: Settings, name: str, host: str, port: int, exc: OSError) -> Exception:
