@@ -11,6 +11,7 @@ Source: dhan-wire 2.7 and section 7, kotak-wire 2.8 and 3.5; texts as users repo
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 _TABLE: tuple[tuple[str, str], ...] = (
     ("INVALID_TRIGGER", r"trigger price"),
@@ -45,6 +46,17 @@ _TABLE: tuple[tuple[str, str], ...] = (
 )
 _RULES = tuple((code, re.compile(text, re.IGNORECASE)) for code, text in _TABLE)
 LONGEST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a broker's error body says, by its own code; both empty (and false) when it refuses nothing."""
+
+    code: str
+    message: str
+
+    def __bool__(self) -> bool:
+        return bool(self.code or self.message)
 
 
 def code_of(text: str) -> str | None:

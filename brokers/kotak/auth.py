@@ -174,13 +174,13 @@ class KotakAuth:
             raise BrokerDown(f"Kotak did not answer the {what} login: {exc}") from exc
         if (data := _data(reply)) and data.get("token"):
             return data
-        complaint = errors.complaint_of(_json(reply.body))
+        refusal = errors.read(_json(reply.body))
         if reply.status == 429:
-            raise errors.rate_limited(reply.retry_after_s, complaint)
-        if reply.status >= 500 or (reply.status < 300 and not complaint):
+            raise errors.rate_limited(reply.retry_after_s, refusal)
+        if reply.status >= 500 or (reply.status < 300 and not refusal):
             raise BrokerDown(f"Kotak answered HTTP {reply.status} without a token to the {what} login")
-        said = complaint.message or f"HTTP {reply.status}"
-        raise LoginRequired(f"Kotak refused the {what} login: {said}", broker_code=complaint.code)
+        said = refusal.message or f"HTTP {reply.status}"
+        raise LoginRequired(f"Kotak refused the {what} login: {said}", broker_code=refusal.code)
 
     def _session(
         self, ucc: str, access_token: str, login_base: str, trade: Mapping[str, Any]

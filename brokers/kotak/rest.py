@@ -83,7 +83,7 @@ class KotakRest:
             200 <= reply.status < 300
             and isinstance(body, dict)
             and str(body.get("stat", "")).lower() == "ok"
-            and not errors.complaint_of(body)
+            and not errors.read(body)
         )
         if not accepted:
             raise errors.error_of_write(reply.status, body, reply.retry_after_s)
@@ -155,7 +155,7 @@ class KotakRest:
     def _read(self, name: str, fields: Mapping[str, str | None] | None = None, *, empty: bool = False) -> Any:
         reply = self._calls.read(name, fields)
         body = parse(reply)
-        if empty and errors.complaint_of(body).code == errors.NO_DATA:
+        if empty and errors.read(body).code == errors.NO_DATA:
             return EMPTY
         if error := errors.error_of_read(reply.status, body, reply.retry_after_s):
             raise error
@@ -175,7 +175,7 @@ class KotakRest:
         keys = {market.wire_key(instrument): instrument for instrument in instruments}
         reply = self._calls.read("quotes", tail=f"/{quote(','.join(keys), safe='')}/all")
         body = parse(reply)
-        if errors.complaint_of(body).code == errors.INVALID_INSTRUMENT:
+        if errors.read(body).code == errors.INVALID_INSTRUMENT:
             # one unknown instrument refuses the whole call: look for it by halves
             if len(instruments) == 1:
                 return {}
@@ -236,7 +236,7 @@ class KotakRest:
         error = errors.error_of_read(reply.status, body, reply.retry_after_s)
         if error is None:
             return market.candles(body, word) if isinstance(body, dict) else _not_candles()
-        if type(error) is BrokerError and market.means_no_data(errors.complaint_of(body).message):
+        if type(error) is BrokerError and market.means_no_data(errors.read(body).message):
             return []
         raise error
 

@@ -118,7 +118,7 @@ def start(name: str, home: Path, seed: int = 1) -> tuple[subprocess.Popen[bytes]
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="module", params=registry.names())
+@pytest.fixture(scope="module", params=sorted(sim.PORTS))
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     not_over_midnight(RUN_S)
     name = str(request.param)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from brokers.dhan.wire.market import DISCONNECTS
@@ -26,7 +25,7 @@ from brokers.errors import (
     OutcomeUnknown,
     RateLimited,
 )
-from brokers.reasons import code_of
+from brokers.reasons import Refusal, code_of
 
 NO_HOLDINGS = "DH-1111"
 NO_DATA = "DH-907"
@@ -44,14 +43,6 @@ _BY_TEXT: dict[tuple[str, str], type[LoginRequired] | type[IpNotAllowed]] = {
     # named by users, not in the official list
     ("DH-911", "invalid ip"): IpNotAllowed,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What an error body says. ``code`` is empty when there was none that we can read."""
-
-    code: str
-    message: str
 
 
 def parse(body: bytes) -> Any:

@@ -9,7 +9,6 @@ Source: kotak-wire.md sections 1.2, 1.5, 2.1, 2.8.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from brokers.errors import (
@@ -22,7 +21,7 @@ from brokers.errors import (
     RateLimited,
     WireError,
 )
-from brokers.reasons import code_of
+from brokers.reasons import Refusal, code_of
 
 NO_DATA = "5203"
 INVALID_INSTRUMENT = "1009"
@@ -49,37 +48,26 @@ _ADVICE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """What a body complains about; both empty when it does not."""
-
-    code: str
-    message: str
-
-    def __bool__(self) -> bool:
-        return bool(self.code or self.message)
-
-
-def complaint_of(body: Any) -> Complaint:
+def read(body: Any) -> Refusal:
     """Find code and text in any of the shapes."""
     if not isinstance(body, dict):
-        return Complaint("", "")
+        return Refusal("", "")
     if isinstance(fault := body.get("fault"), dict):
-        return Complaint(_text(fault.get("code")), _text(fault.get("message") or fault.get("description")))
+        return Refusal(_text(fault.get("code")), _text(fault.get("message") or fault.get("description")))
     errors = body.get("error")
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
-        return Complaint(_text(errors[0].get("code")), _text(errors[0].get("message")))
+        return Refusal(_text(errors[0].get("code")), _text(errors[0].get("message")))
     if "stCode" in body and not _is_ok(body):
         text = _text(body.get("emsg")) or _text(body.get("errMsg")) or _text(body.get("stat"))
-        return Complaint(_text(body["stCode"]), text)
+        return Refusal(_text(body["stCode"]), text)
     if "errorCode" in body:
-        return Complaint(_text(body["errorCode"]), _text(body.get("message")))
+        return Refusal(_text(body["errorCode"]), _text(body.get("message")))
     if "code" in body:
-        return Complaint(_text(body["code"]), _text(body.get("message") or body.get("description")))
+        return Refusal(_text(body["code"]), _text(body.get("message") or body.get("description")))
     stat = _text(body.get("stat"))
     if stat and stat.lower() != "ok":
-        return Complaint("", _text(body.get("emsg") or body.get("errMsg")) or stat)
-    return Complaint("", "")
+        return Refusal("", _text(body.get("emsg") or body.get("errMsg")) or stat)
+    return Refusal("", "")
 
 
 def _is_ok(body: Mapping[str, Any]) -> bool:
@@ -90,10 +78,10 @@ def _text(value: Any) -> str:
     return "" if value is None else " ".join(str(value).split())[:200]
 
 
-def error_of_session(status: int, complaint: Complaint, *, order: bool) -> BrokerError | None:
+def error_of_session(status: int, refusal: Refusal, *, order: bool) -> BrokerError | None:
     """Refusals that are not about the request itself: session, address."""
-    code = complaint.code
-    said = complaint.message or f"HTTP {status}"
+    code = refusal.code
+    said = refusal.message or f"HTTP {status}"
     if code in ADDRESS_CODES:
         message = f"Kotak refused this address: {said} ({code}); {_ADVICE[code]}"
         return (IpNotAllowed if order else LoginRequired)(message, broker_code=code)
@@ -103,10 +91,10 @@ def error_of_session(status: int, complaint: Complaint, *, order: bool) -> Broke
     return None
 
 
-def rate_limited(retry_after_s: float | None, complaint: Complaint) -> RateLimited:
+def rate_limited(retry_after_s: float | None, refusal: Refusal) -> RateLimited:
     wait_s = retry_after_s if retry_after_s is not None else 1.0
     return RateLimited(
-        f"Kotak: {complaint.message or 'too many requests'}", retry_after_s=wait_s, broker_code=complaint.code
+        f"Kotak: {refusal.message or 'too many requests'}", retry_after_s=wait_s, broker_code=refusal.code
     )
 
 
@@ -116,35 +104,33 @@ def error_of_write(status: int, body: Any, retry_after_s: float | None) -> Broke
     Only a readable no is a no. A server error or an unreadable answer leaves the outcome open: the request
     was sent, and the part that failed may stand behind the part that executed.
     """
-    complaint = complaint_of(body)
-    if status == 429 or complaint.code == "429":
-        return rate_limited(retry_after_s, complaint)
+    refusal = read(body)
+    if status == 429 or refusal.code == "429":
+        return rate_limited(retry_after_s, refusal)
     if status >= 500:
-        return OutcomeUnknown(f"Kotak answered HTTP {status} to an order", broker_code=complaint.code)
-    if error := error_of_session(status, complaint, order=True):
+        return OutcomeUnknown(f"Kotak answered HTTP {status} to an order", broker_code=refusal.code)
+    if error := error_of_session(status, refusal, order=True):
         return error
-    if not complaint:
+    if not refusal:
         return OutcomeUnknown(f"Kotak answered HTTP {status} with nothing readable to an order")
     return OrderRejected(
-        complaint.message or f"refused with code {complaint.code}",
-        broker_code=complaint.code,
-        code=REJECTIONS.get(complaint.code) or code_of(complaint.message),
+        refusal.message or f"refused with code {refusal.code}",
+        broker_code=refusal.code,
+        code=REJECTIONS.get(refusal.code) or code_of(refusal.message),
     )
 
 
 def error_of_read(status: int, body: Any, retry_after_s: float | None) -> BrokerError | None:
     """The error of a read, None when the body is an answer."""
-    complaint = complaint_of(body)
-    if status == 429 or complaint.code == "429":
-        return rate_limited(retry_after_s, complaint)
+    refusal = read(body)
+    if status == 429 or refusal.code == "429":
+        return rate_limited(retry_after_s, refusal)
     if status >= 500:
-        return BrokerDown(f"Kotak answered HTTP {status}", broker_code=complaint.code)
-    if error := error_of_session(status, complaint, order=False):
+        return BrokerDown(f"Kotak answered HTTP {status}", broker_code=refusal.code)
+    if error := error_of_session(status, refusal, order=False):
         return error
-    if complaint:
-        return BrokerError(
-            f"Kotak refused: {complaint.message or complaint.code}", broker_code=complaint.code
-        )
+    if refusal:
+        return BrokerError(f"Kotak refused: {refusal.message or refusal.code}", broker_code=refusal.code)
     if not 200 <= status < 300 or body is None:
         return WireError(f"Kotak answered HTTP {status} with nothing readable")
     return None

@@ -31,7 +31,7 @@ def candles(body: bytes, interval: str, start: date, end: date) -> list[Candle]:
         raise WireError("Kotak's candle answer is not JSON", body[:500]) from exc
     if not isinstance(data, dict):
         raise WireError("history answer is not an object", body[:500])
-    if market.means_no_data(errors.complaint_of(data).message):
+    if market.means_no_data(errors.read(data).message):
         return []
     return within(market.candles(data, interval), start, end, daily=interval == "D")
 
@@ -44,4 +44,4 @@ def says_empty(status: int, body: bytes) -> bool:
         data = json.loads(body)
     except (ValueError, RecursionError):
         return False
-    return market.means_no_data(errors.complaint_of(data).message)
+    return market.means_no_data(errors.read(data).message)
