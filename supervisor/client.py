@@ -77,6 +77,20 @@ def _offline(one: Settings, method: str, path: str, body: object, timeout_s: flo
     return int(answer["status"]), answer["body"]
 
 
+def answered(
+    home: Path, name: str, method: str, path: str, body: object = None, timeout_s: float = 30.0
+) -> dict[str, Any]:
+    """What an instance answers when all is well.
+
+    Raises:
+        CommandFailed: It said no, or as ``ask_api``; the instance is named.
+    """
+    status, answer = ask_api(load_running(home, name), method, path, body, timeout_s)
+    if status != 200 or not isinstance(answer, dict):
+        raise CommandFailed(f"{name}: {message_of(answer, f'HTTP {status}')}")
+    return answer
+
+
 def message_of(answer: Any, default: str) -> str:
     return str(answer.get("message", default)) if isinstance(answer, dict) else default
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from supervisor.client import CommandFailed, ask_api, load_running, message_of
+from supervisor.client import answered
 
 
 @click.group()
@@ -23,10 +23,7 @@ def instruments() -> None:
 def sync(home: Path, name: str, csv: tuple[Path, ...]) -> None:
     """Download, check and swap in the broker's instruments; a bad file keeps the old table."""
     body = {"csv": [str(path.resolve()) for path in csv]}
-    one = load_running(home, name)
-    status, answer = ask_api(one, "POST", "/internal/instruments/sync", body, timeout_s=120.0)
-    if status != 200:
-        raise CommandFailed(f"{name}: {message_of(answer, f'HTTP {status}')}")
+    answer = answered(home, name, "POST", "/internal/instruments/sync", body, timeout_s=120.0)
     click.echo(
         f"{name}: {answer['total']} instruments, {answer['added']} added, {answer['changed']} changed, "
         f"{answer['expired']} expired"

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from supervisor.client import CommandFailed, ask_api, load_running, message_of
+from supervisor.client import answered
+from supervisor.commands.printing import json_option, listed
 
 OUTCOMES = ("never_reached", "complete", "cancelled", "rejected")
 
@@ -20,20 +21,22 @@ def orders() -> None:
 
 @orders.command(name="list")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@json_option
 @click.pass_obj
 def list_orders(home: Path, name: str, as_json: bool) -> None:
     """Orders of today and those that have not ended, from the instance's journal."""
-    _show(_asked(home, name, "GET", "/internal/orders")["orders"], as_json, "no orders today")
+    rows = answered(home, name, "GET", "/internal/orders")["orders"]
+    listed(rows, _line, "no orders today", as_json=as_json)
 
 
 @orders.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@json_option
 @click.pass_obj
 def unknown(home: Path, name: str, as_json: bool) -> None:
     """Orders of unknown outcome: today's are being looked for, earlier ones need you."""
-    _show(_asked(home, name, "GET", "/internal/orders/unknown")["orders"], as_json, "no order is unknown")
+    rows = answered(home, name, "GET", "/internal/orders/unknown")["orders"]
+    listed(rows, _line, "no order is unknown", as_json=as_json)
 
 
 @orders.command()
@@ -44,7 +47,7 @@ def unknown(home: Path, name: str, as_json: bool) -> None:
 @click.option("--order-id", default="", help="The broker's order number.")
 @click.option("--filled", type=int, help="Executed quantity (default: all if complete, else none).")
 @click.option("--average", help="Average price of what was executed, rupees.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@json_option
 @click.pass_obj
 def resolve(
     home: Path,
@@ -68,25 +71,8 @@ def resolve(
         raise click.UsageError(f"{journal_id} is not a journal id such as J41; see: algo orders unknown")
     said: dict[str, Any] = {"outcome": outcome, "evidence": evidence, "order_id": order_id}
     said |= {"filled": filled, "average": average}
-    row = _asked(home, name, "POST", f"/internal/orders/{number}/resolve", said)["order"]
+    row = answered(home, name, "POST", f"/internal/orders/{number}/resolve", said)["order"]
     click.echo(json.dumps(row, indent=1) if as_json else _line(row))
-
-
-def _asked(home: Path, name: str, method: str, path: str, body: object = None) -> Any:
-    status, answer = ask_api(load_running(home, name), method, path, body)
-    if status != 200:
-        raise CommandFailed(f"{name}: {message_of(answer, f'HTTP {status}')}")
-    return answer
-
-
-def _show(rows: list[dict[str, Any]], as_json: bool, none: str) -> None:
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        click.echo(_line(row))
-    if not rows:
-        click.echo(none)
 
 
 def _line(row: dict[str, Any]) -> str:

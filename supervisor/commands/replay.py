@@ -11,10 +11,8 @@ import click
 
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
-from supervisor.operations.histories import keys_of
+from supervisor.commands.history.place import DAY, keys_of, ordered
 from supervisor.running import current_folder
-
-DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
@@ -67,16 +65,8 @@ def replay(
     if recording is not None:
         argv = ["-m", "gateway.stream.replay", str(recording)]
     else:
-        if start is None:
-            raise click.UsageError("--from says where to begin")
-        if end is not None and end < start:
-            raise click.UsageError(f"--from {start:%Y-%m-%d} is after --to {end:%Y-%m-%d}")
-        names = gateway_settings.instance_names(home)
-        if not names:
-            raise click.UsageError("there is no instance whose rules it could have; make one: algo init")
-        argv = ["-m", "gateway.past", "--home", str(home), "--instance", instance or names[0]]
-        argv += [word for e, s in keys_of(symbols, "NSE") for word in ("--key", f"{e}:{s}")]
-        argv += ["--from", f"{start:%Y-%m-%d}", "--to", f"{end or start:%Y-%m-%d}", "--interval", interval]
+        argv = _from_the_store(home, symbols, start, end, instance)
+        argv += ["--interval", interval]
         argv += ["--sim"] if current_folder(home, sim=sim).venue is Venue.SIM else []
         argv += ["--stay"] if stay else []
     argv += ["--speed", speed, "--wait-for", str(wait_for)]
@@ -88,6 +78,21 @@ def replay(
         code = 1
     if code:
         sys.exit(code)
+
+
+def _from_the_store(
+    home: Path, symbols: str, start: datetime | None, end: datetime | None, instance: str
+) -> list[str]:
+    """Which candles of which instruments, under which instance's rules, as ``gateway.past`` wants it said."""
+    if start is None:
+        raise click.UsageError("--from says where to begin")
+    ordered(start, end)
+    names = gateway_settings.instance_names(home)
+    if not names:
+        raise click.UsageError("there is no instance whose rules it could have; make one: algo init")
+    argv = ["-m", "gateway.past", "--home", str(home), "--instance", instance or names[0]]
+    argv += [word for e, s in keys_of(symbols, "NSE") for word in ("--key", f"{e}:{s}")]
+    return [*argv, "--from", f"{start:%Y-%m-%d}", "--to", f"{end or start:%Y-%m-%d}"]
 
 
 def _check_speed(speed: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,17 @@ from urllib.parse import quote
 import click
 
 from brokers.clock import IST
-from supervisor.client import CommandFailed, ask_api, load_running, message_of
+from supervisor.client import answered
+from supervisor.commands.printing import json_option, listed, shown
 
 MODES = ("LONG", "SHORT", "BOTH")
 SYMBOL = "EXCHANGE:SYMBOL:QUANTITY[:PRODUCT]"
+
+
+def of_an_instance(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments NAME STRATEGY."""
+    inner = click.argument("strategy_name", metavar="STRATEGY")(command)
+    return click.argument("name")(inner)
 
 
 @click.group()
@@ -23,8 +31,7 @@ def strategy() -> None:
 
 
 @strategy.command()
-@click.argument("name")
-@click.argument("strategy_name", metavar="STRATEGY")
+@of_an_instance
 @click.option("--mode", type=click.Choice(MODES), default="LONG", show_default=True, help="What it may open.")
 @click.option("--platform", default="tradingview", show_default=True, help="Who sends; chartink, other, …")
 @click.option("--symbol", "symbols", multiple=True, metavar=SYMBOL, help="May be given many times.")
@@ -32,7 +39,7 @@ def strategy() -> None:
 @click.option("--end", help="Intraday: last entry.")
 @click.option("--square-off", help="Intraday: every position of it is closed then.")
 @click.option("--quiet", is_flag=True, help="Print the webhook id alone.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@json_option
 @click.pass_obj
 def create(
     home: Path,
@@ -58,7 +65,7 @@ def create(
         "hours": times if all(times.values()) else None,
         "symbols": [_symbol(text) for text in symbols],
     }
-    made = _ask(home, name, "POST", "/internal/strategies", body)
+    made = answered(home, name, "POST", "/internal/strategies", body)
     if as_json:
         click.echo(json.dumps(made))
     elif quiet:
@@ -69,103 +76,82 @@ def create(
 
 @strategy.command(name="list")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@json_option
 @click.pass_obj
 def list_strategies(home: Path, name: str, as_json: bool) -> None:
     """Strategies of an instance with their addresses and symbols."""
-    rows = _ask(home, name, "GET", "/internal/strategies")["strategies"]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        _show(row)
-    if not rows:
-        click.echo(f"no strategies; make one: algo strategy create {name} NAME --symbol {SYMBOL}")
+    rows = answered(home, name, "GET", "/internal/strategies")["strategies"]
+    none = f"no strategies; make one: algo strategy create {name} NAME --symbol {SYMBOL}"
+    listed(rows, _lines, none, as_json=as_json)
 
 
 @strategy.command()
-@click.argument("name")
-@click.argument("strategy_name", metavar="STRATEGY")
+@of_an_instance
 @click.argument("symbol", metavar=SYMBOL)
 @click.pass_obj
 def add(home: Path, name: str, strategy_name: str, symbol: str) -> None:
     """Let a strategy trade a symbol, or change its quantity and product."""
-    _show(_ask(home, name, "POST", f"{_path(strategy_name)}/symbols", _symbol(symbol)))
+    _show(answered(home, name, "POST", f"{_path(strategy_name)}/symbols", _symbol(symbol)))
 
 
 @strategy.command()
-@click.argument("name")
-@click.argument("strategy_name", metavar="STRATEGY")
+@of_an_instance
 @click.argument("symbol")
 @click.pass_obj
 def remove(home: Path, name: str, strategy_name: str, symbol: str) -> None:
     """Take a symbol from a strategy. Its positions are left alone."""
-    _show(_ask(home, name, "DELETE", f"{_path(strategy_name)}/symbols/{quote(symbol, safe='')}"))
+    _show(answered(home, name, "DELETE", f"{_path(strategy_name)}/symbols/{quote(symbol, safe='')}"))
+
+
+def _switch(name: str, active: bool, text: str) -> None:
+    @strategy.command(name=name, help=text)
+    @of_an_instance
+    @click.pass_obj
+    def switch(home: Path, name: str, strategy_name: str) -> None:
+        _show(answered(home, name, "POST", f"{_path(strategy_name)}/switch", {"active": active}))
+
+
+_switch("enable", True, "Take a strategy's alerts again.")
+_switch(
+    "disable", False, "Refuse a strategy's alerts, and do not square it off. Its positions are left alone."
+)
 
 
 @strategy.command()
-@click.argument("name")
-@click.argument("strategy_name", metavar="STRATEGY")
-@click.pass_obj
-def enable(home: Path, name: str, strategy_name: str) -> None:
-    """Take a strategy's alerts again."""
-    _show(_ask(home, name, "POST", f"{_path(strategy_name)}/switch", {"active": True}))
-
-
-@strategy.command()
-@click.argument("name")
-@click.argument("strategy_name", metavar="STRATEGY")
-@click.pass_obj
-def disable(home: Path, name: str, strategy_name: str) -> None:
-    """Refuse a strategy's alerts, and do not square it off. Its positions are left alone."""
-    _show(_ask(home, name, "POST", f"{_path(strategy_name)}/switch", {"active": False}))
-
-
-@strategy.command()
-@click.argument("name")
-@click.argument("strategy_name", metavar="STRATEGY")
+@of_an_instance
 @click.pass_obj
 def delete(home: Path, name: str, strategy_name: str) -> None:
     """End a strategy; its address answers 404 from now on. Its positions are left alone."""
-    _ask(home, name, "DELETE", _path(strategy_name))
+    answered(home, name, "DELETE", _path(strategy_name))
     click.echo(f"{name}: strategy {strategy_name} deleted")
 
 
 @strategy.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@json_option
 @click.pass_obj
 def alerts(home: Path, name: str, as_json: bool) -> None:
     """What became of the newest alerts and square-offs."""
-    rows = _ask(home, name, "GET", "/internal/alerts")["orders"]
+    rows = answered(home, name, "GET", "/internal/alerts")["orders"]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in reversed(rows):
-        click.echo(line_of(row))
-    if not rows:
-        click.echo("no alerts yet")
+        shown(rows)
+    else:
+        listed(rows[::-1], line_of, "no alerts yet", as_json=False)
 
 
 @strategy.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@json_option
 @click.pass_obj
 def leases(home: Path, name: str, as_json: bool) -> None:
     """Which copy holds which strategy id, on every instance of this home."""
-    rows = _ask(home, name, "GET", "/internal/leases")["leases"]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        click.echo(lease_line(row))
-    if not rows:
-        click.echo("nobody has asked for a lease; any copy of any strategy may trade")
+    rows = answered(home, name, "GET", "/internal/leases")["leases"]
+    none = "nobody has asked for a lease; any copy of any strategy may trade"
+    listed(rows, lease_line, none, as_json=as_json)
 
 
 @strategy.command()
-@click.argument("name")
-@click.argument("strategy_name", metavar="STRATEGY")
+@of_an_instance
 @click.argument("needs", type=click.Choice(("lease", "instance", "no")))
 @click.pass_obj
 def exclusive(home: Path, name: str, strategy_name: str, needs: str) -> None:
@@ -178,16 +164,15 @@ def exclusive(home: Path, name: str, strategy_name: str, needs: str) -> None:
     no         nothing, unless somebody holds a lease (the default)
     """
     body = {"exclusive": needs}
-    click.echo(lease_line(_ask(home, name, "POST", f"{_lease_path(strategy_name)}/exclusive", body)))
+    click.echo(lease_line(answered(home, name, "POST", f"{_lease_path(strategy_name)}/exclusive", body)))
 
 
 @strategy.command()
-@click.argument("name")
-@click.argument("strategy_name", metavar="STRATEGY")
+@of_an_instance
 @click.pass_obj
 def free(home: Path, name: str, strategy_name: str) -> None:
     """End the lease of a strategy id: its holder's entries are refused from now on."""
-    click.echo(lease_line(_ask(home, name, "DELETE", _lease_path(strategy_name))))
+    click.echo(lease_line(answered(home, name, "DELETE", _lease_path(strategy_name))))
 
 
 def lease_line(row: dict[str, Any]) -> str:
@@ -212,13 +197,18 @@ def line_of(row: dict[str, Any]) -> str:
 
 
 def _show(row: dict[str, Any]) -> None:
+    click.echo(_lines(row))
+
+
+def _lines(row: dict[str, Any]) -> str:
     hours = row["hours"]
     times = f", {hours['start']}-{hours['end']}, square-off {hours['square_off']}" if hours else ""
     state = "" if row["active"] else ", disabled"
-    click.echo(f"{row['name']} ({row['platform']}, {row['mode']}{times}{state})")
-    click.echo(f"  {row['webhook_url']}")
-    for one in row["symbols"]:
-        click.echo(f"  {one['exchange']}:{one['symbol']} x {one['quantity']} {one['product']}")
+    head = f"{row['name']} ({row['platform']}, {row['mode']}{times}{state})"
+    symbols = [
+        f"{one['exchange']}:{one['symbol']} x {one['quantity']} {one['product']}" for one in row["symbols"]
+    ]
+    return "\n  ".join([head, row["webhook_url"], *symbols])
 
 
 def _symbol(text: str) -> dict[str, str]:
@@ -234,11 +224,3 @@ def _path(strategy_name: str) -> str:
 
 def _lease_path(strategy_name: str) -> str:
     return f"/internal/leases/{quote(strategy_name, safe='')}"
-
-
-def _ask(home: Path, name: str, method: str, path: str, body: object = None) -> dict[str, Any]:
-    status, answer = ask_api(load_running(home, name), method, path, body)
-    if status != 200:
-        raise CommandFailed(f"{name}: {message_of(answer, f'HTTP {status}')}")
-    assert isinstance(answer, dict)
-    return answer

@@ -43,6 +43,9 @@ WRONG_SETTINGS = 2
 @click.option(
     "--puller", metavar="NAME", help="Whose broker fills the market-data store; else HISTORIFY_PULLER."
 )
+@click.option(
+    "--route", metavar="NAME,NAME", help="One address for orders, to the best of these; else ROUTE."
+)
 @click.option("--timeout", default=READY_DEADLINE_S, show_default=True, help="Seconds to wait for readiness.")
 @click.pass_obj
 def up(
@@ -56,6 +59,7 @@ def up(
     sim_hours: str | None,
     sim_seed: int | None,
     puller: str | None,
+    route: str | None,
     timeout: float,
 ) -> None:
     """Start instances (all that have an env file when none is named).
@@ -68,6 +72,7 @@ def up(
       algo up kotak dhan --sim
       algo up dhan -d --symbols SBIN,RELIANCE,NSE_INDEX:NIFTY
       algo up --puller dhan
+      algo up dhan kotak --route dhan,kotak
     """
     if not sim and (sim_universe or sim_hours or sim_seed is not None):
         raise click.UsageError("--sim-… options need --sim")
@@ -82,6 +87,7 @@ def up(
         sim_hours=sim_hours or "",
         sim_seed=sim_seed,
         puller=puller or "",
+        route=tuple(dict.fromkeys(word.strip() for word in (route or "").split(",") if word.strip())),
     )
     _check_before_anything(folder, wanted, options)
     ran = {row.instance for row, _ in folder.live_children()}
@@ -225,6 +231,10 @@ def _say_ready(home: Path, folder: RunFolder, names: list[str]) -> None:
             click.echo(f"note: {text}", err=True)
         if row["name"] == services.CONSOLE and row["state"] == "ready":
             _say_console(folder, f"http://127.0.0.1:{row['port']}")
+        if row["name"] == services.ROUTE and row["state"] == "ready":
+            click.echo(
+                f"orders to the best instance: http://127.0.0.1:{row['port']}  (algo route key create)"
+            )
     click.echo(f"API key for a strategy: algo key create {names[0]}")
 
 

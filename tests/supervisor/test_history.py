@@ -128,7 +128,7 @@ def test_where_a_puller_has_the_lock_it_is_handed_the_import(
             store.close()
         control.close()
 
-    monkeypatch.setattr("supervisor.commands.history_data.time.sleep", puller)
+    monkeypatch.setattr("supervisor.commands.history.writing.time.sleep", puller)
     done = home.run("import", str(home.csv), "--exchange", "NSE", "--symbol", "X", "--interval", "1m")
     assert done.exit_code == 0, done.output
     assert "the running puller does it (import 1)" in done.output

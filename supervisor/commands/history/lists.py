@@ -8,8 +8,9 @@ import click
 
 from historify.jobs.model import Schedule
 from historify.portable import plain
-from supervisor.commands import history_choose
-from supervisor.operations.histories import Place, json_option, keys_in, keys_of, place, shown, sim_option
+from supervisor.commands.history import choose
+from supervisor.commands.history.place import EXCHANGE, Place, keys_in, keys_of, place, sim_option
+from supervisor.commands.printing import json_option, shown
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -53,7 +54,7 @@ def list_watchlists(home: Path, name: str, sim: bool, as_json: bool) -> None:
 @watchlist.command()
 @click.argument("name")
 @click.argument("symbols")
-@click.option("--exchange", default="NSE", show_default=True, help="Of symbols that name none.")
+@EXCHANGE
 @sim_option
 @json_option
 @click.pass_obj
@@ -71,7 +72,7 @@ def add(home: Path, name: str, symbols: str, exchange: str, sim: bool, as_json: 
 @watchlist.command(name="import")
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--exchange", default="NSE", show_default=True, help="Of symbols that name none.")
+@EXCHANGE
 @sim_option
 @json_option
 @click.pass_obj
@@ -108,9 +109,9 @@ def chain(
     """
     with place(home, sim=sim) as one:
         if expiry:
-            keys = history_choose.option_chain(one, underlying, expiry, exchange)
+            keys = choose.option_chain(one, underlying, expiry, exchange)
         else:
-            keys = history_choose.futures(one, underlying, exchange)
+            keys = choose.futures(one, underlying, exchange)
         _added(one, name, one.watchlists.add(name, keys), as_json)
 
 
@@ -125,7 +126,7 @@ def _added(one: Place, name: str, count: int, as_json: bool) -> None:
 @watchlist.command()
 @click.argument("name")
 @click.argument("symbols", default="")
-@click.option("--exchange", default="NSE", show_default=True, help="Of symbols that name none.")
+@EXCHANGE
 @sim_option
 @json_option
 @click.pass_obj

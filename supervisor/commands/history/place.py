@@ -1,10 +1,12 @@
-"""The market-data store of a home, as the command line opens it: running or not, from no instance's side."""
+"""The market-data store of a home, as these commands open it: running or not, from no instance's side."""
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ from historify.jobs.model import Key
 from historify.ondemand import OnDemand
 from historify.paths import StorePaths
 from supervisor.running import current_folder
+
+DAY = click.DateTime(["%Y-%m-%d"])
+EXCHANGE = click.option("--exchange", default="NSE", show_default=True, help="Of symbols that name none.")
 
 
 class Place(OnDemand):
@@ -83,12 +88,15 @@ def sim_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--sim", is_flag=True, help=text)(command)
 
 
-def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--json", "as_json", is_flag=True, help="Machine-readable.")(command)
+def ordered(start: datetime | None, end: datetime | None) -> None:
+    """Refuse days in the wrong order, as wrong use."""
+    if start and end and start > end:
+        raise click.UsageError(f"--from {start:%Y-%m-%d} is after --to {end:%Y-%m-%d}")
 
 
-def shown(rows: object) -> None:
-    click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+def history_module(name: str) -> Any:
+    """DuckDB costs a tenth of a second; a command that needs none does not pay it."""
+    return importlib.import_module(name)
 
 
 def keys_of(symbols: str, exchange: str) -> list[Key]:

@@ -15,10 +15,10 @@ from historify.model import Series
 from historify.quality.findings import Finding, Report, damaged, repairs
 from historify.quality.verify import only, verify
 from supervisor.client import CommandFailed
-from supervisor.commands.history_data import carried_out, must_be_done
-from supervisor.operations.histories import Place, json_option, keys_of, place, shown, sim_option
+from supervisor.commands.history.place import DAY, Place, keys_of, place, sim_option
+from supervisor.commands.history.writing import carried_out, must_be_done
+from supervisor.commands.printing import json_option, shown
 
-DAY = click.DateTime(["%Y-%m-%d"])
 MOST_SHOWN = 200
 _COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}
 

@@ -11,7 +11,7 @@ from brokers.errors import AlgoError
 from gateway import settings as gateway_settings
 from historify.jobs.model import Key
 from supervisor.client import CommandFailed, ask_api, load_running, message_of
-from supervisor.operations.histories import Place
+from supervisor.commands.history.place import Place
 
 
 def option_chain(one: Place, underlying: str, expiry: str, exchange: str) -> list[Key]:
