@@ -23,6 +23,7 @@ COMMANDS = {
     "logs": ("logs", "What the processes wrote, merged by time."),
     "login": ("login", "Log in to the broker."),
     "key": ("key", "API keys: create, list, revoke."),
+    "route": ("route", "One address for orders to the best instance: its keys and decisions."),
     "strategy": ("strategy", "Strategies whose alerts become orders: create, list, alerts …"),
     "approvals": ("approvals", "Semi-auto mode: orders that wait for your word."),
     "brokers": ("brokers", "What each broker can do, side by side."),

@@ -30,6 +30,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "key create": ("algo key create dhan --label amibroker", "algo key create dhan --quiet"),
     "key list": ("algo key list dhan",),
     "key revoke": ("algo key revoke dhan 3",),
+    "route key create": ("algo route key create --label breakout", "algo route key create --quiet"),
+    "route key list": ("algo route key list",),
+    "route key revoke": ("algo route key revoke 2",),
+    "route orders": ("algo route orders", "algo route orders --count 100 --json"),
     "strategy create": (
         "algo strategy create dhan Breakout --symbol NSE:SBIN:5:MIS --symbol NSE:INFY:2:MIS",
         "algo strategy create dhan Nifty --mode BOTH --start 09:20 --end 15:00 --square-off 15:15",

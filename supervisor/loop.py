@@ -179,13 +179,16 @@ class Supervisor(Caretaker):
         fresh = {n: self._load(n) for n in names if n not in self._instances}
         everyone = {**self._instances, **fresh}
         plan.check_clashes(list(everyone.values()))
-        options = replace(options, puller=options.puller or self._options.puller)
+        before = self._options
+        options = replace(
+            options, puller=options.puller or before.puller, route=options.route or before.route
+        )
         shared = services.children(list(everyone.values()), options)
         specs = plan.ordered(plan.children(list(fresh.values()), options))
         new = [s for s in specs if s.key not in self._slots or not self._slots[s.key].child.state.is_running]
         preflight.check_ports([*new, *(s for s in shared if s.key not in self._slots)])
         self._instances = everyone
-        self._options = options if fresh else replace(self._options, puller=options.puller)
+        self._options = options if fresh else replace(before, puller=options.puller, route=options.route)
         for spec in new:
             slot = self._slots.setdefault(spec.key, Slot(spec))
             slot.spec = spec

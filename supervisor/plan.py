@@ -75,6 +75,7 @@ class UpOptions:
     sim_hours: str = ""
     sim_seed: int | None = None
     puller: str = ""
+    route: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, object]:
         return {
@@ -83,11 +84,13 @@ class UpOptions:
             "sim_hours": self.sim_hours,
             "sim_seed": self.sim_seed,
             "puller": self.puller,
+            "route": list(self.route),
         }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, object]) -> UpOptions:
         symbols = plain.get("symbols") or []
+        route = plain.get("route") or []
         seed = plain.get("sim_seed")
         return cls(
             symbols=tuple(str(s) for s in symbols) if isinstance(symbols, list) else (),
@@ -95,6 +98,7 @@ class UpOptions:
             sim_hours=str(plain.get("sim_hours") or ""),
             sim_seed=seed if isinstance(seed, int) else None,
             puller=str(plain.get("puller") or ""),
+            route=tuple(str(name) for name in route) if isinstance(route, list) else (),
         )
 
 

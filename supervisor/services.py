@@ -1,4 +1,4 @@
-"""The processes a home has once, beside its instances: the market-data store's puller, the fleet page.
+"""The processes a home has once, beside its instances: the store's puller, the fleet page, the route.
 
 A service is a function from the running instances to a ``ChildSpec``, or None when it is not wanted. Its
 configuration is a file the supervisor writes before each start; when it would read differently (another
@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from brokers.errors import SettingsError
 from brokers.model import Venue
@@ -21,9 +21,11 @@ from supervisor import puller
 from supervisor.plan import ChildSpec, ConfigFile, PortClaim, UpOptions
 from supervisor.plan import children as instance_children
 
+T = TypeVar("T")
 Service = Callable[[Sequence[Settings], UpOptions], "ChildSpec | None"]
 HISTORIFY = "historify"
 CONSOLE = "console"
+ROUTE = "route"
 
 
 def historify(instances: Sequence[Settings], options: UpOptions) -> ChildSpec | None:
@@ -70,8 +72,37 @@ def console(instances: Sequence[Settings], options: UpOptions) -> ChildSpec:  # 
     return service(CONSOLE, instances, port, ("CONSOLE_PORT", where), config)
 
 
-SERVICES: tuple[Service, ...] = (historify, console)
-NEED_A_SUPERVISOR = (CONSOLE,)
+def route(instances: Sequence[Settings], options: UpOptions) -> ChildSpec | None:
+    """The one address for orders; None unless it is asked for and one of its instances runs.
+
+    Named instances that do not run stay in its order: it must know that they exist, because they may hold
+    what an order would close.
+
+    Raises:
+        SettingsError: The env files contradict each other.
+    """
+    names, where = shared_value(instances, "ROUTE", lambda one: one.route.names)
+    names = options.route or names
+    if not names or not any(one.name in names for one in instances):
+        return None
+    data, said = shared_value(instances, "ROUTE_DATA", lambda one: one.route.data)
+    if data and data not in names:
+        raise SettingsError(f"{said}: ROUTE_DATA is {data}, expected one of the route: {','.join(names)}")
+    port, line = shared_value(instances, "ROUTE_PORT", lambda one: one.route.port)
+    one = instances[0]
+    config = {
+        "home": str(one.home),
+        "venue": one.venue.value,
+        "port": port,
+        "instances": list(names),
+        "data": data or names[0],
+        "hosts": sorted({"127.0.0.1", "localhost", "::1"}),
+    }
+    return service(ROUTE, instances, port, ("ROUTE_PORT", line or where), config)
+
+
+SERVICES: tuple[Service, ...] = (historify, console, route)
+NEED_A_SUPERVISOR = (CONSOLE, ROUTE)
 """What has nothing to show or do where a service manager or containers look after the processes."""
 
 
@@ -135,7 +166,10 @@ def service(
     )
 
 
-PROGRAMS: dict[str, tuple[str, ...]] = {CONSOLE: ("-m", "supervisor.console")}
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    CONSOLE: ("-m", "supervisor.console"),
+    ROUTE: ("-m", "supervisor.routing"),
+}
 """What runs a service that is not the package of its own name."""
 
 
@@ -162,10 +196,8 @@ def _shown(one: Settings) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}" if found else one.store.url
 
 
-def shared_value(
-    instances: Sequence[Settings], setting: str, read: Callable[[Settings], int]
-) -> tuple[int, str]:
-    """One number for all, and where it stands; what no file says is the default.
+def shared_value(instances: Sequence[Settings], setting: str, read: Callable[[Settings], T]) -> tuple[T, str]:
+    """One value for all, and where it stands; what no file says is the default.
 
     Raises:
         SettingsError: Two files say different ones.

@@ -19,7 +19,19 @@ from gateway import risksettings
 from gateway.http import proxies
 from gateway.http.proxies import Network
 from gateway.risksettings import RiskRules
-from gateway.settings import day, feed, hooks, latency, limits, logs, ratelimits, sandbox, store, trading
+from gateway.settings import (
+    day,
+    feed,
+    hooks,
+    latency,
+    limits,
+    logs,
+    ratelimits,
+    route,
+    sandbox,
+    store,
+    trading,
+)
 from gateway.settings.broker import broker_of, credentials
 from gateway.settings.day import DayRules
 from gateway.settings.envfile import EnvFile, short
@@ -29,6 +41,7 @@ from gateway.settings.latency import LatencyRules
 from gateway.settings.limits import ProcessLimits
 from gateway.settings.paths import FIRST_PORTS, FIXED_STEP, NAME, Databases, databases_in
 from gateway.settings.ratelimits import RateLimits
+from gateway.settings.route import RouteRules
 from gateway.settings.sandbox import SandboxRules
 from gateway.settings.store import StoreRules
 from gateway.settings.trading import TradingRules
@@ -85,6 +98,7 @@ class Settings:
     limits: ProcessLimits = field(default_factory=ProcessLimits)
     day: DayRules = field(default_factory=DayRules)
     latency: LatencyRules = field(default_factory=LatencyRules)
+    route: RouteRules = field(default_factory=RouteRules)
 
     @property
     def spec(self) -> BrokerSpec:
@@ -171,6 +185,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         limits=limits.read(env),
         day=day.read(env, sim=venue is Venue.SIM),
         latency=latency.read(env),
+        route=route.read(env),
     )
 
 

@@ -32,6 +32,7 @@ PLACES = {
     "ZMQ_PORT": "Ticks over ZeroMQ.",
     "SIM_PORT": "The simulated broker, one for all instances of that broker.",
     "CONSOLE_PORT": "The page of all instances; the same in every file.",
+    "ROUTE_PORT": "One address for orders of all instances; the same in every file.",
     "HISTORIFY_PORT": "Health of the process that fills the market-data store; the same in every file.",
     "FLASK_HOST_IP": "Address the web port listens on. Anything but loopback is seen by others: read "
     "[Security](../security.md) first.",
@@ -56,6 +57,8 @@ FILES = {
     "SANDBOX_DATABASE_URL": "Paper trading.",
 }
 ORDERS = {
+    "ROUTE": "Instances an order sent to the route may go to, in the fixed order. Empty: no route.",
+    "ROUTE_DATA": "The one whose market data the route answers with. Empty: the first of `ROUTE`.",
     "ORDER_MODE": "`semi_auto`: orders wait for your word, see `algo approvals`.",
     "ORDER_DEADLINE_SECONDS": "An order that the broker's limits keep back longer is answered "
     "`RATE_LIMITED`.",

@@ -154,7 +154,7 @@ class Journal:
         return self._rows("state = 'open' ORDER BY number")
 
     def lately(self, contract: str) -> dict[str, int]:
-        """Instance -> when the last order of this contract was placed there; ``STILL_OPEN`` for an open one."""
+        """Instance -> when the last order of this contract was placed there, or ``STILL_OPEN``."""
         rows = self._read(
             "SELECT instance, MAX(CASE state WHEN 'open' THEN ? ELSE settled_ns END) FROM orders "
             "WHERE contract = ? AND state IN ('open', 'placed') GROUP BY instance",

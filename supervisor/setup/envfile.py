@@ -23,6 +23,7 @@ from gateway.settings import (
     latency,
     limits,
     logs,
+    route,
     sandbox,
     store,
 )
@@ -31,7 +32,7 @@ HEADER = """\
 # {title}: one instance of algo. Only you may read this file (mode 0600); it holds credentials.
 # Start it with `algo up {name}`, or without an account on simulated data with `algo up {name} --sim`.
 """
-SUBJECTS = (feed, risksettings, sandbox, logs, limits, day, store, latency)
+SUBJECTS = (feed, risksettings, sandbox, logs, limits, day, store, latency, route)
 """Each says what an env file may hold about it."""
 OPTIONAL = """
 # Optional; the values shown are the defaults.

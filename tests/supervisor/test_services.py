@@ -287,3 +287,26 @@ def test_the_fleet_page_needs_a_supervisor(tmp_path: Path) -> None:
     one = make(tmp_path, "dhan")
     assert [spec.key for spec in services.children([one], NONE)] == ["historify", "console"]
     assert [spec.key for spec in services.alone([one])] == ["historify"]
+
+
+def test_a_route_is_there_when_it_is_asked_for(tmp_path: Path) -> None:
+    pair = [make(tmp_path, "kotak"), make(tmp_path, "dhan", ROUTE="dhan,kotak,third", ROUTE_PORT="6052")]
+    spec = services.route(pair, NONE)
+    assert spec is not None
+    assert spec.argv[1:] == ("-m", "supervisor.routing", "--config", str(tmp_path / "db/sim/run/route.json"))
+    assert spec.config is not None
+    told = json.loads(spec.config.text)
+    assert (told["instances"], told["data"], told["port"]) == (["dhan", "kotak", "third"], "dhan", 6052)
+    assert services.route(pair[:1], NONE) is None
+    assert services.route(pair[:1], plan.UpOptions(route=("kotak",))) is not None
+    assert services.route(pair[:1], plan.UpOptions(route=("dhan",))) is None, "none of them runs"
+    assert "route" not in [one.key for one in services.alone(pair)]
+
+
+def test_two_routes_in_one_home_are_refused(tmp_path: Path) -> None:
+    pair = [make(tmp_path, "kotak", ROUTE="kotak,dhan"), make(tmp_path, "dhan", ROUTE="dhan,kotak")]
+    with pytest.raises(SettingsError, match="ROUTE is one for all instances"):
+        services.route(pair, NONE)
+    alone = make(tmp_path / "other", "dhan", ROUTE="dhan", ROUTE_DATA="kotak")
+    with pytest.raises(SettingsError, match="ROUTE_DATA is kotak, expected one of the route: dhan"):
+        services.route([alone], NONE)

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +218,8 @@ class World:
         for name, one in self.fleet.items():
             if one.up:
                 standing = one.standing()
-                books = seen(standing, "now")
+                at = datetime.fromtimestamp(self.clock.now_s, UTC).isoformat()
+                books = seen(standing, at)
                 assert books is not None
                 self.journal.see(name, books)
                 found.append(Look(name, standing, feed_healthy=True))

@@ -167,6 +167,43 @@ def test_an_instance_that_is_down_keeps_what_it_holds(world: World) -> None:
     assert world.route.place(order("d", "INFY")).body["instance"] == "kotak", "not held when last seen"
 
 
+def test_what_an_instance_did_after_its_books_were_read_counts_however_long_it_is_down(world: World) -> None:
+    world.route.place(order("a"))
+    world.fleet["dhan"].up = False  # its books were last read before the place
+    world.restart()
+    world.clock.wait(3600)
+    assert world.route.place(order("b")).body["code"] == "NO_ROUTE"
+
+
+def test_an_instance_nobody_has_seen_stops_everything_new(world: World) -> None:
+    world.fleet["dhan"].up = False
+    answer = world.route.place(order("a"))
+    assert answer.body["code"] == "NO_ROUTE"
+    assert "nobody knows whether it holds NSE:SBIN" in answer.body["message"]
+    assert world.journal.by_client_id("a") is None, "the id is free: nothing was decided"
+
+
+def test_live_and_paper_do_not_mix(world: World) -> None:
+    world.fleet["kotak"].mode = "analyze"
+    answer = world.route.place(order("a"))
+    assert (answer.body["code"], "live and paper" in answer.body["message"]) == ("NO_ROUTE", True)
+    world.fleet["kotak"].held.add("NSE:SBIN")
+    held = world.route.place(order("a"))
+    assert held.body["instance"] == "kotak"
+    row = world.journal.by_client_id("a")
+    assert row is not None
+    assert row.chosen.mode == "analyze", "and the instance refuses it in any other mode"
+
+
+def test_a_panic_is_said_as_one(world: World) -> None:
+    for one in world.fleet.values():
+        one.blocked = "panic"
+    answer = world.route.place(order("a"))
+    assert (answer.http, answer.body["code"]) == (403, "ENTRIES_BLOCKED")
+    world.fleet["kotak"].held.add("NSE:SBIN")
+    assert world.route.place(order("b")).body["instance"] == "kotak", "the holder says itself what may exit"
+
+
 def test_one_simulated_storm(tmp_path: Path) -> None:
     storm(tmp_path, SEED, 150)
 
