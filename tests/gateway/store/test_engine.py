@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from brokers.errors import SettingsError, StoreError
 from brokers.model import Venue
 from gateway.store import engine, kv
+from gateway.store.database import CHECKPOINT_ROWS, GROUP
 from gateway.store.tables import KV, ORDER_EVENTS, ORDERS
 
 
@@ -303,7 +304,7 @@ def held(path: Path) -> int:
         return int(other.execute("SELECT count(*) FROM kv").fetchone()[0])
 
 
-@pytest.mark.parametrize("rides", [1, engine.GROUP - 1, engine.GROUP, 3 * engine.GROUP])
+@pytest.mark.parametrize("rides", [1, GROUP - 1, GROUP, 3 * GROUP])
 def test_rides_are_committed_with_the_next_write_however_many_wait(path, rides):
     database = engine.open(path, Venue.SIM)
     futures = [database.ride(put(f"ride {n}")) for n in range(rides)]
@@ -350,7 +351,7 @@ def test_the_wal_is_carried_over_beside_the_writers(path):
     """Else it would grow to 64 MB, and one order would wait for all of it."""
     database = engine.open(path, Venue.SIM)
     value = "x" * 20_000
-    for number in range(engine.CHECKPOINT_ROWS):
+    for number in range(CHECKPOINT_ROWS):
         database.write(lambda c, n=number: kv.put(c, f"n{n % 20}", value))
     until = time.monotonic() + 10
     while path.stat().st_size < 20 * len(value) and time.monotonic() < until:
