@@ -5,28 +5,26 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import datetime
-from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, flash, request
 
 from brokers.clock import IST
 from brokers.errors import AlgoError, InvalidRequest, NotFound, NotSupported
-from gateway.risksettings import RiskRules, SquareOff
 from gateway.sandbox.mode import TradingMode
 from gateway.scopes import ALL, SAYS, parsed, shown
 from gateway.store.queued import Step
 from gateway.store.users import User
+from gateway.web import riskpage
 from gateway.web.shell import Web, limited, show, signed_in, to
 
 log = logging.getLogger(__name__)
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 SHOWN = 100
-OTHERWISE = {"max_quantity": "max_order_quantity"}
-"""Limits whose setting has another name."""
 
 
 def add_routes(pages: Blueprint, web: Web) -> None:
@@ -41,6 +39,7 @@ def add_routes(pages: Blueprint, web: Web) -> None:
 
     _account_routes(pages, web)
     _order_routes(pages, web)
+    riskpage.add_routes(pages, web, partial(_settings_page, web))
 
 
 def _account_routes(pages: Blueprint, web: Web) -> None:
@@ -187,7 +186,7 @@ def _scopes() -> dict[str, Any]:
     return {"scopes": SAYS, "key_scopes": ALL, "shown_scopes": shown}
 
 
-def _settings_page(web: Web, user: User, **values: Any) -> Response:
+def _settings_page(web: Web, user: User, status: int = 200, **values: Any) -> Response:
     parts = web.parts
     queue = parts.queue
     waiting: list[Any] = []
@@ -197,6 +196,7 @@ def _settings_page(web: Web, user: User, **values: Any) -> Response:
     return show(
         web,
         "settings.html",
+        status,
         user=user,
         module="pages/plain.js",
         session=parts.session.status(),
@@ -205,16 +205,13 @@ def _settings_page(web: Web, user: User, **values: Any) -> Response:
         semi_auto=queue is not None and queue.needs_approval,
         waiting=waiting,
         strategies=queue.strategies.all() if queue is not None else [],
-        limits=[
-            (*line, name) for line, name in zip(risk_lines(parts.settings.risk), risk_settings(), strict=True)
-        ],
         env_file=f"instances/{parts.settings.name}.env",
         rows=parts.instruments.count(),
         synced_at=parts.instruments.synced_at(),
         sync_state=parts.sync.state,
         sync_error=parts.sync.error,
         browsers=_browsers(web),
-        **{**_scopes(), **values},
+        **{"risk": riskpage.view(parts.risk), **_scopes(), **values},
     )
 
 
@@ -228,36 +225,6 @@ def _browsers(web: Web) -> list[tuple[str, str, bool]]:
         )
         for sid, one in web.sessions.signed_in().items()
     ]
-
-
-def risk_settings() -> list[str]:
-    """The name of each limit in the env file, in the order of ``risk_lines``."""
-    return [f"RISK_{OTHERWISE.get(field.name, field.name).upper()}" for field in fields(RiskRules)]
-
-
-def risk_lines(rules: RiskRules) -> list[tuple[str, str]]:
-    """Each limit in words; those that are not set say so."""
-    found = []
-    for field in fields(rules):
-        value = getattr(rules, field.name)
-        name = field.name.replace("_", " ")
-        match value:
-            case None | frozenset() if not value:
-                text = "no limit"
-            case bool():
-                text = "yes" if value else "no"
-            case Decimal():
-                text = f"₹ {value:,f}"
-            case frozenset():
-                text = ", ".join(sorted(value))
-            case SquareOff(at=None):
-                text = f"{value.before_close_m} minutes before each close"
-            case SquareOff():
-                text = f"{value.at:%H:%M} IST"
-            case _:
-                text = str(value)
-        found.append((name[0].upper() + name[1:], text))
-    return found
 
 
 def _needed(value: Any, what: str) -> Any:

@@ -16,7 +16,7 @@ from gateway.api.parts import Parts
 from gateway.store.users import User
 from gateway.strategies.lease import Free
 from gateway.strategies.model import PLATFORMS, TradingMode
-from gateway.web.settingspage import risk_lines
+from gateway.web.riskpage import risk_lines
 from gateway.web.shell import Web, show, signed_in
 
 PER_STRATEGY = ("orders_per_minute", "data_per_minute")

@@ -173,7 +173,7 @@ def test_signing_out_everywhere_ends_every_browser(rig):
 def test_a_page_that_fails_answers_a_person_with_a_page(rig, monkeypatch, accept):
     make_owner(rig)
     client = sign_in(rig)
-    monkeypatch.setattr("gateway.web.settingspage.risk_lines", lambda rules: 1 // 0)
+    monkeypatch.setattr("gateway.web.riskpage.view", lambda limits: 1 // 0)
     answer = client.get("/settings", headers={"Accept": accept})
     assert answer.status_code == 500
     if accept.startswith("text/html"):
