@@ -1,7 +1,7 @@
 // The frame of every page: connection, sandbox frame, what blocks orders. Import it once per page.
 import { byId, effect } from "./ui.js";
 import { state } from "./live.js";
-import "./linkline.js";
+import "./frame.js";
 
 effect(() => {
   const found = state.value;

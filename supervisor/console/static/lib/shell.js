@@ -1,7 +1,7 @@
 // The frame of every page of the fleet: connection, and whether entries are blocked everywhere.
 import { byId, effect } from "./ui.js";
 import { fleet } from "./live.js";
-import "./linkline.js";
+import "./frame.js";
 
 effect(() => {
   const panic = fleet.value?.panic;
