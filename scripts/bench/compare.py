@@ -11,7 +11,7 @@ Rows, each in this process and a temporary folder:
            intervals, the paired difference of their round trips, the daily figures and merged histograms;
            beside it the tick race of ``--ticks`` ticks, which shares the ten seconds of ``algo compare``
   report   the same as ``algo compare`` does it: both databases and the kept ticks of the day from disk to two
-           finished HTML pages
+           finished HTML pages; wall and CPU seconds, and the most memory meanwhile
 
 One JSON line per row.
 """
@@ -162,28 +162,44 @@ def whole(folder: Path, paths: dict[str, Path], count: int) -> None:
         SimpleNamespace(name=name, broker=name, venue=Venue.SIM, databases=SimpleNamespace(latency=path))
         for name, path in paths.items()
     ]
-    began = time.perf_counter()
+    fresh_peak()
+    began, spent = time.perf_counter(), time.process_time()
     days = {}
     for one in fleet:
         samples = {name: collect.stage_samples(one, name, 0, 2**62) for name in collect.STAGE_OF}
         figures = passive.comparison(one.databases.latency, text, text)
         days[one.name] = collect.Day(samples, figures)
     pages = [page.document(passing.summarise(days, fleet, text))]
-    orders_s = time.perf_counter() - began
+    orders_s, orders_cpu_s = time.perf_counter() - began, time.process_time() - spent
     began, spent = time.perf_counter(), time.process_time()
-    heard = ticks.load_day(folder / "ticks", text)
-    loaded_s = time.perf_counter() - began
-    pages.append(page.document(ticks.report_of(heard, fleet, text, {})))
+    kept = ticks.Kept(folder / "ticks", text)
+    found = race.run_each(kept.names, kept.each(), np.random.default_rng(ticks.SEED))
+    pages.append(page.document(ticks.report_of(found, kept.contracts, fleet, text, {})))
+    ticks_s, ticks_cpu_s = time.perf_counter() - began, time.process_time() - spent
     report(
         "report",
-        ticks=sum(len(a) for of in heard.values() for a in of.values()),
+        ticks=sum(lane.ticks for lane in found.lanes),
         orders_s=round(orders_s, 2),
-        ticks_loaded_s=round(loaded_s, 2),
-        ticks_s=round(time.perf_counter() - began, 2),
-        ticks_cpu_s=round(time.process_time() - spent, 2),
+        orders_cpu_s=round(orders_cpu_s, 2),
+        ticks_s=round(ticks_s, 2),
+        ticks_cpu_s=round(ticks_cpu_s, 2),
+        whole_s=round(orders_s + ticks_s, 2),
+        whole_cpu_s=round(orders_cpu_s + ticks_cpu_s, 2),
+        peak_rss_mb=peak_mb(),
         page_kb=[round(len(one) / 1000) for one in pages],
         ticks_file_mb=round(sum(p.stat().st_size for p in (folder / "ticks").rglob("*.npz")) / 1e6),
     )
+
+
+def fresh_peak() -> None:
+    """Forget the peak so far: what made the data is not what summarises it."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> int:
+    """Most memory in use since ``fresh_peak``."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1000
 
 
 def made_ticks(count: int, rng: np.random.Generator) -> dict[str, dict[str, race.Arrivals]]:

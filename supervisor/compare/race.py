@@ -279,7 +279,8 @@ def _longest_gap(mine: Ints, heard: Ints, span: tuple[int, int], least_ns: int) 
 
 
 def _lead(pair: tuple[str, str], parts: Sequence[Floats], rng: np.random.Generator) -> Lead:
-    ordered = np.sort(np.concatenate(parts))
+    ordered = np.concatenate(parts)
+    ordered.sort()
     return Lead(
         ahead=pair[0],
         behind=pair[1],

@@ -7,11 +7,11 @@ inside; it is the same code on the same machine for every instance, a tenth of a
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -177,7 +177,7 @@ def save(folder: Path, day: str, heard: Found) -> Path:
             for name in COLUMNS:
                 values = getattr(arrivals, name)
                 first, steps = int(values[0]) if len(values) else 0, _narrow(np.diff(values))
-                key = f"{instance}|{contract}|{name}|{steps.dtype.str}|{len(values)}|{first}"
+                key = f"{instance}|{contract}|{name}|{steps.dtype.name}|{len(values)}|{first}"
                 columns[key] = np.frombuffer(squeeze(steps.tobytes()), dtype=np.uint8)
     aside = path.with_suffix(".tmp")
     with aside.open("wb") as file:
@@ -187,43 +187,42 @@ def save(folder: Path, day: str, heard: Found) -> Path:
 
 
 def _narrow(steps: Ints) -> NDArray[Any]:
-    """The same numbers in as few bytes as they need: differences are small, and half a day is quick to read."""
+    """The same numbers in as few bytes as they need: differences are small."""
     low, high = (int(steps.min()), int(steps.max())) if len(steps) else (0, 0)
     kind = next(k for k in KINDS if np.iinfo(k).min <= low and high <= np.iinfo(k).max)
     return steps.astype(kind)
 
 
 class Kept:
-    """The ticks of a day as they lie on disk, read contract by contract: a whole day is half a gigabyte.
+    """The ticks of a day, unpacked contract by contract: a whole day of them is half a gigabyte.
 
     Raises:
         CommandFailed: Nothing was kept of that day.
     """
 
     def __init__(self, folder: Path, day: str) -> None:
-        self._paths = sorted((folder / day).glob("*.npz")) if day.replace("-", "").isdigit() else []
-        if not self._paths:
+        paths = sorted((folder / day).glob("*.npz")) if day.replace("-", "").isdigit() else []
+        if not paths:
             raise CommandFailed(f"no ticks of {day} were kept; see: algo compare --ticks")
-        self._keys: dict[tuple[str, str, str], list[tuple[Path, str]]] = {}
-        for path in self._paths:
-            with np.load(path, allow_pickle=False) as found:
-                for key in found.files:
-                    instance, contract, name = key.split("|")[:3]
-                    self._keys.setdefault((instance, contract, name), []).append((path, key))
-        self.names = list(dict.fromkeys(instance for instance, _, _ in self._keys))
-        self.contracts = sorted({contract for _, contract, _ in self._keys})
+        self._places: dict[tuple[str, str, str], list[tuple[Any, str]]] = {}
+        for path in paths:
+            # its packed bytes, not its descriptor: one listening a minute makes hundreds of files
+            found = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+            for key in found.files:
+                instance, contract, name = key.split("|")[:3]
+                self._places.setdefault((instance, contract, name), []).append((found, key))
+        self.names = list(dict.fromkeys(instance for instance, _, _ in self._places))
+        self.contracts = sorted({contract for _, contract, _ in self._places})
 
     def each(self) -> Iterator[dict[str, Arrivals]]:
         """Of each contract the ticks of every instance, all listenings together."""
-        with ExitStack() as stack:
-            files = {path: stack.enter_context(np.load(path, allow_pickle=False)) for path in self._paths}
-            for contract in self.contracts:
-                yield {name: self._arrivals(files, name, contract) for name in self.names}
+        for contract in self.contracts:
+            yield {name: self._arrivals(name, contract) for name in self.names}
 
-    def _arrivals(self, files: Mapping[Path, Any], instance: str, contract: str) -> Arrivals:
+    def _arrivals(self, instance: str, contract: str) -> Arrivals:
         columns = []
         for name in COLUMNS:
-            parts = [_read(files[path], key) for path, key in self._keys.get((instance, contract, name), ())]
+            parts = [_read(file, key) for file, key in self._places.get((instance, contract, name), ())]
             columns.append(np.concatenate(parts) if parts else race.NOTHING.at_ns)
         return Arrivals(*columns)
 

@@ -108,14 +108,26 @@ def test_a_day_is_what_all_its_listenings_heard(tmp_path: Path) -> None:
             columns.put(number * 10, 800.05 + number / 20, 1_763_700_000_000_000_000 + number * 250_000_000)
         parts.append(columns.arrivals())
         ticks.save(tmp_path, "2026-11-20", {"dhan": {"NSE:SBIN": parts[-1]}})
-    ((contract, found),) = ticks.load_day(tmp_path, "2026-11-20")["dhan"].items()
-    assert contract == "NSE:SBIN"
+    ticks.save(tmp_path, "2026-11-20", {"kotak": {"NSE:SBIN": Columns().arrivals()}})
+    kept = ticks.Kept(tmp_path, "2026-11-20")
+    assert (kept.names, kept.contracts) == (["dhan", "kotak"], ["NSE:SBIN"])
+    (each,) = kept.each()
+    found = each["dhan"]
+    assert len(each["kotak"]) == 0
     for name in ("volume", "price", "at_ns"):
         assert (getattr(found, name) == np.concatenate([getattr(part, name) for part in parts])).all()
     assert not list(tmp_path.rglob("*.tmp"))
     for day in ("2026-11-19", "../2026-11-20"):
         with pytest.raises(ticks.CommandFailed, match="no ticks of"):
-            ticks.load_day(tmp_path, day)
+            ticks.Kept(tmp_path, day)
+
+
+@pytest.mark.parametrize("step", [1, -1, 200, -40_000, 70_000, 2**31, -(2**40)])
+def test_steps_of_any_size_come_back(tmp_path: Path, step: int) -> None:
+    values = np.array([2**50, 2**50 + step, 2**50 + step, 2**50], dtype=np.int64)
+    ticks.save(tmp_path, "2026-11-20", {"dhan": {"NSE:SBIN": race.Arrivals(values, values, values)}})
+    (each,) = ticks.Kept(tmp_path, "2026-11-20").each()
+    assert (each["dhan"].price == values).all()
 
 
 def test_a_contract_is_named_as_everywhere() -> None:
