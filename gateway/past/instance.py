@@ -34,11 +34,12 @@ from gateway.settings import store as store_settings
 from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
 from gateway.stream.bus import Bus
+from gateway.stream.client import Facts
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout, Holder
 from gateway.stream.hub import Around, Hub, Want
 from gateway.stream.replay import Player
-from gateway.stream.server import Facts, StreamServer
+from gateway.stream.server import StreamServer
 from gateway.stream.standins import OneKey, RecordedTable
 from gateway.stream.topics import Name
 from historify.contract import BarStore

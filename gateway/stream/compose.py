@@ -12,6 +12,7 @@ from gateway.stream import protocol, recording
 from gateway.stream.apilink import ApiLink
 from gateway.stream.badframes import BadFrames
 from gateway.stream.bus import Bus
+from gateway.stream.client import Facts
 from gateway.stream.door import Gate
 from gateway.stream.fanout import Fanout
 from gateway.stream.heartbeat import Heartbeat
@@ -21,7 +22,7 @@ from gateway.stream.recorder import Recordings
 from gateway.stream.recording import Header
 from gateway.stream.records import Records
 from gateway.stream.relay import OrderRelay
-from gateway.stream.server import Facts, StreamServer
+from gateway.stream.server import StreamServer
 from gateway.stream.standing import Account, Standing, Topics
 from gateway.stream.status import Status
 from gateway.stream.upstream import Upstream

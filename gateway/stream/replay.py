@@ -32,11 +32,12 @@ from brokers.secret import Secret
 from gateway.settings import StreamRules
 from gateway.stream import recording
 from gateway.stream.bus import Bus
+from gateway.stream.client import Facts
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout, Holder
 from gateway.stream.hub import Around, Book, Channel, Hub
 from gateway.stream.recording import ChannelMark, Event, Header, Kind, Reading, RecordingError, WantMark
-from gateway.stream.server import Facts, StreamServer
+from gateway.stream.server import StreamServer
 from gateway.stream.standins import OneKey, PlayedSocket, RecordedTable, Unkept
 from gateway.stream.topics import Name
 from gateway.stream.upstream import Upstream

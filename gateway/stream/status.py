@@ -16,11 +16,12 @@ from gateway import metrics
 from gateway.settings import Settings
 from gateway.stream import exposed
 from gateway.stream.bus import Bus
+from gateway.stream.client import Page
 from gateway.stream.fanout import Fanout
 from gateway.stream.heartbeat import Heartbeat
 from gateway.stream.hub import Around
 from gateway.stream.relay import OrderRelay
-from gateway.stream.server import Page, StreamServer
+from gateway.stream.server import StreamServer
 from gateway.stream.standing import Standing
 from gateway.stream.upstream import Upstream
 

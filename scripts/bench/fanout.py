@@ -41,10 +41,11 @@ from brokers.clock import SystemClock
 from brokers.model import Depth, Instrument, InstrumentKey, Level, Mode, Tick
 from gateway.scopes import Grant
 from gateway.settings import StreamRules
+from gateway.stream.client import Facts
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout
 from gateway.stream.hub import Hub, Want
-from gateway.stream.server import Facts, StreamServer
+from gateway.stream.server import StreamServer
 
 MARK = b'"market_data"'
 LTT = b'"ltt":'

@@ -39,11 +39,12 @@ from gateway.store import engine
 from gateway.store.instruments import InstrumentStore
 from gateway.stream.badframes import BadFrames
 from gateway.stream.bus import Bus
+from gateway.stream.client import Facts
 from gateway.stream.door import Gate, listening_socket
 from gateway.stream.fanout import Fanout
 from gateway.stream.hub import Around, Hub
 from gateway.stream.orders import OrderChannel
-from gateway.stream.server import Facts, ServerRules, StreamServer
+from gateway.stream.server import ServerRules, StreamServer
 from gateway.stream.standing import Standing, Topics
 from gateway.stream.upstream import Upstream
 from tests.ports import free_ports

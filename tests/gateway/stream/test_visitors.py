@@ -31,7 +31,7 @@ class Door:
 @on_loop
 async def test_a_ticket_opens_once(tmp_path):
     async with running(tmp_path) as rig:
-        rig.server._visitors = Door()
+        rig.server.actions.visitors = Door()
         async with connect(rig.url, proxy=None) as ws, connect(rig.url, proxy=None) as other:
             assert (await ask(ws, action="subscribe", symbols=["NSE:SBIN"]))["code"] == "NOT_AUTHENTICATED"
             assert (await ask(ws, action="authenticate", ticket="a ticket"))["status"] == "success"
@@ -48,7 +48,7 @@ async def test_without_a_checker_a_ticket_is_nothing(tmp_path):
 @on_loop
 async def test_guessing_tickets_ends_the_connection(tmp_path):
     async with running(tmp_path) as rig:
-        rig.server._visitors = Door()
+        rig.server.actions.visitors = Door()
         async with connect(rig.url, proxy=None) as ws:
             for n in range(5):
                 await ask(ws, action="authenticate", ticket=f"guess {n}")
@@ -59,7 +59,7 @@ async def test_guessing_tickets_ends_the_connection(tmp_path):
 @on_loop
 async def test_signing_out_ends_the_pages_connection_and_no_other(tmp_path):
     async with running(tmp_path) as rig:
-        door = rig.server._visitors = Door()
+        door = rig.server.actions.visitors = Door()
         async with connect(rig.url, proxy=None) as page, connect(rig.url, proxy=None) as program:
             await ask(page, action="authenticate", ticket="a ticket")
             await ask(program, action="authenticate", api_key=rig.key)
@@ -78,7 +78,7 @@ async def test_signing_out_ends_the_pages_connection_and_no_other(tmp_path):
 @on_loop
 async def test_the_end_of_the_web_session_ends_the_connection(tmp_path):
     async with running(tmp_path) as rig:
-        door = rig.server._visitors = Door()
+        door = rig.server.actions.visitors = Door()
         door.good["short"] = Visitor("seat two", time.time() + 0.5)
         async with connect(rig.url, proxy=None) as ws:
             await ask(ws, action="authenticate", ticket="short")
