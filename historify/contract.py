@@ -18,7 +18,9 @@ class Fence(Protocol):
     """Permission to write; ``epoch`` grows with every change of the puller."""
 
     @property
-    def epoch(self) -> int: ...
+    def epoch(self) -> int:
+        """Which change of the puller this permission belongs to; 1 is the first."""
+        ...
 
 
 class BarStore(Protocol):
@@ -40,7 +42,9 @@ class BarStore(Protocol):
         """The last stored day of many ``(exchange, symbol)`` at ``1m`` or ``D``, in one go."""
         ...
 
-    def catalog(self, exchange: str | None = None, symbol: str | None = None) -> list[CatalogRow]: ...
+    def catalog(self, exchange: str | None = None, symbol: str | None = None) -> list[CatalogRow]:
+        """One row a stored series with its bounds (epoch seconds), count and size; None: of all."""
+        ...
 
     def coverage(self, series: Series, start: date, end: date) -> Mapping[date, DayState]:
         """Days that were asked for; a trading day that is missing was never asked."""
@@ -76,4 +80,6 @@ class BarStore(Protocol):
         """Write one Parquet or CSV file (by suffix) with the ten columns of ``market_data``; returns rows."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of files and connections; nothing may be asked afterwards."""
+        ...

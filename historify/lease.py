@@ -42,6 +42,7 @@ class PullerLock:
 
     @property
     def held(self) -> bool:
+        """Whether this object holds it."""
         return self._descriptor is not None
 
     def acquire(self) -> None:
@@ -64,6 +65,7 @@ class PullerLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
+        """Let go; nothing when it is not held."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -115,6 +117,7 @@ class Lease:
 
     @property
     def epoch(self) -> int:
+        """Fixed for the life of this lease; see ``Fence``."""
         return self._epoch
 
     def renew(self, *, session_ok: bool = True) -> None:

@@ -56,6 +56,7 @@ class Bars:
         return len(self.ts)
 
     def rows(self) -> Iterator[Row]:
+        """Ascending by ``ts``, in the order of ``Row``."""
         return zip(self.ts, self.open, self.high, self.low, self.close, self.volume, self.oi, strict=True)
 
     @classmethod

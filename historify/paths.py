@@ -24,6 +24,7 @@ class StorePaths:
 
     @property
     def control(self) -> Path:
+        """The manifest, SQLite; ``historify.control`` alone opens it."""
         return self.root / "control.db"
 
     @property
@@ -33,6 +34,7 @@ class StorePaths:
 
     @property
     def bars(self) -> Path:
+        """The Parquet segments, Hive-style folders."""
         return self.root / "bars"
 
     @property

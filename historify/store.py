@@ -63,22 +63,27 @@ class SegmentStore:
 
     @property
     def reader(self) -> Reader:
+        """DuckDB over the exact files the manifest lists, loaded at the first question."""
         made: Reader = self._part(
             "historify.reader.bars", "Reader", self.control, self.paths.root, self._calendar
         )
         return made
 
     def get(self, request: BarRequest) -> Bars:
+        """See ``BarStore``."""
         return self.reader.get(request)
 
     def latest(self, keys: Sequence[tuple[str, str]], interval: str) -> Mapping[tuple[str, str], Bars]:
+        """See ``BarStore``; from the hot tail where that is valid."""
         return self.reader.latest(keys, interval)
 
     def catalog(self, exchange: str | None = None, symbol: str | None = None) -> list[CatalogRow]:
+        """See ``BarStore``; from the manifest alone."""
         with self.control.read() as connection:
             return manifest.catalog(connection, exchange, symbol)
 
     def coverage(self, series: Series, start: date, end: date) -> Mapping[date, DayState]:
+        """See ``BarStore``; from the manifest alone."""
         with self.control.read() as connection:
             return manifest.coverage(connection, series, start, end)
 
@@ -91,6 +96,7 @@ class SegmentStore:
         provenance: Provenance,
         covered: Mapping[date, DayState] | None = None,
     ) -> PutReport:
+        """See ``BarStore``."""
         return self.put_many([Batch(series, bars, provenance, covered)], fence=fence)[0]
 
     def put_many(self, batches: Sequence[Batch], *, fence: Fence) -> list[PutReport]:
@@ -100,6 +106,7 @@ class SegmentStore:
     def delete(
         self, series: Series, *, fence: Fence, start: date | None = None, end: date | None = None
     ) -> int:
+        """See ``BarStore``."""
         return self.writer.delete(series, fence, start, end)
 
     def migrate(self, fence: Fence, told: Callable[[int, int, str], None] | None = None) -> Migration | None:
@@ -119,11 +126,13 @@ class SegmentStore:
         return made
 
     def export(self, request: BarRequest, path: Path) -> int:
+        """See ``BarStore``."""
         module = self._module("historify.portable.exporting")
         written: int = module.write(self, [request], path, module.format_of(path))
         return written
 
     def close(self) -> None:
+        """See ``BarStore``."""
         with self._guard:
             made, self._made = self._made, {}
         reader = made.get("Reader")

@@ -84,6 +84,7 @@ def pack(bars: Bars) -> bytes:
 
 
 def unpack(data: bytes, rows: int) -> Bars:
+    """The bars again; ``rows`` says how many ``pack`` was given."""
     raw = memoryview(zstandard.ZstdDecompressor().decompress(data))
     size = rows * 8
     columns = []

@@ -92,6 +92,7 @@ def answered(
 
 
 def message_of(answer: Any, default: str) -> str:
+    """What an error answer says to a person; ``default`` where it says nothing."""
     return str(answer.get("message", default)) if isinstance(answer, dict) else default
 
 

@@ -249,8 +249,12 @@ class Supervisor(Caretaker):
         return {"restarted": chosen, "in_market_hours": busy}
 
     def _settle_soon(self, again: Sequence[str] = ()) -> None:
-        """Have the services be those of the instances there are now. Stopping one may take its seconds, and
-        nobody waits for that. ``again``: instances asked for; a failed service is tried again for them.
+        """Have the services be those of the instances there are now.
+
+        Stopping one may take its seconds, and nobody waits for that.
+
+        Args:
+            again: Instances asked for; a failed service is tried again for them.
         """
         for slot in self._slots.values():
             if again and slot.is_service and slot.child.state is State.FAILED:

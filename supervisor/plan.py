@@ -78,6 +78,7 @@ class UpOptions:
     route: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, object]:
+        """As JSON takes it; ``from_plain`` reads it again."""
         return {
             "symbols": list(self.symbols),
             "sim_universe": self.sim_universe,
@@ -89,6 +90,7 @@ class UpOptions:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, object]) -> UpOptions:
+        """From what may be an older version's; what is unreadable counts as not given."""
         symbols = plain.get("symbols") or []
         route = plain.get("route") or []
         seed = plain.get("sim_seed")
@@ -175,6 +177,7 @@ def children(instances: Sequence[Settings], options: UpOptions) -> list[ChildSpe
 def sim_argv(
     broker: str, port: int, home: Path, seed: int | None, universe: str, hours: str
 ) -> tuple[str, ...]:
+    """How a simulated broker is started; empty words and None mean its own defaults."""
     argv = [sys.executable, "-m", "brokers.sim", "--broker", broker, "--port", str(port), "--home", str(home)]
     if seed is not None:
         argv += ["--seed", str(seed)]

@@ -41,17 +41,21 @@ class RunFolder:
 
     @property
     def state_path(self) -> Path:
+        """Which processes are which children; ``live_children`` reads it."""
         return self.path / "state.json"
 
     @property
     def control_path(self) -> Path:
+        """Port and token of the running supervisor."""
         return self.path / "control.json"
 
     @property
     def lock_path(self) -> Path:
+        """Held by the one supervisor of this folder."""
         return self.path / "supervisor.lock"
 
     def write_state(self, instances: list[str], options: Mapping[str, object], rows: list[Record]) -> None:
+        """Replace the file whole. Raises ``OSError``."""
         plain = {
             "instances": instances,
             "options": dict(options),
@@ -66,10 +70,12 @@ class RunFolder:
         return list(plain.get("instances", [])), dict(plain.get("options", {})), rows
 
     def live_children(self) -> list[tuple[Record, psutil.Process]]:
+        """Those of the file whose process is really the recorded one."""
         found = [(row, row.identity.process()) for row in self.read_state()[2]]
         return [(row, process) for row, process in found if process is not None]
 
     def write_control(self, port: int, token: str, identity: Identity) -> None:
+        """From now on commands find this supervisor."""
         _write_private(self.control_path, {"port": port, "token": token, "identity": asdict(identity)})
 
     def read_control(self) -> tuple[int, str] | None:
@@ -85,6 +91,7 @@ class RunFolder:
         return identity.process() if identity else None
 
     def clear_control(self) -> None:
+        """From now on commands find none."""
         self.control_path.unlink(missing_ok=True)
 
 

@@ -24,6 +24,8 @@ _OPENALGO = {"symbol", "exchange", "interval", "timestamp", "open", "high", "low
 
 
 class Kind(StrEnum):
+    """What lies at the path of a face."""
+
     ABSENT = "absent"
     EMPTY = "empty"
     """A file of no bytes, or a DuckDB file with nothing in it: somebody opened the path before we did."""
@@ -40,6 +42,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
+    """``detail`` says why, in words for a person, where the kind alone does not."""
+
     kind: Kind
     detail: str = ""
 

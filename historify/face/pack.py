@@ -28,6 +28,8 @@ MEMORY = "1GB"
 
 @dataclass(frozen=True, slots=True)
 class Packed:
+    """What went into the file: bars, series, and the size of the file in bytes."""
+
     rows: int
     series: int
     bytes: int

@@ -35,6 +35,8 @@ NOTE = (
 
 
 class State(StrEnum):
+    """Published anew, already the newest, or kept back because a program has the file open to write."""
+
     PUBLISHED = "published"
     CURRENT = "current"
     HELD = "held"

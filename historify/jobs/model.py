@@ -21,6 +21,8 @@ Key = tuple[str, str]
 
 
 class JobState(StrEnum):
+    """Where a job stands; the last three are its end."""
+
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
@@ -32,6 +34,7 @@ class JobState(StrEnum):
 
     @property
     def is_open(self) -> bool:
+        """Whether it may still bring bars."""
         return self in OPEN
 
 
@@ -39,6 +42,8 @@ OPEN = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.PAUSED})
 
 
 class ItemState(StrEnum):
+    """Where one series of a job stands."""
+
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
@@ -123,6 +128,7 @@ class JobRequest:
         )
 
     def series(self) -> list[Series]:
+        """Every instrument at every interval."""
         return [Series(exchange, symbol, each) for exchange, symbol in self.keys for each in self.intervals]
 
     def fingerprint(self) -> str:
@@ -192,6 +198,7 @@ class Job:
 
     @property
     def rows_per_s(self) -> float:
+        """Over the time it really pulled; 0.0 before that."""
         return self.rows / self.run_s if self.run_s > 0 else 0.0
 
     @property
@@ -219,6 +226,8 @@ class JobItem:
 
 @dataclass(frozen=True, slots=True)
 class Watchlist:
+    """A named list; ``symbols`` is how many it names, ``created_at_s`` epoch seconds."""
+
     name: str
     note: str
     symbols: int

@@ -142,8 +142,10 @@ def trading_date(ts: int, interval: str) -> date:
 def kept(
     bars: Bars, series: Series, chunk: Chunk, covered: Mapping[date, DayState], mode: Mode = Mode.MISSING
 ) -> Bars:
-    """The bars of an answer that are wanted: those of days already settled stay as they are stored, so that
-    filling a gap from another broker does not rewrite its surroundings.
+    """The bars of an answer that are wanted.
+
+    Those of days already settled stay as they are stored, so that filling a gap from another broker does not
+    rewrite its surroundings.
     """
     if mode is Mode.ALL:
         return bars

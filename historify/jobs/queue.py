@@ -115,9 +115,7 @@ class Queue:
         }
 
     def pause(self, job_id: int) -> Job:
-        """Stop after the present broker call; ``resume`` goes on where it stopped. Raises ``NoSuch``,
-        ``Conflict``.
-        """
+        """Stop after the present call; ``resume`` goes on from there. Raises ``NoSuch``, ``Conflict``."""
         return self._move(job_id, {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED}, JobState.PAUSED)
 
     def resume(self, job_id: int) -> Job:

@@ -35,8 +35,12 @@ class Schedules:
         self._calendar = calendar
 
     def add(self, spec: Schedule) -> ScheduleRow:
-        """Raises ``InvalidRequest`` naming every bad field, ``Conflict`` when the name is taken, ``NoSuch``
-        when the watchlist does not exist.
+        """Keep a schedule and answer it with its id.
+
+        Raises:
+            InvalidRequest: Names every bad field.
+            Conflict: The name is taken.
+            NoSuch: The watchlist does not exist.
         """
         spec = replace(spec, name=spec.name.strip(), keys=tuple(checked(spec.keys)))
         if not 0 < len(spec.name) <= 60 or not spec.name.isprintable():
@@ -72,9 +76,11 @@ class Schedules:
         return timing.upcoming(row.schedule, self._clock.now(), self._calendar)
 
     def pause(self, name: str) -> ScheduleRow:
+        """It is due no more until ``resume``. Raises ``NoSuch``."""
         return self._enable(name, False)
 
     def resume(self, name: str) -> ScheduleRow:
+        """What was due meanwhile is made up by one pull, at its latest due time. Raises ``NoSuch``."""
         return self._enable(name, True)
 
     def delete(self, name: str) -> None:

@@ -1,5 +1,7 @@
-"""The puller's side of the queue. Every change is made under an epoch: of a job that another puller has taken
-over since, nothing can be changed any more.
+"""The puller's side of the queue.
+
+Every change is made under an epoch: of a job that another puller has taken over since, nothing can be changed
+any more.
 """
 
 from __future__ import annotations
@@ -90,8 +92,9 @@ class Work:
         return task
 
     def other(self, task: Task) -> Series | None:
-        """Any other instrument somebody asked for at this interval, to see whether its broker answers at all;
-        one that came already, if there is one.
+        """Any other instrument somebody asked for at this interval, to see whether its broker answers at all.
+
+        One that came already is preferred; None when this is the only one.
         """
         series = task.series
         rows = rows_of(
@@ -122,6 +125,7 @@ class Work:
                 self._set(tx, task, "chunks_done = chunks_done + 1, rows = rows + ?", (rows,))
 
     def done(self, task: Task) -> None:
+        """Every call of the series was answered. Raises ``Gone``."""
         with self._control.transaction(durable=False) as tx:
             self._must(tx, task.job.id)
             self._set(tx, task, "state = 'done', error = '', chunks = max(chunks_done, 1), "
@@ -137,9 +141,7 @@ class Work:
             )  # fmt: skip
 
     def put_back(self, task: Task, error: str) -> None:
-        """The broker did not answer: later, behind the others; given up after ``MOST_TRIES``. Raises
-        ``Gone``.
-        """
+        """No answer: later, behind the others; given up after ``MOST_TRIES``. Raises ``Gone``."""
         with self._control.transaction(durable=False) as tx:
             self._must(tx, task.job.id)
             self._set(

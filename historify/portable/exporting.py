@@ -29,6 +29,8 @@ CHUNK_BYTES = 1 << 16
 
 
 class Format(StrEnum):
+    """What is written."""
+
     CSV = "csv"
     """The ten columns of ``market_data``; ``timestamp`` in epoch seconds. It can be imported again."""
     TXT = "txt"
@@ -42,10 +44,12 @@ class Format(StrEnum):
 
     @property
     def suffix(self) -> str:
+        """Of the file name, without the dot."""
         return "zip" if self in (Format.ZIP, Format.ZIP_TXT) else self.value
 
     @property
     def content_type(self) -> str:
+        """For a download."""
         return {
             "csv": "text/csv; charset=utf-8",
             "txt": "text/plain; charset=utf-8",

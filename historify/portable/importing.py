@@ -259,8 +259,10 @@ class _Writer:
 
 
 def whole_days(series: Series, bars: Bars, calendar: Calendar) -> dict[date, DayState]:
-    """Days a file holds in full, which a pull need not ask for: a daily bar, or minutes from the session's
-    opening to its close. A day the file holds a part of stays a gap.
+    """Days a file holds in full, which a pull need not ask for.
+
+    That is a daily bar, or minutes from the session's opening to its close. A day the file holds a part of
+    stays a gap.
     """
     if series.interval == DAY:
         return {datetime.fromtimestamp(ts, UTC).date(): DayState.FULL for ts in bars.ts}

@@ -23,6 +23,7 @@ PROBE_S = 1.0
 
 
 def job(one: Job) -> dict[str, Any]:
+    """``*_at`` are epoch seconds, ``progress`` is 0 to 1."""
     return {
         "id": one.id,
         "state": str(one.state),
@@ -56,6 +57,7 @@ def job(one: Job) -> dict[str, Any]:
 
 
 def item(one: JobItem) -> dict[str, Any]:
+    """One series of a job."""
     return {
         **series(one.series),
         "state": str(one.state),
@@ -70,6 +72,7 @@ def item(one: JobItem) -> dict[str, Any]:
 
 
 def series(one: Series) -> dict[str, Any]:
+    """The three words that name it."""
     return {"exchange": one.exchange, "symbol": one.symbol, "interval": one.interval}
 
 
@@ -94,10 +97,12 @@ def task(one: Task) -> dict[str, Any]:
 
 
 def watchlist(one: Watchlist) -> dict[str, Any]:
+    """Without its instruments."""
     return {"name": one.name, "note": one.note, "symbols": one.symbols, "created_at": one.created_at_s}
 
 
 def schedule(row: ScheduleRow, upcoming: datetime | None) -> dict[str, Any]:
+    """``upcoming`` is when it is due next, None when it is off."""
     spec = asdict(row.schedule)
     return {
         **spec,
@@ -111,10 +116,12 @@ def schedule(row: ScheduleRow, upcoming: datetime | None) -> dict[str, Any]:
 
 
 def schedule_run(one: ScheduleRun) -> dict[str, Any]:
+    """One time it was due; ``job`` is None when nothing could be queued."""
     return {"due_at": one.due_at_s, "ran_at": one.ran_at_s, "job": one.job, "error": one.error}
 
 
 def catalog(row: CatalogRow) -> dict[str, Any]:
+    """What is stored of one series; dates are trading dates."""
     return {
         **series(row.series),
         "first_timestamp": row.first_ts,
@@ -159,6 +166,7 @@ def coverage(
 
 
 def intervals() -> dict[str, Any]:
+    """Which the store keeps, and which it computes from those."""
     return {"stored": list(STORED), "computed": [each for each in INTERVALS if each not in STORED]}
 
 

@@ -47,10 +47,12 @@ class ImportReport:
 
     @property
     def added(self) -> int:
+        """Bars that were not there before, over all series."""
         return sum(each.added for each in self.series)
 
     @property
     def changed(self) -> int:
+        """Bars that were there with other values, over all series."""
         return sum(each.changed for each in self.series)
 
     def plain(self) -> dict[str, Any]:

@@ -24,7 +24,9 @@ class Source(Protocol):
     kind: str
     layout: Layout
 
-    def blocks(self) -> Iterator[Block]: ...
+    def blocks(self) -> Iterator[Block]:
+        """Its rows in the order of the file, some thousand at a time."""
+        ...
 
 
 @contextmanager

@@ -41,6 +41,8 @@ _COLUMNS = (
 
 
 class TaskState(StrEnum):
+    """Where a task stands; the last three are its end."""
+
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"

@@ -45,10 +45,11 @@ class Pool:
         self._closed = False
 
     def run(self, doing: str, work: Callable[[Connection], T]) -> T:
-        """``work`` on a connection; again on a new one when the one kept from before was dead, and when the
-        server undid it to end a deadlock (TimescaleDB compresses beside us).
+        """``work`` on a connection, again where that cannot hurt.
 
-        Only for work that may be repeated: reads, and whole transactions whose repeat changes nothing.
+        That is on a new connection when the one kept from before was dead, and when the server undid it to
+        end a deadlock (TimescaleDB compresses beside us). Only for work that may be repeated: reads, and
+        whole transactions whose repeat changes nothing.
         """
         with translated(self.address, doing):
             for tries_left in range(TRIES - 1, -1, -1):

@@ -56,6 +56,7 @@ class Config:
 
     @property
     def log_file(self) -> Path:
+        """Where the supervisor led standard error."""
         return self.run_dir.parent / "log" / "historify.log"
 
 

@@ -15,16 +15,22 @@ Decoder = Callable[[bytes, str, date, date], list[Candle]]
 
 
 def decoder(broker: str) -> Decoder:
-    """``candles`` of the broker's ``mapping.history``; loaded when a broker first answers. Raises
-    ``SettingsError`` for a broker nobody knows.
+    """``candles`` of the broker's ``mapping.history``, loaded when a broker first answers.
+
+    Raises:
+        SettingsError: Nobody knows this broker.
     """
     module = importlib.import_module(f"brokers.{registry.spec(broker).name}.mapping.history")
     return cast(Decoder, module.candles)
 
 
 def bars(decode: Decoder, body: bytes, interval: str, start: date, end: date) -> tuple[Bars, int]:
-    """The bars of an answer, and how many were left out because no market makes such ones (a price of zero,
-    an open outside high and low). Raises ``WireError`` when the answer cannot be read.
+    """The bars of an answer, and how many were left out because no market makes such ones.
+
+    That is a price of zero, or an open outside high and low.
+
+    Raises:
+        WireError: The answer cannot be read.
     """
     candles = decode(body, interval, start, end)
     sound = [c for c in candles if _is_sound(c)]

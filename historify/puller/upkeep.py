@@ -70,8 +70,9 @@ class Upkeep:
         return False
 
     def drain(self, lease: Lease) -> int:
-        """Take over an old store, publish what other processes left in the inbox, and carry out imports and
-        deletions; returns how many changes that made.
+        """Do what other processes left for the one that writes; returns how many changes that made.
+
+        That is taking over an old store, publishing the inbox, and carrying out imports and deletions.
 
         Raises:
             StoreBusy: Among others, when a program has the old store open to write: it is tried again.

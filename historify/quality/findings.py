@@ -16,6 +16,8 @@ JOINED_DAYS = 7
 
 
 class Kind(StrEnum):
+    """What looks wrong."""
+
     DAMAGED = "damaged"
     """The store cannot read these bars."""
     MISSING_DAY = "missing_day"
@@ -38,6 +40,8 @@ class Kind(StrEnum):
 
 
 class Severity(StrEnum):
+    """An error is wrong whatever the market did; a warning wants a look; an info is only told."""
+
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"

@@ -14,6 +14,8 @@ from enum import StrEnum
 
 
 class InstrumentClass(StrEnum):
+    """What decides how long no trade is ordinary."""
+
     INDEX = "index"
     SHARE = "share"
     FUTURE = "future"

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Collected:
+    """How many files went: replaced ones, and ones no manifest listed."""
+
     trash: int
     orphans: int
 

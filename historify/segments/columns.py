@@ -37,6 +37,8 @@ LONGEST_FOLDER = 200
 
 
 class Merged(NamedTuple):
+    """The rows of both, by time, and how many of the batch were new or different."""
+
     table: pa.Table
     added: int
     changed: int

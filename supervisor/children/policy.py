@@ -26,6 +26,8 @@ from enum import StrEnum
 
 
 class State(StrEnum):
+    """See the table above."""
+
     PLANNED = "planned"
     STARTING = "starting"
     READY = "ready"
@@ -108,6 +110,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
+    """The process runs; it has not answered yet."""
+
     pid: int
 
 
@@ -120,6 +124,8 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
+    """The system would not start it."""
+
     reason: str
 
 
@@ -162,16 +168,18 @@ Event = Start | Spawned | Adopted | SpawnFailed | Exited | Probed | Missed | Sto
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    pass
+    """Start the process now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    pass
+    """Ask it to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
+    """End it and all it started; ``why`` goes into the log."""
+
     why: str
 
 

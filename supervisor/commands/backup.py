@@ -54,8 +54,9 @@ def _stores(home: Path) -> list[Path]:
 
 
 def _elsewhere(home: Path) -> list[Path]:
-    """Databases of live instances outside the home. An env that does not load is backed up, its databases
-    elsewhere cannot be known.
+    """Databases of live instances outside the home.
+
+    An env that does not load is backed up, but its databases elsewhere cannot be known.
     """
     found: list[Path] = []
     for name in gateway_settings.instance_names(home):

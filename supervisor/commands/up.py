@@ -263,8 +263,9 @@ def _foreground(home: Path, folder: RunFolder, names: list[str], timeout_s: floa
 
 
 def _leave(folder: RunFolder, started: list[str]) -> None:
-    """Ctrl-C: stop what this command started. Where something is open that must not be left, ask once; a
-    second Ctrl-C keeps it and leaves.
+    """Ctrl-C: stop what this command started.
+
+    Where something is open that must not be left, ask once; a second Ctrl-C keeps it and leaves.
     """
     click.echo("\nstopping…")
     if not started or folder.read_control() is None:

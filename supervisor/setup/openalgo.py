@@ -1,5 +1,6 @@
-"""Reads what an OpenAlgo installation holds. Nothing of it is ever opened for writing: its database is copied
-first, side files included, and the copy is read.
+"""Reads what an OpenAlgo installation holds.
+
+Nothing of it is ever opened for writing: its database is copied first, side files included, and that is read.
 
 Source: openalgo-api, sections 6 and 7, and OpenAlgo's own tables: its API key lies encrypted with Fernet,
 under a key made by PBKDF2-HMAC-SHA-256 (100,000 rounds) from API_KEY_PEPPER and FERNET_SALT.

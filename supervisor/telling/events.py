@@ -90,8 +90,9 @@ def between(before: Facts, after: Facts) -> list[tuple[str, str]]:
 
 
 def kept(before: Facts, after: Facts) -> Facts:
-    """What to compare with next time. What is mended while the instance is not ready yet stays told, so that
-    ``recovered`` comes when it really has.
+    """What to compare with next time.
+
+    What is mended while the instance is not ready yet stays told, so ``recovered`` comes when it really has.
     """
     if before.wrong and not after.wrong and not after.ready:
         return Facts(False, before.wrong)
