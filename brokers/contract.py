@@ -394,7 +394,10 @@ class BrokerContext:
 class Broker(Protocol):
     """The heavy half, made by ``brokers.registry.open_broker``."""
 
-    spec: BrokerSpec
+    @property
+    def spec(self) -> BrokerSpec:
+        """Its light half."""
+        ...
 
     def auth(self, context: BrokerContext) -> Auth: ...
 

@@ -19,7 +19,7 @@ from datetime import date
 from decimal import Decimal
 
 from brokers import symbols
-from brokers.contract import BrokerContext, ParsedInstruments
+from brokers.contract import BrokerContext, ParsedInstruments, SessionSource
 from brokers.dhan import indices
 from brokers.errors import BrokerDown, WireError
 from brokers.model import Instrument, InstrumentKey
@@ -70,7 +70,8 @@ _ZERO = Decimal(0)
 class DhanInstruments:
     """Implements ``contract.InstrumentSource``."""
 
-    def __init__(self, context: BrokerContext, transport: Transport) -> None:
+    def __init__(self, context: BrokerContext, session: SessionSource, transport: Transport) -> None:
+        # the files are public: no session is asked for
         self._url = context.endpoints["instruments"]
         self._transport = transport
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from brokers.clock import IST
 from brokers.contract import InstrumentLookup
-from brokers.errors import WireError
 from brokers.fields import Fields
 from brokers.model import Action, InstrumentKey, OrderStatus, PriceType, Product
+from brokers.vocabulary import Vocabulary
 
 Row = Mapping[str, Any]
 PRODUCT_WORD = {Product.CNC: "CNC", Product.NRML: "MARGIN", Product.MIS: "INTRADAY"}
@@ -44,6 +44,12 @@ PRICE_TYPE = {
     "SLM": PriceType.SL_M,
 }
 ACTION = {"BUY": Action.BUY, "B": Action.BUY, "SELL": Action.SELL, "S": Action.SELL}
+_VOCABULARY = Vocabulary(ACTION, PRICE_TYPE, PRODUCT)
+action_of, price_type_of, product_of = (
+    _VOCABULARY.action_of,
+    _VOCABULARY.price_type_of,
+    _VOCABULARY.product_of,
+)
 STATUS = {
     "TRANSIT": OrderStatus.OPEN,
     "PENDING": OrderStatus.OPEN,
@@ -110,22 +116,3 @@ def row_key(row: Row, lookup: InstrumentLookup) -> InstrumentKey:
     names = ("exchangeSegment", "securityId", "tradingSymbol")
     segment, security_id, symbol = (text(row.get(name)) for name in names)
     return key_of(segment, security_id, symbol, lookup)
-
-
-def action_of(word: object) -> Action:
-    try:
-        return ACTION[text(word).upper()]
-    except KeyError:
-        raise WireError(f"unknown side {word!r}") from None
-
-
-def price_type_of(word: object) -> PriceType:
-    try:
-        return PRICE_TYPE[text(word).upper()]
-    except KeyError:
-        raise WireError(f"unknown order type {word!r}") from None
-
-
-def product_of(word: object) -> str:
-    found = text(word).upper()
-    return PRODUCT.get(found, found)

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from brokers.clock import IST
 from brokers.contract import InstrumentLookup
-from brokers.errors import NotSupported, WireError
+from brokers.errors import NotSupported
 from brokers.fields import Fields
 from brokers.model import (
     Action,
@@ -21,6 +21,7 @@ from brokers.model import (
     PriceType,
     Product,
 )
+from brokers.vocabulary import Vocabulary
 
 _FIELDS = Fields(nothing=frozenset({"", "--", "NA", "-"}), commas=True)
 text, field, money, count = _FIELDS.text, _FIELDS.field, _FIELDS.money, _FIELDS.count
@@ -73,6 +74,12 @@ PRODUCT: Mapping[str, Product] = {
     "INTRADAY": Product.MIS,
 }
 
+_VOCABULARY = Vocabulary(ACTION, PRICE_TYPE, PRODUCT)
+action_of, price_type_of, product_of = (
+    _VOCABULARY.action_of,
+    _VOCABULARY.price_type_of,
+    _VOCABULARY.product_of,
+)
 STATUS: Mapping[str, OrderStatus] = {
     "put order req received": OrderStatus.OPEN,
     "validation pending": OrderStatus.OPEN,
@@ -153,25 +160,3 @@ def key_of(lookup: InstrumentLookup, segment: str, token: str, symbol: str) -> I
     if found is not None:
         return found.key
     return InstrumentKey(EXCHANGE_OF.get(segment, segment), symbol or token)
-
-
-def action_of(word: str) -> Action:
-    """Raises ``WireError`` for a word that is no side."""
-    try:
-        return ACTION[word.upper()]
-    except KeyError:
-        raise WireError(f"unknown side {word[:10]!r}") from None
-
-
-def price_type_of(word: str) -> PriceType:
-    """Raises ``WireError`` for a word that is no price type."""
-    try:
-        return PRICE_TYPE[word.upper()]
-    except KeyError:
-        raise WireError(f"unknown price type {word[:10]!r}") from None
-
-
-def product_of(word: str) -> str:
-    """Our product; one without a name in OpenAlgo stays as it is."""
-    found = word.upper()
-    return PRODUCT.get(found, found)

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from brokers.clock import ManualClock
-from brokers.contract import BrokerContext
+from brokers.contract import BrokerContext, BrokerSession
 from brokers.dhan import indices
 from brokers.dhan.instruments import (
     DETAILED,
@@ -25,6 +25,10 @@ from brokers.model import InstrumentKey
 from brokers.transport import Transport
 from tests.brokers.dhan.restserver import State, reply
 from tests.brokers.dhan.rows import HEADER, SAMPLE, TODAY, csv_bytes, table
+
+
+def no_session() -> BrokerSession:
+    raise AssertionError("the files are public")
 
 
 def _keys(*lines: str, today: date = TODAY) -> list[str]:
@@ -277,7 +281,7 @@ def test_a_missing_detailed_file_does_not_cost_the_table(server: State) -> None:
     context = BrokerContext(
         {}, {"instruments": url}, {}, ManualClock(datetime(2026, 9, 18, tzinfo=UTC)), table()
     )
-    files = DhanInstruments(context, Transport()).download()
+    files = DhanInstruments(context, no_session, Transport()).download()
     assert list(files) == [FILE]
     server.on("GET", f"/api-data/{DETAILED}", reply(200, detailed()))
-    assert list(DhanInstruments(context, Transport()).download()) == [FILE, DETAILED]
+    assert list(DhanInstruments(context, no_session, Transport()).download()) == [FILE, DETAILED]
