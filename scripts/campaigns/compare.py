@@ -2,9 +2,11 @@
 
 Dhan answers orders after 20 ± 5 ms and Kotak after 35 ± 20 ms, one request in a hundred is carried out and
 never answered, and Kotak's ticks come 200 ms late. What this machine adds of its own is known from the
-simulated brokers, which time each request themselves, and from a first run with constant delays. Judged: every
-set figure lies in the report's 95 % interval (which misses one in twenty by its nature: one miss is let pass),
-the brokers' books (nothing may be left, after Ctrl-C too), and the refusal beside an order of the other side.
+simulated brokers, which time each request themselves, and from a first run with constant delays.
+
+Judged: every set figure lies in the report's 95 % interval (which misses one in twenty by its nature: one
+miss is let pass), the brokers' books (nothing may be left, after Ctrl-C too), and the refusal beside an
+order of the other side.
 
     scripts/campaign compare [--count 200] [--period 1] [--seconds 60] [--seed 7] [--out report.html]
 """

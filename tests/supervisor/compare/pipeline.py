@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -72,3 +73,42 @@ def ticks(seed: int, lag_s: float, n: int = 200) -> race.Race:
         late = (rng.normal(lag, 0.002, n) * 1e9).astype(np.int64)
         views[name] = {"NSE:SBIN": race.Arrivals(volume, price, at_ns + late)}
     return race.run(views, rng)
+
+
+EQUAL = Broker(30, 15)
+LAG_S = 0.2
+
+
+def covered(seed: int) -> Counter[str]:
+    """One run of everything: each set figure that the report's interval covers."""
+    found: Counter[str] = Counter()
+    brokers = {"fast": FAST, "slow": SLOW}
+    measures, shares = run(seed, brokers)
+    for measure in measures:
+        for row in measure.rows:
+            assert row.summary is not None
+            assert row.summary.n == ROUNDS
+            broker = brokers[row.instance]
+            found[f"{measure.name} p50 {row.instance}"] += row.summary.p50.covers(broker.median_s)
+            found[f"{measure.name} p90 {row.instance}"] += row.summary.p90.covers(broker.p90_s)
+        (pair,) = measure.pairs
+        assert pair.difference is not None
+        found[f"{measure.name} difference"] += pair.difference.median.covers(
+            (SLOW.delay_ms - FAST.delay_ms) / 1e3
+        )
+    for name, lost in shares[0].rows:
+        assert lost is not None
+        found[f"timeouts {name}"] += lost.share.covers(brokers[name].lost)
+    (lead,) = ticks(seed, LAG_S).leads
+    assert lead.difference is not None
+    found["tick lag"] += lead.p50.covers(LAG_S) and lead.difference.median.covers(LAG_S)
+    return found
+
+
+def quiet(seed: int) -> Counter[str]:
+    """The same of equal brokers: each comparison that says "no significant difference"."""
+    measures, _ = run(seed, {"one": EQUAL, "other": EQUAL})
+    words = {f"equal {m.name}": m.pairs[0].verdict for m in measures}
+    (lead,) = ticks(seed, 0.0).leads
+    words["equal ticks"] = figures.Pair(lead.ahead, lead.behind, lead.difference).verdict
+    return Counter({name: int("no significant difference" in said) for name, said in words.items()})
