@@ -35,6 +35,8 @@ _AT_ONCE = tuple(stage for stage in STAGES if stage not in _LATER)
 
 @dataclass(frozen=True, slots=True)
 class Duration:
+    """How long one stage of one request took, on the IST day it was received."""
+
     day: str
     endpoint: str
     stage: str
@@ -69,8 +71,9 @@ class _Order:
 
 
 class Book:
-    """Joins requests with what the feed says of their orders. Bounded: of more than ``MOST_ORDERS`` the
-    longest untouched gets no more stages.
+    """Joins requests with what the feed says of their orders.
+
+    Bounded: of more than ``MOST_ORDERS`` the longest untouched gets no more stages.
     """
 
     def __init__(self, next_id: int = 1) -> None:

@@ -1,11 +1,14 @@
-"""Makes the recorder of one instance. Stage times are worth much, but no order: what is wrong with their file
-is said, and trading goes on without them.
+"""Makes the recorder of one instance.
+
+Stage times are worth much, but no order: what is wrong with their file is said, and trading goes on without
+them.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from brokers.calendar import Calendar
 from brokers.clock import Clock
@@ -32,17 +35,17 @@ def recorder(
     )
     try:
         database = engine.open(settings.databases.latency, settings.venue, metadata=METADATA, durable=False)
-        try:
-            return Recorder(
+        with ExitStack() as undo:
+            undo.callback(database.close)
+            made = Recorder(
                 database,
                 clock,
                 broker=settings.broker,
                 keep_days=settings.latency.keep_days,
                 look=presence,
             )
-        except BaseException:
-            database.close()
-            raise
+            undo.pop_all()
+            return made
     except (SettingsError, StoreError) as exc:
         log.error("%s: stage times of orders are not kept: %s", settings.where("LATENCY_DATABASE_URL"), exc)
         return None

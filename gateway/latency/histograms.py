@@ -5,15 +5,22 @@ They can be added up: stages over days, and days over instances. Wire format: Hd
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLengthException
 from hdrh.histogram import HdrHistogram
 
 from gateway.latency.model import LONGEST_NS
 
 DIGITS = 3
 LONGEST_US = LONGEST_NS // 1000
+NOT_OURS = (
+    *(ValueError, TypeError, IndexError, OverflowError, RuntimeError, MemoryError, zlib.error),
+    *(HdrCookieException, HdrLengthException, HdrHistogramSettingsException),
+)
+"""What base64, zlib, ctypes and the library's own codec raise over bytes that are no histogram of ours."""
 QUANTILES = (50.0, 90.0, 99.0)
 
 
@@ -61,8 +68,7 @@ class Histogram:
         """Take in an encoded one. Raises ``ValueError`` for bytes that are none."""
         try:
             self._hdr.add(HdrHistogram.decode(data))
-        except Exception as exc:
-            # the library lets through whatever base64, zlib, ctypes and its own codec raise
+        except NOT_OURS as exc:
             raise ValueError(f"not an HDR histogram of this project: {exc}") from exc
 
     def encode(self) -> bytes:

@@ -1,5 +1,6 @@
-"""A broker's REST whose reads are timed and whose errors are counted. Writes pass untouched: the desk tells
-of them.
+"""A broker's REST whose reads are timed and whose errors are counted.
+
+Writes pass untouched: the desk tells of them.
 """
 
 from __future__ import annotations
@@ -39,14 +40,13 @@ def metered(rest: Rest, called: Callable[[Called], None]) -> Rest:
 
 def _timed(name: str, read: Callable[..., Any], called: Callable[[Called], None]) -> Callable[..., Any]:
     def timed(*args: Any, **kwargs: Any) -> Any:
-        began, code = time.monotonic_ns(), ""
+        began, code = time.monotonic_ns(), "INTERNAL"
         try:
-            return read(*args, **kwargs)
+            answer = read(*args, **kwargs)
+            code = ""
+            return answer
         except AlgoError as exc:
             code = exc.code
-            raise
-        except Exception:
-            code = "INTERNAL"
             raise
         finally:
             called(Called(name, time.time_ns(), time.monotonic_ns() - began, code))

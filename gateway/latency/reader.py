@@ -113,8 +113,9 @@ def rows(path: Path, where: str, parameters: tuple[Any, ...]) -> list[dict[str, 
 def durations(
     path: Path, length: str, where: str, parameters: tuple[Any, ...], most: int
 ) -> list[tuple[int, int]]:
-    """(wall ns, duration ns) in the order of time, the newest ``most``. ``length`` and ``where`` as for
-    ``rows``.
+    """(wall ns, duration ns) in the order of time, the newest ``most``.
+
+    ``length`` and ``where`` as for ``rows``.
     """
     text = f"SELECT at_ns, {length} FROM requests WHERE {where} ORDER BY at_ns DESC LIMIT ?"
     with _open(path) as connection:

@@ -148,18 +148,18 @@ class Recorder:
             self._save()
 
     def _run(self) -> None:
-        try:
-            with self._guard:
-                self._restore()
-        except Exception:
-            log.exception("histograms of a run that was killed could not be made anew")
+        self._attempt(self.restore, "histograms of a run that was killed are not made anew")
         while not self._stopping.wait(EVERY_S):
-            try:
-                self.turn()
-            except Exception as exc:
-                if self._clock.monotonic() - self._complained_s > 60:
-                    self._complained_s = self._clock.monotonic()
-                    log.error("stage times are not written: %s", exc, exc_info=not _known(exc))
+            self._attempt(self.turn, "stage times are not written")
+
+    def _attempt(self, work: Callable[[], None], trouble: str) -> None:
+        try:
+            work()
+        # the top of this thread: one bad moment must not end the figures for good
+        except Exception as exc:
+            if self._clock.monotonic() - self._complained_s > 60:
+                self._complained_s = self._clock.monotonic()
+                log.error("%s: %s", trouble, exc, exc_info=not isinstance(exc, StoreError))
 
     def turn(self) -> None:
         """One waking: join, commit, and now and then look, save and prune."""
@@ -208,8 +208,9 @@ class Recorder:
         self._offset, self._woken_ns = offset, now_ns
 
     def _was_set_under(self, said: Written) -> bool:
-        """The wall clock was set between two wakings that this request overlaps. A request that began before
-        the desk took it up is given a second.
+        """The wall clock was set between two wakings that this request overlaps.
+
+        A request that began before the desk took it up is given a second.
         """
         answered = (said.times.answered_ns or 0) - said.offset
         begun = min((said.times.received_ns or 0) - said.offset, answered) - SEEN_BEFORE_NS
@@ -259,8 +260,12 @@ class Recorder:
         for key in [key for key in self._histograms if key[0] != today]:
             del self._histograms[key]
 
-    def _restore(self) -> None:
-        """After a kill: histograms of the days whose rows are newer than they."""
+    def restore(self) -> None:
+        """After a kill: histograms of the days whose rows are newer than they. Raises ``StoreError``."""
+        with self._guard:
+            self._make_anew()
+
+    def _make_anew(self) -> None:
         for day in rows.unclean_days(self.database, day_of(self._clock.time_ns())):
             for duration in rows.durations(self.database, day):
                 key = (duration.day, duration.endpoint, duration.stage)
@@ -276,7 +281,3 @@ class Recorder:
 
     def _mono_ns(self) -> int:
         return int(self._clock.monotonic() * 1e9)
-
-
-def _known(exc: Exception) -> bool:
-    return isinstance(exc, StoreError)

@@ -20,8 +20,9 @@ MOST = 200_000
 
 
 def overview(path: Path, day: str) -> dict[str, Any]:
-    """Every stage of an IST day: ``stages`` rows (endpoint, stage, n, p50_ms, p90_ms, p99_ms, max_ms) in the
-    order an order passes them, and the ``days`` there are. Raises ``StoreError``.
+    """Every stage of an IST day, and the ``days`` there are. Raises ``StoreError``.
+
+    ``stages`` are rows (endpoint, stage, n, p50_ms, p90_ms, p99_ms, max_ms) as an order passes them.
     """
     order = {endpoint: at for at, endpoint in enumerate((*ENDPOINTS, "browser"))}
     within = {stage: at for at, stage in enumerate(STAGES)}
@@ -35,8 +36,10 @@ def overview(path: Path, day: str) -> dict[str, Any]:
 
 
 def one_stage(path: Path, day: str, endpoint: str, stage: str) -> dict[str, Any]:
-    """One stage of an IST day: ``histogram`` bars (low_ms, high_ms, count), ``series`` of five minutes each
-    (at_ms, n, p50_ms, p99_ms, max_ms; of the orders still kept), and the ``slowest`` requests.
+    """One stage of an IST day.
+
+    ``histogram``: bars (low_ms, high_ms, count); ``series``: five minutes each (at_ms, n, p50_ms, p99_ms,
+    max_ms; of the orders still kept); and the ``slowest`` requests.
 
     Raises ``StoreError``; ``KeyError`` for a stage that is none.
     """

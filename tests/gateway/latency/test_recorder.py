@@ -97,12 +97,12 @@ def test_after_a_kill_the_histograms_hold_what_the_rows_hold(home):
     home.one.turn()
     home.kill()
     assert home.n("place", "acknowledge") == 1
-    home.open()._restore()
+    home.open().restore()
     assert home.n("place", "acknowledge") == 2
     home.one.wrote(wrote(home.clock, number=3))
     home.one.stop()
     assert home.n("place", "acknowledge") == 3
-    home.open()._restore()
+    home.open().restore()
     assert home.n("place", "acknowledge") == 3
 
 
