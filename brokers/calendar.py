@@ -43,11 +43,15 @@ class SpecialDay:
 
 
 class Calendar(Protocol):
+    """Which sessions there are; ``FileCalendar`` or ``AlwaysOpen``."""
+
     def session(self, exchange: str, on: date) -> Session | None:
         """The session of one exchange on one IST date; None when closed."""
         ...
 
-    def is_open(self, exchange: str, at: datetime) -> bool: ...
+    def is_open(self, exchange: str, at: datetime) -> bool:
+        """Whether the exchange trades at that moment (aware; the closing moment is closed)."""
+        ...
 
 
 class FileCalendar:
@@ -78,6 +82,7 @@ class FileCalendar:
         return list(self._days)
 
     def session(self, exchange: str, on: date) -> Session | None:
+        """See ``Calendar``. An index has its exchange's hours; an exchange not in the file is closed."""
         exchange = exchange.removesuffix("_INDEX")
         hours = self._special.get(on, {}).get(exchange)
         if hours is None:
@@ -92,6 +97,7 @@ class FileCalendar:
         return Session(opens, closes)
 
     def is_open(self, exchange: str, at: datetime) -> bool:
+        """See ``Calendar``."""
         session = self.session(exchange, at.astimezone(IST).date())
         return session is not None and session.opens <= at < session.closes
 
@@ -100,8 +106,10 @@ class AlwaysOpen:
     """The simulated exchange: one session per IST day, midnight to midnight."""
 
     def session(self, exchange: str, on: date) -> Session | None:
+        """The whole IST day, of any exchange."""
         opens = datetime.combine(on, time(0), IST)
         return Session(opens, opens + timedelta(days=1))
 
     def is_open(self, exchange: str, at: datetime) -> bool:
+        """Always."""
         return True

@@ -78,6 +78,7 @@ class BrokerSession:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> BrokerSession:
+        """The opposite of ``to_plain``. Raises ``KeyError`` or ``ValueError`` for what that did not make."""
         return cls(
             broker=plain["broker"],
             account=plain["account"],
@@ -89,17 +90,24 @@ class BrokerSession:
         )
 
     def with_generation(self, generation: int) -> BrokerSession:
+        """The same session under a number; its owner counts."""
         return replace(self, generation=generation)
 
 
 class InstrumentLookup(Protocol):
     """Read side of an instance's instrument table. Thread-safe, cached, never loads the whole table."""
 
-    def by_key(self, key: InstrumentKey) -> Instrument | None: ...
+    def by_key(self, key: InstrumentKey) -> Instrument | None:
+        """By our name."""
+        ...
 
-    def by_token(self, broker_exchange: str, token: str) -> Instrument | None: ...
+    def by_token(self, broker_exchange: str, token: str) -> Instrument | None:
+        """By the broker's segment word and id, which are unique only together."""
+        ...
 
-    def by_broker_symbol(self, broker_exchange: str, broker_symbol: str) -> Instrument | None: ...
+    def by_broker_symbol(self, broker_exchange: str, broker_symbol: str) -> Instrument | None:
+        """By the broker's segment word and order symbol."""
+        ...
 
 
 class Auth(Protocol):
@@ -180,31 +188,50 @@ class Rest(Protocol):
         """
         ...
 
-    def modify(self, change: OrderChange, order: Order, instrument: Instrument) -> Placement: ...
+    def modify(self, change: OrderChange, order: Order, instrument: Instrument) -> Placement:
+        """Send the whole terms of an order again, once.
 
-    def cancel(self, order_id: str) -> None: ...
+        Args:
+            order: The order as the book shows it; some brokers want what cannot change, too.
+        """
+        ...
+
+    def cancel(self, order_id: str) -> None:
+        """Ask for the end of an order, once. That it ended only the book says."""
+        ...
 
     def orders(self) -> list[Order]:
         """Today's order book; an empty list only when the broker says it is empty."""
         ...
 
     def find_tag(self, tag: str) -> list[Order]:
-        """Evidence for an unknown outcome: orders carrying our tag (exact, or as a prefix where the broker
-        rewrites tags). Empty only from a healthy read.
+        """Evidence for an unknown outcome.
+
+        Orders carrying our tag (exact, or as a prefix where the broker rewrites tags). Empty only from a
+        healthy read.
         """
         ...
 
-    def trades(self) -> list[Trade]: ...
+    def trades(self) -> list[Trade]:
+        """Today's fills; empty only when the broker says so."""
+        ...
 
-    def positions(self) -> list[Position]: ...
+    def positions(self) -> list[Position]:
+        """Net positions, the day's closed ones with quantity 0; empty only when the broker says so."""
+        ...
 
-    def holdings(self) -> list[Holding]: ...
+    def holdings(self) -> list[Holding]:
+        """Of the demat account; empty only when the broker says so."""
+        ...
 
-    def funds(self) -> Funds: ...
+    def funds(self) -> Funds:
+        """Rupees as the broker counts them."""
+        ...
 
     def margin(self, legs: Sequence[MarginLeg]) -> Margin:
-        """Margin of one or more new orders, existing positions and orders left aside. A read: nothing is
-        sent to the exchange.
+        """Margin of one or more new orders, existing positions and orders left aside.
+
+        A read: nothing is sent to the exchange.
 
         Raises:
             InvalidRequest: No leg, or one without a price the broker needs.
@@ -222,8 +249,10 @@ class Rest(Protocol):
 
 @runtime_checkable
 class RawHistory(Protocol):
-    """REST that passes a history answer on unread. Who wants candles of it has the broker's pure
-    ``mapping.history``; the market-data store is filled this way.
+    """REST that passes a history answer on unread.
+
+    Who wants candles of it has the broker's pure ``mapping.history``; the market-data store is filled this
+    way.
     """
 
     def raw_candles(self, instrument: Instrument, interval: str, start: date, end: date) -> bytes:
@@ -254,13 +283,17 @@ class GttRest(Protocol):
     Only brokers with ``Capabilities.native_gtt`` have it.
     """
 
-    def place_gtt(self, gtt: GttRequest, instrument: Instrument, tag: str) -> GttPlacement: ...
+    def place_gtt(self, gtt: GttRequest, instrument: Instrument, tag: str) -> GttPlacement:
+        """Place one, once. ``tag`` marks it as ours as far as the broker keeps tags here."""
+        ...
 
     def modify_gtt(self, trigger_id: str, gtt: GttRequest, leg: int, instrument: Instrument) -> None:
         """Replace the terms of one leg (brokers take them one at a time)."""
         ...
 
-    def cancel_gtt(self, trigger_id: str) -> None: ...
+    def cancel_gtt(self, trigger_id: str) -> None:
+        """Ask for its end, once. That it ended only ``gtts`` says."""
+        ...
 
     def gtts(self) -> list[Gtt]:
         """Every one the broker still shows, ended ones too; empty only when it says there is none."""
@@ -290,28 +323,40 @@ class InstrumentSource(Protocol):
 class FeedSink(Protocol):
     """Where a feed puts what it heard. Called on the feed's event loop; must not block."""
 
-    def on_tick(self, tick: Tick) -> None: ...
+    def on_tick(self, tick: Tick) -> None:
+        """All that is known of one instrument after one packet."""
+        ...
 
-    def on_order(self, update: OrderUpdate) -> None: ...
+    def on_order(self, update: OrderUpdate) -> None:
+        """A pushed change of one order."""
+        ...
 
     def on_book(
         self, key: InstrumentKey, levels: int, book: Callable[[], Depth] | None, received_ns: int
     ) -> None:
-        """A book deeper than five levels, undecoded; only after ``DeepFeed.want_levels``. ``None``: it is no
-        longer kept up to date.
+        """A book deeper than five levels, undecoded; only after ``DeepFeed.want_levels``.
+
+        ``None``: it is no longer kept up to date.
         """
         ...
 
-    def on_state(self, state: FeedState, reason: str) -> None: ...
+    def on_state(self, state: FeedState, reason: str) -> None:
+        """The feed's state changed; the reason is for a person, empty when there is nothing to say."""
+        ...
 
-    def on_bad_frame(self, frame: bytes, reason: str) -> None: ...
+    def on_bad_frame(self, frame: bytes, reason: str) -> None:
+        """Bytes nobody could read, already counted; the stream goes on."""
+        ...
 
-    def on_refused(self, key: InstrumentKey, reason: str) -> None: ...
+    def on_refused(self, key: InstrumentKey, reason: str) -> None:
+        """An instrument the feed will not carry (over the limit, unknown to the broker); the others go on."""
+        ...
 
 
 class Tap(Protocol):
-    """Hears what the market sockets of a feed hear, for a recorder. Called on the feed's loop; must not block
-    or raise.
+    """Hears what the market sockets of a feed hear, for a recorder.
+
+    Called on the feed's loop; must not block or raise.
     """
 
     def opened(self, socket: str) -> None:
@@ -322,7 +367,9 @@ class Tap(Protocol):
         """One message, before anybody has looked at it. ``login``: read by ``SocketHandler.opened``."""
         ...
 
-    def closed(self, socket: str) -> None: ...
+    def closed(self, socket: str) -> None:
+        """The connection is gone."""
+        ...
 
 
 SessionSource = Callable[[], BrokerSession]
@@ -339,8 +386,9 @@ class Feed(Protocol):
     counters: FeedCounters
 
     async def run(self) -> None:
-        """Connect, restore every wanted subscription, read, reconnect with backoff and jitter; returns only
-        when cancelled.
+        """Connect, restore every wanted subscription, read, reconnect with backoff and jitter.
+
+        Returns only when cancelled.
         """
         ...
 
@@ -399,17 +447,25 @@ class Broker(Protocol):
         """Its light half."""
         ...
 
-    def auth(self, context: BrokerContext) -> Auth: ...
+    def auth(self, context: BrokerContext) -> Auth:
+        """Credentials -> session. Raises ``SettingsError`` for options that are wrong, as all of these."""
+        ...
 
-    def rest(self, context: BrokerContext, session: SessionSource) -> Rest: ...
+    def rest(self, context: BrokerContext, session: SessionSource) -> Rest:
+        """The REST calls."""
+        ...
 
     def gtt(self, context: BrokerContext, session: SessionSource) -> GttRest:
         """Raises ``NotSupported`` where the broker keeps no GTT orders (``native_gtt`` is False)."""
         ...
 
-    def instruments(self, context: BrokerContext, session: SessionSource) -> InstrumentSource: ...
+    def instruments(self, context: BrokerContext, session: SessionSource) -> InstrumentSource:
+        """The instrument master."""
+        ...
 
-    def feed(self, context: BrokerContext, session: AsyncSessionSource, sink: FeedSink) -> Feed: ...
+    def feed(self, context: BrokerContext, session: AsyncSessionSource, sink: FeedSink) -> Feed:
+        """A feed for one event loop; nothing connects before ``Feed.run``."""
+        ...
 
 
 def wanted_batches(

@@ -66,9 +66,11 @@ class Rouser:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def opened(self, socket: ClientConnection) -> None:
+        """This socket is open now."""
         self._socket = socket
 
     def closed(self) -> None:
+        """No socket is open."""
         self._socket = None
 
     def rouse(self, resubscribe: Callable[[ClientConnection], Awaitable[None]], *, new_socket: bool) -> None:
@@ -132,7 +134,9 @@ class Pump:
 class SocketHandler(Protocol):
     """What one socket means."""
 
-    def url(self, session: BrokerSession) -> str: ...
+    def url(self, session: BrokerSession) -> str:
+        """Where to connect; may hold a token, so it is never logged."""
+        ...
 
     async def opened(self, socket: ClientConnection, session: BrokerSession) -> None:
         """Log in on the socket and send every subscription wanted now."""
@@ -142,7 +146,9 @@ class SocketHandler(Protocol):
         """One message. May raise ``AuthRefused`` or ``Reconnect``; wire errors are the handler's to count."""
         ...
 
-    async def resubscribe(self, socket: ClientConnection) -> None: ...
+    async def resubscribe(self, socket: ClientConnection) -> None:
+        """Send every subscription wanted now again."""
+        ...
 
     def closed(self) -> None:
         """The socket is gone; forget what belonged to it."""
@@ -163,6 +169,7 @@ class Overheard(ClientConnection):
     listener: Callable[[bytes | str], None] | None = None
 
     async def recv(self, decode: bool | None = None) -> Any:
+        """As the library's; the listener hears it first."""
         data = await super().recv(decode)
         if self.listener is not None:
             self.listener(data)
@@ -238,11 +245,13 @@ class Heard:
         self._name = name
 
     def opened(self, socket: ClientConnection) -> None:
+        """Listen to what the login reads."""
         if self._tap is not None and isinstance(socket, Overheard):
             self._tap.opened(self._name)
             socket.listener = self._login
 
     def logged_in(self, socket: ClientConnection) -> None:
+        """From here on messages come through ``frame``."""
         if isinstance(socket, Overheard):
             socket.listener = None
 

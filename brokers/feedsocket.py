@@ -1,5 +1,6 @@
-"""A market socket: log in, send what is newly wanted, count, tell live from silent. What a packet means is
-the broker's own.
+"""A market socket: log in, send what is newly wanted, count, tell live from silent.
+
+What a packet means is the broker's own.
 """
 
 from __future__ import annotations
@@ -76,9 +77,11 @@ class MarketSocket:
         raise NotImplementedError
 
     def frame(self, data: bytes | str, received_ns: int) -> None:
+        """One message; see ``feedloop.SocketHandler``."""
         raise NotImplementedError
 
     async def opened(self, socket: ClientConnection, session: BrokerSession) -> None:
+        """Log in within ``login_timeout_s``, ask for what is wanted, then send changes as they come."""
         self._reset()
         try:
             async with asyncio.timeout(self._shared.login_timeout_s):
@@ -109,6 +112,7 @@ class MarketSocket:
         self._pump.wake()
 
     async def resubscribe(self, socket: ClientConnection) -> None:
+        """Ask for everything wanted anew."""
         self._reset_subscriptions()
         await self._send_news(socket)
 
@@ -116,6 +120,7 @@ class MarketSocket:
         raise NotImplementedError
 
     def closed(self) -> None:
+        """Forget the socket; one that was never accepted counts as a failure."""
         self.rouser.closed()
         self._pump.closed()
         if not self._accepted:
@@ -124,10 +129,12 @@ class MarketSocket:
         self._outbox.clear()
 
     def bad(self, frame: bytes, reason: str) -> None:
+        """Count and hand on bytes nobody could read."""
         self._shared.counters.parse_errors += 1
         self._shared.sink.on_bad_frame(frame, f"{self.name}: {reason}")
 
     def count(self, packet: str) -> None:
+        """One more packet of this name."""
         self._shared.counters.count(packet)
 
     def emit(self, merged: Merged, received_ns: int, *, live: bool) -> None:

@@ -19,8 +19,10 @@ _WORST_FIRST = (
 
 
 class Sessions:
-    """Newest session for all sockets of a feed: one renewal after a refusal, then no more until a person or
-    the api process made a newer one. Endless renewals would kill the token under everybody else.
+    """Newest session for all sockets of a feed.
+
+    One renewal after a refusal, then no more until a person or the api process made a newer one. Endless
+    renewals would kill the token under everybody else.
     """
 
     def __init__(self, source: AsyncSessionSource) -> None:
@@ -30,6 +32,7 @@ class Sessions:
         self._stopped: tuple[int, str] | None = None
 
     async def __call__(self, failed_generation: int) -> BrokerSession:
+        """As ``contract.AsyncSessionSource``."""
         if failed_generation and failed_generation not in self._refused:
             self._refused.add(failed_generation)
             self._in_a_row += 1
@@ -63,6 +66,7 @@ class Reports:
         self._last: tuple[FeedState, str] | None = None
 
     def put(self, name: str, state: FeedState, reason: str) -> None:
+        """What one socket says of itself; told on when it changes the whole."""
         self._known[name] = (state, reason)
         if state is FeedState.LIVE:
             self._been_live.add(name)

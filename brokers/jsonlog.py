@@ -16,8 +16,10 @@ STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: ``time`` (UTC, ISO), ``level``, the fixed fields, ``logger``, ``message``, the
-    record's ``extra``, and ``exception`` when there is one.
+    """One JSON object a line.
+
+    ``time`` (UTC, ISO), ``level``, the fixed fields, ``logger``, ``message``, the record's ``extra``, and
+    ``exception`` when there is one.
 
     Args:
         fixed: Fields of every line of this process (``process``, ``instance`` …).
@@ -37,6 +39,7 @@ class JsonLines(logging.Formatter):
         self._encode = encode
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line without its end."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,

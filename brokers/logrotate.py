@@ -156,6 +156,7 @@ class OwnLogHandler(logging.StreamHandler[TextIO]):
         self._own = own
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, then look at the file's size and day."""
         super().emit(record)
         if self._own is not None:
             self._own.look()

@@ -45,21 +45,28 @@ DERIVATIVE_EXCHANGES = frozenset(
 
 
 class Action(StrEnum):
+    """A side."""
+
     BUY = "BUY"
     SELL = "SELL"
 
     @property
     def opposite(self) -> Action:
+        """The other side."""
         return Action.SELL if self is Action.BUY else Action.BUY
 
 
 class Product(StrEnum):
+    """OpenAlgo's products: delivery, carried derivative, intraday."""
+
     CNC = "CNC"
     NRML = "NRML"
     MIS = "MIS"
 
 
 class PriceType(StrEnum):
+    """OpenAlgo's price types; ``SL`` has a limit, ``SL-M`` only a trigger."""
+
     MARKET = "MARKET"
     LIMIT = "LIMIT"
     SL = "SL"
@@ -78,6 +85,7 @@ class OrderStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
+        """Whether nothing can happen to the order any more; ``unknown`` is not final."""
         return self in _FINAL
 
 
@@ -298,8 +306,9 @@ class GttLeg:
 
 @dataclass(frozen=True, slots=True)
 class GttRequest:
-    """An order that waits for a price, for days. One leg, or two of which one fires (OCO): the falling
-    one (stop) first, then the rising one (target).
+    """An order that waits for a price, for days.
+
+    One leg, or two of which one fires (OCO): the falling one (stop) first, then the rising one (target).
     """
 
     key: InstrumentKey
@@ -353,6 +362,8 @@ class GttPlacement:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
+    """One fill; price in rupees."""
+
     trade_id: str
     order_id: str
     key: InstrumentKey
@@ -381,6 +392,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
+    """One share in the demat account; rupees, None where the broker does not say."""
+
     key: InstrumentKey
     quantity: int
     average_price: Decimal
@@ -433,8 +446,9 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """``opened_at_s``: true UTC epoch seconds of the bar's opening; a daily bar carries the trading date at
-    00:00 UTC (OpenAlgo's convention).
+    """``opened_at_s``: true UTC epoch seconds of the bar's opening.
+
+    A daily bar carries the trading date at 00:00 UTC (OpenAlgo's convention).
     """
 
     opened_at_s: int

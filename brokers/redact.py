@@ -26,11 +26,13 @@ class Redactor(logging.Filter):
         self._known = sorted({s.reveal() for s in secrets if len(s.reveal()) >= 4}, key=len, reverse=True)
 
     def add(self, secret: Secret) -> None:
+        """A secret to cut out from now on."""
         value = secret.reveal()
         if len(value) >= 4 and value not in self._known:
             self._known = sorted({*self._known, value}, key=len, reverse=True)
 
     def clean(self, text: str) -> str:
+        """The text without known secrets, JSON Web Tokens and ``key=value`` credentials."""
         for value in self._known:
             if value in text:
                 text = text.replace(value, "***")
@@ -38,6 +40,7 @@ class Redactor(logging.Filter):
         return _PATTERNS[1].sub(r"\1***", text)
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Cleans the record in place; never drops it."""
         record.msg = self.clean(record.getMessage())
         record.args = ()
         if record.exc_info and not record.exc_text:

@@ -15,6 +15,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
+        """The value; called on the line that puts it on the wire."""
         return self._value
 
     def __bool__(self) -> bool:

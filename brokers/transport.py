@@ -203,6 +203,7 @@ class Transport:
         connection.close()
 
     def close(self) -> None:
+        """Close the connections nobody uses now; those in use close when they are done."""
         with self._lock:
             left = [connection for kept in self._idle.values() for connection in kept]
             self._idle.clear()

@@ -45,6 +45,7 @@ class Merged:
 
     @property
     def is_index(self) -> bool:
+        """Whether it is an index, which feeds ask for by name and without levels."""
         return self.instrument.instrument_type == "INDEX"
 
     def forget(self, above: Mode) -> None:
@@ -153,7 +154,9 @@ class Wants:
         return names
 
     def find(self, segment: str, name: str) -> Merged | None:
+        """By the broker's segment word and token, or name of an index."""
         return self._by_wire.get((segment, name))
 
     def exchanges(self) -> frozenset[str]:
+        """Our exchanges with something wanted."""
         return frozenset(key.exchange for key in self._by_key)

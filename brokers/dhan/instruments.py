@@ -76,8 +76,9 @@ class DhanInstruments:
         self._transport = transport
 
     def download(self) -> Mapping[str, bytes]:
-        """The compact file (about 25 MB), and the detailed one beside it (about 40 MB) for what only that
-        has. Without the second one the first is still worth having. No login needed.
+        """The compact file (about 25 MB), and the detailed one beside it (about 40 MB). No login needed.
+
+        Without the second one the first is still worth having.
         """
         files = {FILE: self._fetch(self._url)}
         if self._url.endswith(f"/{FILE}"):
@@ -94,8 +95,9 @@ class DhanInstruments:
         return reply.body
 
     def parse(self, files: Mapping[str, bytes], today: date) -> ParsedInstruments:
-        """Rows of the compact CSV, with freeze quantities when the detailed one is there; see ``parse`` and
-        ``freeze_quantities``. Files are known by their headers, whatever their names are.
+        """Rows of the compact CSV, with freeze quantities when the detailed one is there.
+
+        See ``parse`` and ``freeze_quantities``. Files are known by their headers, whatever their names are.
         """
         detailed = [content for content in files.values() if b"SM_FREEZE_QTY" in content[:2000]]
         compact = [content for content in files.values() if content not in detailed]
@@ -288,8 +290,10 @@ def _row(columns: Sequence[str], today: date) -> Instrument:
 def _derivative(
     trading_symbol: str, kind: str, expiry_text: str, strike_text: str, today: date
 ) -> tuple[str, str, date, Decimal]:
-    """Our symbol, the underlying's root, expiry and strike. The root is cut off from the right, so that
-    BAJAJ-AUTO survives; the strike comes from its column, the display text rounds it.
+    """Our symbol, the underlying's root, expiry and strike.
+
+    The root is cut off from the right, so that BAJAJ-AUTO survives; the strike comes from its column, the
+    display text rounds it.
     """
     expiry = _expiry(expiry_text)
     if expiry is None:

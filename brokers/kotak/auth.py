@@ -86,8 +86,9 @@ def websocket_url(url: str) -> str:
 
 
 def is_sound(url: str, login_url: str) -> bool:
-    """Whether an address the broker answered may be used: encrypted, or loopback when the login was loopback
-    (a simulated broker must not send us anywhere else).
+    """Whether an address the broker answered may be used.
+
+    Encrypted, or loopback when the login was loopback (a simulated broker must not send us anywhere else).
     """
     parts, login = urlsplit(url), urlsplit(login_url)
     if login.hostname in LOOPBACK:
@@ -217,8 +218,9 @@ class KotakAuth:
         )
 
     def _feeds(self, known: Mapping[str, str], trade: Mapping[str, Any]) -> dict[str, str]:
-        """Which market feed this data centre uses and where the sockets are. The config service is a
-        convenience: without it the login's own addresses and the fixed ones stand in.
+        """Which market feed this data centre uses and where the sockets are.
+
+        The config service is a convenience: without it the login's own addresses and the fixed ones stand in.
         """
         configs = self._configs()
         center = known["data_center"]

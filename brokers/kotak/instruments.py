@@ -85,8 +85,10 @@ class KotakInstruments:
         self._calls = Calls(context, self._any_session, transport)
 
     def download(self) -> Mapping[str, bytes]:
-        """``nse_cm.csv`` and so on. The list of files needs the access token, the files must not get one: the
-        object store answers 400 to it.
+        """``nse_cm.csv`` and so on.
+
+        The list of files needs the access token, the files must not get one: the object store answers 400 to
+        it.
 
         Raises:
             BrokerDown: The list or one file did not come whole; the rest alone would retire its contracts.
@@ -302,8 +304,9 @@ def _contracts(
 
 
 def display_name(root: str, expiry: date, kind: str, strike: Decimal) -> str:
-    """A person's name of a contract, as brokers' screens show it: ``NIFTY 24 NOV 24000 CALL``,
-    ``BANKNIFTY DEC FUT``. Kotak's files have none.
+    """A person's name of a contract, as brokers' screens show it.
+
+    ``NIFTY 24 NOV 24000 CALL``, ``BANKNIFTY DEC FUT``. Kotak's files have none.
     """
     month = symbols.MONTHS[expiry.month - 1]
     if kind == "FUT":

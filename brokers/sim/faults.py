@@ -203,8 +203,10 @@ class Faults:
     # --- control
 
     def add(self, body: object) -> Rule:
-        """Put a rule in force; ``cut`` and ``half_open`` strike the open sockets at once (after
-        ``delay_s`` for ``cut``). Raises ``InvalidRequest``.
+        """Put a rule in force.
+
+        ``cut`` and ``half_open`` strike the open sockets at once (after ``delay_s`` for ``cut``). Raises
+        ``InvalidRequest``.
         """
         rule = parse(body, next(self._numbers))
         rule.since = self._clock.monotonic()
@@ -294,8 +296,9 @@ class Faults:
     # --- what the venues ask
 
     def frame(self, socket_name: str, data: bytes | str) -> list[bytes | str]:
-        """What to send instead of one frame: usually the frame itself, nothing while silent, or torn or
-        garbage bytes.
+        """What to send instead of one frame.
+
+        Usually the frame itself, nothing while silent, or torn or garbage bytes.
         """
         if self._take(_SILENT, socket=socket_name) is not None:
             return []

@@ -30,8 +30,9 @@ class Venue(Protocol):
         ...
 
     def issue(self, account: str) -> Mapping[str, object]:
-        """A fresh login of an account without its ceremony, in JSON-able words of the broker (for
-        official clients in tests).
+        """A fresh login of an account without its ceremony, for official clients in tests.
+
+        JSON-able, in the broker's own words.
         """
         ...
 

@@ -170,8 +170,10 @@ class DhanFeed:
     async def _session_for(
         self, handler: MarketSocket | OrderSocket | BookSocket, failed: int
     ) -> BrokerSession:
-        """Newest session for a socket. Dhan mostly answers a bad token by cutting the socket without a word,
-        so a drop before any frame is cleared up with a profile call.
+        """Newest session for a socket.
+
+        Dhan mostly answers a bad token by cutting the socket without a word, so a drop before any frame is
+        cleared up with a profile call.
         """
         dropped, handler.dropped = handler.dropped, None
         if dropped is not None and not await self._is_good(dropped):

@@ -17,8 +17,9 @@ from brokers.model import FeedState
 
 
 class OrderSocket:
-    """The order-update connection; a ``feedloop.SocketHandler``. Silent by nature, and without replay: after
-    a gap the order book tells.
+    """The order-update connection; a ``feedloop.SocketHandler``.
+
+    Silent by nature, and without replay: after a gap the order book tells.
     """
 
     name = ORDER_UPDATES

@@ -47,6 +47,8 @@ class Side(NamedTuple):
 
 
 class Disconnect(NamedTuple):
+    """``reason`` is one of ``market.DISCONNECTS``."""
+
     length: int
     code: int
     segment: int

@@ -43,6 +43,8 @@ class Ticker(NamedTuple):
 
 
 class PrevClose(NamedTuple):
+    """``prev_close`` in rupees; comes once after a subscription."""
+
     code: int
     length: int
     segment: int
@@ -52,6 +54,8 @@ class PrevClose(NamedTuple):
 
 
 class OpenInterest(NamedTuple):
+    """In units, not lots."""
+
     code: int
     length: int
     segment: int

@@ -150,8 +150,9 @@ def _candle(row: Any, daily: bool) -> Candle:
 
 
 def means_no_data(message: str) -> bool:
-    """Whether a history fault says "nothing there". The broker gives the same code for this and for real
-    faults, so the text is all there is to go by.
+    """Whether a history fault says "nothing there".
+
+    The broker gives the same code for this and for real faults, so the text is all there is to go by.
     """
     lowered = message.lower()
     return any(text in lowered for text in _NOTHING)

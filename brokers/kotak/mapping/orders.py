@@ -227,8 +227,10 @@ def has_tag(found: Order, tag: str) -> bool:
 
 
 def trade(row: Mapping[str, Any], lookup: InstrumentLookup) -> Trade:
-    """A row of the trade book. Its ``tok``, ``qty`` and ``prc`` are empty: the fill is in ``fldQty`` and
-    ``avgPrc``, and the instrument is found by ``trdSym``.
+    """A row of the trade book.
+
+    Its ``tok``, ``qty`` and ``prc`` are empty: the fill is in ``fldQty`` and ``avgPrc``, and the instrument
+    is found by ``trdSym``.
 
     Raises:
         WireError: A side or number that cannot be read.

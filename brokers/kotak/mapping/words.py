@@ -151,8 +151,10 @@ def time_of(text: str) -> datetime | None:
 
 
 def key_of(lookup: InstrumentLookup, segment: str, token: str, symbol: str) -> InstrumentKey:
-    """Our name of an instrument in a report row: by token, else by trading symbol (trades carry no token),
-    else the broker's own words, so that nothing is dropped.
+    """Our name of an instrument in a report row.
+
+    By token, else by trading symbol (trades carry no token), else the broker's own words, so that nothing is
+    dropped.
     """
     found = lookup.by_token(segment, token) if token else None
     if found is None and symbol:

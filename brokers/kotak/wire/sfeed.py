@@ -114,6 +114,8 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class OtherControl:
+    """A control message that says nothing a feed has to act on."""
+
     code: int
 
 
@@ -204,6 +206,8 @@ class Mini:
 
 
 class Row(NamedTuple):
+    """One price step of a picture; rupees."""
+
     quantity: int
     price: float
     orders: int
@@ -289,6 +293,8 @@ class MarketStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClosingAuction:
+    """Prices of the closing auction, rupees."""
+
     segment: str
     token: str
     reference_price: float

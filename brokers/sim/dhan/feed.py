@@ -97,8 +97,9 @@ class Feed:
         yield web.get("/twohundreddepth", self._depth_200)
 
     async def root(self, request: web.Request) -> web.WebSocketResponse:
-        """Path ``/``: where the official client finds the live feed (``version`` in the query) and the
-        200-level depth (none).
+        """Path ``/``, where the official client finds two feeds.
+
+        The live feed with ``version`` in the query, the 200-level depth without.
         """
         return await self._serve(request, LIVE if "version" in request.query else DEPTH_200)
 

@@ -133,8 +133,10 @@ class Account:
         return new.trigger if new.type is Type.STOP_MARKET else new.listing.rupees(self._mark(new.listing))
 
     def check_risk(self, order: SimOrder, new: NewOrder | None = None) -> None:
-        """Raise ``Refusal`` (HOLDING, MARGIN) if the account cannot carry the order (with ``new`` terms,
-        if given) beside its other accepted ones.
+        """Raise ``Refusal`` (HOLDING, MARGIN) if the account cannot carry the order beside its others.
+
+        Args:
+            new: Terms that would take the place of the order's own.
         """
         wanted = order if new is None else replace(order, new=new)
         new = wanted.new
@@ -193,8 +195,9 @@ class Account:
             position.sell_value += value
 
     def next_day(self, today: date, settle: Callable[[Listing], int]) -> AccountState:
-        """What the account carries into ``today``: delivery settles into holdings, expired contracts into
-        cash, the rest is carried at its average price.
+        """What the account carries into ``today``.
+
+        Delivery settles into holdings, expired contracts into cash, the rest is carried at its average price.
 
         Args:
             settle: Final price of an expired contract, in paise.

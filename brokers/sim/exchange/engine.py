@@ -108,8 +108,9 @@ class Exchange:
     # --- accounts and orders
 
     def account(self, account_id: str) -> Account:
-        """The account, opened with its cash and holdings at first use. Ask anew each time: a new day is a
-        new object.
+        """The account, opened with its cash and holdings at first use.
+
+        Ask anew each time: a new day is a new object.
         """
         return self._ledger.account(account_id)
 
@@ -153,8 +154,9 @@ class Exchange:
         tag: str | None = None,
         extra: dict[str, str] | None = None,
     ) -> SimOrder:
-        """Replace an order's terms (full resend); ``quantity`` is the total. Only a smaller quantity at
-        unchanged terms keeps the place in the queue.
+        """Replace an order's terms (full resend); ``quantity`` is the total.
+
+        Only a smaller quantity at unchanged terms keeps the place in the queue.
 
         Args:
             tag: Replaces the order's mark, where a broker rewrites it.
@@ -253,9 +255,10 @@ class Exchange:
         return due / 1000
 
     def step(self, at: datetime) -> None:
-        """Everything that happens up to ``at``: the path's trades against resting orders, orders accepted,
-        sessions ended, the day turned. Steps in between are made up, so one call for a minute and a call
-        for each of its steps give the same books.
+        """Everything that happens up to ``at``.
+
+        The path's trades against resting orders, orders accepted, sessions ended, the day turned. Steps in
+        between are made up, so one call for a minute and a call for each of its steps give the same books.
         """
         until = to_ms(at)
         while (event := self._agenda.pop(until)) is not None:

@@ -99,8 +99,10 @@ class Matching:
                 self._print(book, printed, from_ms(number * STEP_MS))
 
     def quoted(self, listing: Listing, market: Market, at: datetime) -> None:
-        """A quote from outside. How much traded between two quotes nobody knows, so a resting order the
-        market has reached is filled whole: by the last price, or by a book that crosses its limit.
+        """A quote from outside.
+
+        How much traded between two quotes nobody knows, so a resting order the market has reached is filled
+        whole: by the last price, or by a book that crosses its limit.
         """
         key = (listing.exchange, listing.symbol)
         book = self._books.get(key)

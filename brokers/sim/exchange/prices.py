@@ -120,8 +120,9 @@ class Prices:
         return self._day_view(view, place.grid, day).price(minute.price, place.minute)
 
     def trade_at(self, listing: Listing, step: int) -> tuple[int, int] | None:
-        """Price in paise and quantity traded in one step (milliseconds since the epoch / 250); None if the
-        step traded nothing or the market was closed. A step that traded has at least one lot.
+        """Price in paise and quantity traded in one step (milliseconds since the epoch / 250).
+
+        None if the step traded nothing or the market was closed. A step that traded has at least one lot.
         """
         view = self._view(listing)
         ms = step * STEP_MS
@@ -143,8 +144,9 @@ class Prices:
         interval: str,
         until: datetime | None = None,
     ) -> list[SimCandle]:
-        """Bars whose opening lies in ``[start, end)``, oldest first. Bars are counted from the session's
-        opening; a daily bar opens with its session.
+        """Bars whose opening lies in ``[start, end)``, oldest first.
+
+        Bars are counted from the session's opening; a daily bar opens with its session.
 
         Args:
             interval: A key of ``INTERVALS``, or ``D``.

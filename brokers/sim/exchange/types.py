@@ -20,6 +20,8 @@ def rupees(paise: int) -> Decimal:
 
 
 class Kind(StrEnum):
+    """What is listed. Values are OpenAlgo's words."""
+
     EQUITY = "EQ"
     INDEX = "INDEX"
     FUTURE = "FUT"
@@ -73,6 +75,8 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class BookLevel:
+    """One price step of a book."""
+
     price_paise: int
     quantity: int
     orders: int
@@ -80,8 +84,10 @@ class BookLevel:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The market of one listing at one instant; a pure function of (seed, listing, time) plus the user
-    orders' own trades in volume. ``seq`` grows with every change and is what a tick stream compares.
+    """The market of one listing at one instant.
+
+    A pure function of (seed, listing, time) plus the user orders' own trades in volume. ``seq`` grows with
+    every change and is what a tick stream compares.
     """
 
     listing: Listing
@@ -122,11 +128,15 @@ class SimCandle:
 
 
 class Side(StrEnum):
+    """A side."""
+
     BUY = "BUY"
     SELL = "SELL"
 
 
 class Type(StrEnum):
+    """A price type. Values are OpenAlgo's words."""
+
     MARKET = "MARKET"
     LIMIT = "LIMIT"
     STOP_LIMIT = "SL"
@@ -176,6 +186,8 @@ class NewOrder:
 
 @dataclass(slots=True)
 class SimTrade:
+    """One fill."""
+
     trade_id: str
     order_id: str
     account: str
@@ -266,6 +278,8 @@ class SimPosition:
 
 @dataclass(slots=True)
 class SimHolding:
+    """Shares in the demat account; rupees."""
+
     listing: Listing
     quantity: int
     average: Decimal
@@ -273,6 +287,8 @@ class SimHolding:
 
 @dataclass(frozen=True, slots=True)
 class SimFunds:
+    """Rupees; ``available`` is what new orders may use."""
+
     opening: Decimal
     available: Decimal
     utilised: Decimal
@@ -282,6 +298,8 @@ class SimFunds:
 
 
 class RefusalCode(StrEnum):
+    """Why an order is refused; each venue has its own words for these."""
+
     LOT = "lot"
     TICK = "tick"
     FREEZE = "freeze"

@@ -103,6 +103,8 @@ CHANNELS = range(1, 17)
 
 
 class Type(IntEnum):
+    """Request codes of the client."""
+
     CONNECT = 1
     THROTTLE = 2
     ACK = 3
@@ -117,6 +119,8 @@ class Type(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Connect:
+    """The first frame of a connection."""
+
     token: str
     sid: str
     source: str
@@ -133,11 +137,15 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
+    """Data frames confirmed up to this one."""
+
     message_number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
+    """Slowest pace of updates asked for, milliseconds."""
+
     interval_ms: int
 
 
@@ -304,8 +312,10 @@ def _scale(snapshot: Snapshot) -> int:
 
 
 def year_range(snapshot: Snapshot) -> tuple[int, int]:
-    """52-week high and low in paise. The exchange keeps no year; a fixed share of the listing's base keeps
-    both steady over a run and outside the day's range.
+    """52-week high and low in paise.
+
+    The exchange keeps no year; a fixed share of the listing's base keeps both steady over a run and outside
+    the day's range.
     """
     base, tick = snapshot.listing.base_paise, max(snapshot.listing.tick_paise, 1)
     high = base * 5 // 4 // tick * tick

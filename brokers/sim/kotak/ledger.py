@@ -112,8 +112,9 @@ class Ledger:
         return known.received_ns if known else _ns(order)
 
     def history(self, order: SimOrder) -> list[Row]:
-        """Every station of an order, newest first. Of an order from before a restart, those its present
-        status implies.
+        """Every station of an order, newest first.
+
+        Of an order from before a restart, those its present status implies.
         """
         known = self._orders.get(order.order_id)
         rows = (

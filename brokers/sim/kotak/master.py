@@ -48,8 +48,10 @@ _CORRECTION = 315_513_000
 
 
 def expiry_seconds(expiry: date, seg: str) -> int:
-    """``lExpiryDate``: NSE and currency count from 1980-01-01 IST wall time (14:30 on the day), BSE and MCX
-    in Unix seconds (midnight UTC; MCX at 23:59 IST).
+    """``lExpiryDate`` of a segment.
+
+    NSE and currency count from 1980-01-01 IST wall time (14:30 on the day), BSE and MCX in Unix seconds
+    (midnight UTC; MCX at 23:59 IST).
 
     Source: kotak-wire reference, "Expiry seconds" and its sample rows.
     """

@@ -101,8 +101,10 @@ def protection_paise(listing: Listing, price_paise: int) -> Decimal:
 
 
 def protected_limit(snapshot: Snapshot, side: Side) -> Decimal:
-    """The limit a market order becomes, in rupees: the last price moved against the caller by the grid, on
-    tick (never beyond the band) and inside the circuit limits.
+    """The limit a market order becomes, in rupees.
+
+    The last price moved against the caller by the grid, on tick (never beyond the band) and inside the
+    circuit limits.
     """
     listing = snapshot.listing
     room = protection_paise(listing, snapshot.ltp_paise)

@@ -34,6 +34,8 @@ _UCC = re.compile(r"[A-Z0-9]{5,6}")
 
 
 class Scope(StrEnum):
+    """What a token may do."""
+
     VIEW = "View"
     TRADE = "Trade"
 
@@ -47,6 +49,8 @@ class Reason(StrEnum):
 
 
 class TokenRefused(Exception):
+    """A token that opens nothing; ``reason`` says why."""
+
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
         self.reason = reason
@@ -71,8 +75,9 @@ def next_midnight(at: datetime) -> datetime:
 
 
 def credentials_accepted(mobile: str, ucc: str, totp: str, at: datetime) -> bool:
-    """First factor. The number must carry its country code, as the broker insists; a code of the previous or
-    next half-minute still counts.
+    """First factor. The number must carry its country code, as the broker insists.
+
+    A code of the previous or next half-minute still counts.
     """
     code_ok = pyotp.TOTP(TOTP_SECRET).verify(totp, for_time=at, valid_window=1)
     return mobile == MOBILE and bool(_UCC.fullmatch(ucc)) and code_ok

@@ -41,6 +41,8 @@ AUTH_OK, AUTH_OK_PRODUCTION, AUTH_REFUSED, SUBSCRIBED = 1117, 1119, 1120, 1109
 
 
 class Level(IntEnum):
+    """Depth of a packet, as its header numbers it."""
+
     INDEX = 0
     MINI = 1
     TOUCH = 4

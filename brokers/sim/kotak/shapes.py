@@ -362,7 +362,8 @@ _LIMIT_ZEROS = (
 
 
 def limits(funds: SimFunds, account: str, at: datetime) -> Row:
-    """The flat object of ``limits``: cash under ``CollateralValue``, pledged stock under ``Collateral``;
+    """The flat object of ``limits``: cash under ``CollateralValue``, pledged stock under ``Collateral``.
+
     ``Net`` is a float's text, artefacts and all.
     """
     row: Row = dict.fromkeys(_LIMIT_ZEROS, "0.00")
