@@ -36,6 +36,7 @@ from gateway.sandbox import compose as paper
 from gateway.sandbox.compose import Sandbox
 from gateway.settings import Settings
 from gateway.store import engine
+from gateway.store.daypoints import DayPoints
 from gateway.store.gtt import GttRow
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
@@ -166,6 +167,7 @@ def _wire(ground: _Ground, limits: Limits) -> Composed:
         started_at=clock.now().isoformat(),
         owner_code=code,
         preferences=Preferences(database),
+        day_points=DayPoints(database),
         risk=ground.risk,
         data_meter=DataMeter(ground.risk.book, clock.monotonic),
         on_update=live.on_update,

@@ -25,6 +25,7 @@ from gateway.marketdata.market import Market
 from gateway.sandbox.compose import Sandbox
 from gateway.scopes import Scope
 from gateway.settings import Settings
+from gateway.store.daypoints import DayPoints
 from gateway.store.instruments import InstrumentStore, SyncReport
 from gateway.store.preferences import Preferences
 from gateway.store.users import Users
@@ -62,6 +63,7 @@ class Parts:
         hide: Keeps a secret out of every log from now on.
         gtt, paper_gtt: GTT orders of the account and of the sandbox; None answers 501.
         risk: The limits that hold now.
+        day_points: The line of the day's result, as it is kept.
         data_meter: The operator's limit on market-data requests; None where nobody counts.
         hours: When this venue trades; the simulated one may never close.
         egress: The address this machine sends from, as last seen.
@@ -87,6 +89,7 @@ class Parts:
     owner_code: OwnerCode
     preferences: Preferences
     risk: RiskLimits
+    day_points: DayPoints
     calendar: FileCalendar = field(default_factory=FileCalendar)
     on_update: Callable[[OrderUpdate], None] = lambda update: None  # noqa: ARG005
     queue: Queue | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -130,6 +131,17 @@ SYNCS = Table(
     Column("changed", Integer, nullable=False),
     Column("expired", Integer, nullable=False),
     Column("total", Integer, nullable=False),
+)
+
+DAY_POINTS = Table(
+    "day_points",
+    METADATA,
+    Column("paper", Integer, primary_key=True),
+    Column("at_ms", Integer, primary_key=True),
+    Column("day", String, nullable=False, comment="IST"),
+    Column("realised", Float, nullable=False),
+    Column("unrealised", Float, nullable=False),
+    Column("unpriced", Integer, nullable=False),
 )
 
 RISK_CHANGES = Table(

@@ -225,6 +225,10 @@ class OrderDesk:
     def positions(self) -> list[Position]:
         return self._reader.positions()
 
+    def last_positions(self) -> tuple[float, list[Position]] | None:
+        """Seconds since the positions were read last by anybody, and what they were; asks nobody."""
+        return self._reader.last_positions()
+
     def holdings(self) -> list[Holding]:
         return self._reader.holdings()
 

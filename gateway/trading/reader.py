@@ -15,7 +15,7 @@ from brokers.model import Funds, Holding, Order, Position, Trade
 from gateway.trading.limiter import Lane
 from gateway.trading.parts import DeskParts
 from gateway.trading.reconcile import lacks_average, with_averages
-from gateway.trading.tasks import THREADS, Tasks
+from gateway.trading.tasks import THREADS, Tasks, fulfil
 
 READ_DEADLINE_S = 5.0
 T = TypeVar("T")
@@ -45,10 +45,7 @@ class Shared(Generic[T]):
             with self._one:  # the call before this one ends first; others may still join
                 with self._lock:
                     self._next = None
-                try:
-                    future.set_result(self._call())
-                except BaseException as exc:  # noqa: BLE001 - every caller gets it below
-                    future.set_exception(exc)
+                fulfil(future, self._call)
         return self._tasks.result(future)
 
 
@@ -60,7 +57,8 @@ class Reader:
         rest, tasks = parts.rest, parts.tasks
         self._orders: Shared[list[Order]] = Shared(lambda: self._limited(rest.orders), tasks)
         self._trades: Shared[list[Trade]] = Shared(lambda: self._limited(rest.trades), tasks)
-        self._positions: Shared[list[Position]] = Shared(lambda: self._limited(rest.positions), tasks)
+        self._positions: Shared[list[Position]] = Shared(self._read_positions, tasks)
+        self._held: tuple[float, list[Position]] | None = None
         self._holdings: Shared[list[Holding]] = Shared(lambda: self._limited(rest.holdings), tasks)
         self._funds: Shared[Funds] = Shared(lambda: self._limited(rest.funds), tasks)
 
@@ -74,6 +72,17 @@ class Reader:
 
     def positions(self) -> list[Position]:
         return self._positions.get()
+
+    def last_positions(self) -> tuple[float, list[Position]] | None:
+        """How many seconds ago the positions were read last, and what they were; asks nobody."""
+        held = self._held
+        return None if held is None else (self._parts.clock.monotonic() - held[0], held[1])
+
+    def _read_positions(self) -> list[Position]:
+        began = self._parts.clock.monotonic()
+        found = self._limited(self._parts.rest.positions)
+        self._held = (began, found)
+        return found
 
     def holdings(self) -> list[Holding]:
         return self._holdings.get()

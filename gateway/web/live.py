@@ -63,7 +63,7 @@ class Live:
 
     def attach(self, app: Flask, parts: Parts) -> None:
         self._parts = parts
-        self._line = DayLine(parts.clock)
+        self._line = DayLine(parts.clock, parts.day_points)
         self._io = SocketIO(
             app,
             async_mode="threading",
@@ -151,6 +151,7 @@ class Live:
         while not self._stop.is_set():
             changed = self._changed.wait(self._tick_s)
             self._changed.clear()
+            self._record()
             if not self._tabs or self._stop.is_set():
                 self._stop.wait(self._tick_s)
                 continue
@@ -165,6 +166,15 @@ class Live:
             rounds += 1
             if changed:
                 self._stop.wait(REST_S)
+
+    def _record(self) -> None:
+        """The line of the day goes on while nobody looks; no broker call."""
+        try:
+            assert self._parts is not None
+            self.line.look(self._parts)
+        except Exception:
+            # a line for people: it must not end the thread that shows orders
+            log.exception("the day's line")
 
     def _read(self) -> None:
         """Read the books; tell the tabs when they differ from before."""

@@ -53,6 +53,7 @@ from gateway.marketdata.market import Market, MarketParts
 from gateway.marketdata.ticks import TickCache
 from gateway.settings import RateLimits
 from gateway.store import engine
+from gateway.store.daypoints import DayPoints
 from gateway.store.gtt import GttStore
 from gateway.store.instruments import InstrumentStore
 from gateway.store.journal import Journal
@@ -472,6 +473,7 @@ def running(
         started_at=clock.now().isoformat(),
         owner_code=code,
         preferences=Preferences(database),
+        day_points=DayPoints(database),
         risk=risk,
         latency=recorder,
         on_update=live.on_update,
