@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from supervisor.client import CommandFailed
+from gateway import settings as gateway_settings
+from supervisor.client import CommandFailed, ask_api, message_of
+from supervisor.routing import config
 from supervisor.routing.config import folder_of
 from supervisor.routing.journal import NAME, decisions
 from supervisor.routing.keys import RouteKeys
@@ -32,14 +34,24 @@ def key() -> None:
 @click.pass_obj
 def create(home: Path, label: str, quiet: bool, as_json: bool, sim: bool) -> None:
     """Make a key and print it, once."""
-    number, text = RouteKeys(_folder(home, sim)).create(label)
+    keys = RouteKeys(_folder(home, sim))
+    one = gateway_settings.load(home, _data(home, sim), current_folder(home, sim=sim).venue)
+    asked = {"label": f"route: {label}"[:100], "scopes": ["data"]}
+    status, answer = ask_api(one, "POST", "/internal/keys", asked)
+    if status != 200:
+        raise CommandFailed(f"{one.name}: {message_of(answer, f'HTTP {status}')}")
+    text = str(answer["key"])
+    number = keys.add(label, text, one.name, int(answer["id"]))
     if as_json:
         click.echo(json.dumps({"id": number, "key": text}))
     elif quiet:
         click.echo(text)
     else:
         click.echo(f"route key {number}: {text}")
-        click.echo("Keep it; it is not shown again. It trades on every instance of the route.")
+        click.echo(
+            "Keep it; it is not shown again. It trades on every instance of the route, by the route alone,"
+        )
+        click.echo(f"and reads market data and ticks of {one.name}.")
 
 
 @key.command(name="list")
@@ -65,8 +77,14 @@ def list_keys(home: Path, as_json: bool, sim: bool) -> None:
 @click.pass_obj
 def revoke(home: Path, key_id: int, sim: bool) -> None:
     """End a key; the next request with it is refused."""
-    if not RouteKeys(_folder(home, sim)).revoke(key_id):
+    row = RouteKeys(_folder(home, sim)).revoke(key_id)
+    if row is None:
         raise CommandFailed(f"no unrevoked key {key_id}")
+    one = gateway_settings.load(home, row["instance"], current_folder(home, sim=sim).venue)
+    status, answer = ask_api(one, "DELETE", f"/internal/keys/{row['instance_key']}")
+    if status not in (200, 204, 404):
+        said = message_of(answer, f"HTTP {status}")
+        raise CommandFailed(f"revoked at the route, but not for the data of {one.name}: {said}")
     click.echo(f"route key {key_id} revoked")
 
 
@@ -86,6 +104,19 @@ def orders(home: Path, count: int, as_json: bool, sim: bool) -> None:
         click.echo(f"{row['at']}  {row['contract']}  {where}  {row['state']}  {row['reason']}")
     if not rows:
         click.echo("no order has been routed")
+
+
+def _data(home: Path, sim: bool) -> str:
+    """The instance whose data the route uses: of the one that runs, else as the env files say."""
+    folder = current_folder(home, sim=sim)
+    written = folder.path / "route.json"
+    if written.exists():
+        return config.read(written).data
+    everyone = [gateway_settings.load(home, n, folder.venue) for n in gateway_settings.instance_names(home)]
+    rules = next((one.route for one in everyone if one.route.names), None)
+    if rules is None:
+        raise CommandFailed("there is no route; start one with: algo up --route dhan,kotak")
+    return rules.data or rules.names[0]
 
 
 def _folder(home: Path, sim: bool) -> Path:

@@ -18,23 +18,33 @@ from supervisor.children import probe as health
 from supervisor.compare.collect import NOTHING, Instance, stage_samples, standing_of
 from supervisor.compare.probe import unfit
 from supervisor.compare.route import WINDOW_S, Candidate, Decision, pick
+from supervisor.routing.journal import NAME as ROUTE_FILE
+from supervisor.routing.journal import decisions
 from supervisor.running import current_folder
 
 NAME = "routes.jsonl"
 
 
+SHOWN = 5
+
+
 def tell(home: Path, fleet: Sequence[Settings], exchange: str, symbol: str, *, as_json: bool) -> None:
-    """Decide, keep the decision, and print it."""
+    """Decide, keep the decision, and print it with the last ones that the route has carried out."""
     now = time.time()
     candidates = [candidate(one, exchange, symbol.upper(), now) for one in fleet]
     found = pick(candidates, np.random.default_rng(int(now)))
-    row = keep(current_folder(home).path.parent / "compare" / NAME, f"{exchange}:{symbol.upper()}", found)
+    data = current_folder(home).path.parent
+    row = keep(data / "compare" / NAME, f"{exchange}:{symbol.upper()}", found)
+    done = decisions(data / "route" / ROUTE_FILE, SHOWN)
     if as_json:
-        click.echo(json.dumps(row))
+        click.echo(json.dumps({**row, "routed": done}))
         return
     click.echo(f"{found.instance or 'none'}: {found.reason}")
     for name, median in found.medians_ms.items():
         click.echo(f"  {name}: " + (f"median {median:.2f} ms" if median is not None else "no orders"))
+    for one in done:
+        where = f"{one['instance'] or 'nowhere'} ({one['state']})"
+        click.echo(f"  routed {one['at']} {one['contract']} to {where}: {one['reason']}")
 
 
 def candidate(one: Settings, exchange: str, symbol: str, now: float) -> Candidate:

@@ -1,6 +1,7 @@
 """The route's own API keys: a small file (0600), HMAC-SHA-256 with a pepper of its own.
 
-A key of an instance trades on that instance alone; one of these trades wherever the route does. ``algo route
+A key of an instance trades on that instance alone; one of these trades wherever the route does, by way of the
+route alone. ``algo route
 key`` writes the file, the route reads it again as soon as it has changed, so a revoked key ends at once.
 """
 
@@ -31,32 +32,37 @@ class RouteKeys:
         self._lock = threading.Lock()
         self._read: tuple[tuple[int, int, int], dict[str, Any]] | None = None
 
-    def create(self, label: str) -> tuple[int, str]:
-        """A new key, shown once."""
-        key = secrets.token_hex(32)
+    def add(self, label: str, key: str, instance: str, instance_key: int) -> int:
+        """Take a key: of the instance whose data the route uses, where it may do nothing but stream and read
+        market data. So a strategy has one key for both.
+
+        Args:
+            instance, instance_key: Where it comes from, to be revoked there too.
+        """
         with FolderLock(self._path.with_suffix(".lock"), wait=True):
             held = self._load() or {"pepper": secrets.token_hex(32), "keys": []}
             number = len(held["keys"]) + 1
             row = {"id": number, "label": label, "digest": _digest(held["pepper"], key)}
+            row |= {"instance": instance, "instance_key": instance_key}
             held["keys"].append(row | {"created_at": _now(), "revoked_at": None})
             self._store(held)
-        return number, key
+        return number
 
     def list(self) -> list[dict[str, Any]]:
         """Every key, revoked ones too, without its digest."""
         held = self._load() or {"keys": []}
         return [{name: value for name, value in row.items() if name != "digest"} for row in held["keys"]]
 
-    def revoke(self, number: int) -> bool:
-        """False when there is no such unrevoked key."""
+    def revoke(self, number: int) -> dict[str, Any] | None:
+        """The key's row; None when there is no such unrevoked key."""
         with FolderLock(self._path.with_suffix(".lock"), wait=True):
             held = self._load() or {"keys": []}
             for row in held["keys"]:
                 if row["id"] == number and row["revoked_at"] is None:
                     row["revoked_at"] = _now()
                     self._store(held)
-                    return True
-        return False
+                    return dict(row)
+        return None
 
     def verify(self, text: str) -> bool:
         held = self._load()

@@ -18,7 +18,7 @@ from supervisor.setup import envfile
 from tests.ports import free_ports
 
 PORT_SETTINGS = ("FLASK_PORT", "WEBSOCKET_PORT", "ZMQ_PORT", "SIM_PORT")
-SHARED_PORTS = ("HISTORIFY_PORT", "CONSOLE_PORT")
+SHARED_PORTS = ("HISTORIFY_PORT", "CONSOLE_PORT", "ROUTE_PORT")
 """One for all instances of a home, the same in every file."""
 
 

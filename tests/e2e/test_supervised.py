@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -10,12 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from scripts.campaigns import adoption, hang, kill_storm
+from scripts.campaigns import adoption, hang, kill_storm, route
 from supervisor.children.identity import TREE_VARIABLE, tree
+from tests.clients import client_python
 from tests.e2e.fleet import Fleet, until
 from tests.e2e.overseen import Overseen
 from tests.midnight import not_over_midnight
@@ -26,6 +30,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="signals and limits of Linux"),
 ]
 SEED = 20261120
+SDK_ROUTE = Path(__file__).with_name("sdk_route.py")
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
 
@@ -35,6 +40,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     one = Fleet(tmp_path_factory.mktemp("home"))
     one.init("kotak", "dhan")
     kill_storm.quick_settings(one)
+    route.ask_for_route(one, "dhan", "kotak")
     try:
         one.ok("up", "kotak", "dhan", "--sim", "-d", "--symbols", kill_storm.SYMBOLS)
         yield one
@@ -61,6 +67,45 @@ def test_six_kills_lose_and_double_no_order(fleet: Fleet, seen: Overseen) -> Non
     found = kill_storm.run(fleet, 6, SEED, gap_s=0.1)
     assert sum(found.answers.values()) > 0
     assert len(found.all) == 6
+
+
+def test_the_unmodified_sdk_trades_over_the_route(fleet: Fleet, seen: Overseen) -> None:
+    said = sdk_route(fleet)
+    assert said["placed"]["orderid"].startswith("dhan:"), "the first of the fixed order"
+    assert said["open"]["data"]["order_status"] == "open"
+    assert said["modified"]["status"] == said["cancelled"]["status"] == "success"
+    assert [row["instance"] for row in said["in_book"]] == ["dhan"]
+    assert said["after_cancel"]["data"]["order_status"] == "cancelled"
+    assert (said["smart"]["instance"], said["held"]["quantity"]) == ("dhan", 2)
+    assert said["matched"]["message"] == "Positions Already Matched. No Action needed."
+    assert [(row["instance"], int(row["quantity"])) for row in said["positions"]] == [("dhan", 2)]
+    assert {row["orderid"].partition(":")[0] for row in said["tradebook"]} == {"dhan"}
+    assert (said["out"]["instance"], said["flat"]["quantity"]) == ("dhan", 0)
+    assert said["cancel_all"]["status"] == "success"
+    assert (said["basket"]["code"], "placeorder" in said["basket"]["message"]) == (501, True)
+    assert (said["funds"]["code"], "ask each instance" in said["funds"]["message"]) == (501, True)
+    assert said["ticks"] == 1, "its key streams from the instance whose data it uses"
+    row = next(r for r in fleet.status()["services"] if r["name"] == "route")
+    assert (row["state"], row["work"]) == ("ready", "0-open")
+    told = fleet.ok("compare", "--route", "--symbol", "ITC")
+    assert "dhan:" in told
+    assert "first of the fixed order" in told
+
+
+def test_orders_survive_the_end_of_the_route_and_of_the_chosen_one(fleet: Fleet, seen: Overseen) -> None:
+    found = route.run(fleet, 24, 2, SEED, pause_s=0.1)
+    assert found.answers["200"] > 0
+    assert found.kills == {"route": 1, "dhan.api": 1}
+
+
+def sdk_route(fleet: Fleet) -> dict[str, Any]:
+    key = fleet.ok("route", "key", "create", "--quiet").strip()
+    port, feed = fleet.shared["ROUTE_PORT"], fleet.ports["dhan"]["WEBSOCKET_PORT"]
+    words = [str(client_python("openalgo")), str(SDK_ROUTE), f"http://127.0.0.1:{port}", key, str(feed)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    rows = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert rows, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}\n{fleet.tails()}"
+    return dict(json.loads(rows[0].removeprefix("RESULT ")))
 
 
 def test_settings_others_may_read_leave_the_other_instance_adopted(fleet: Fleet, seen: Overseen) -> None:

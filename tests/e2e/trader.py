@@ -38,10 +38,14 @@ class Trader:
 
     # -- what a strategy sees
 
+    @property
+    def url(self) -> str:
+        return self.fleet.url(self.name)
+
     def post(self, path: str, timeout_s: float = 30.0, **fields: Any) -> Answer:
         """HTTP status and body; status 0 when the connection broke before an answer."""
         data = json.dumps({"apikey": self.key, **fields}).encode()
-        url = f"{self.fleet.url(self.name)}/api/v1/{path}"
+        url = f"{self.url}/api/v1/{path}"
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:
