@@ -14,19 +14,11 @@ from typing import Any
 
 import zstandard
 
-from historify.model import MINUTE, Bars, Series
+from historify.days import day_start
+from historify.model import Bars, Series
 
-IST_S = 19_800
-DAY_S = 86_400
 _KINDS = "qddddqq"
 _LEVEL = 1
-
-
-def day_start(ts: int, interval: str) -> int:
-    """``ts`` of the first moment of a bar's trading day: IST midnight at ``1m``, 00:00 UTC at ``D``."""
-    if interval != MINUTE:
-        return ts - ts % DAY_S
-    return ts - (ts + IST_S) % DAY_S
 
 
 def last_day(bars: Bars, interval: str) -> Bars:

@@ -16,13 +16,13 @@ from brokers.clock import Clock
 from brokers.errors import AlgoError, InvalidRequest
 from brokers.model import Candle, InstrumentKey
 from gateway.settings import Settings
+from historify.days import IST_S, trading_date
 from historify.jobs import plan
 from historify.model import DAY, INTERVALS, MINUTE, BarRequest, Bars, DayState, Provenance, Series
 from historify.ondemand import OnDemand
 from historify.paths import StorePaths
 from historify.reader import intervals
 from historify.segments.inbox import Inbox
-from historify.tail import IST_S
 
 log = logging.getLogger(__name__)
 
@@ -118,9 +118,7 @@ class History(OnDemand):
         pull = f"algo history pull --symbols {key.symbol} --exchange {key.exchange} --interval {stored}"
         if not there:
             return f"No data found for {key.symbol} on {key.exchange} ({interval}); download it first: {pull}"
-        first, last = (
-            intervals.trading_day(ts, stored).isoformat() for ts in (there[0].first_ts, there[0].last_ts)
-        )
+        first, last = (trading_date(ts, stored).isoformat() for ts in (there[0].first_ts, there[0].last_ts))
         return (
             f"No data found for {key.symbol} on {key.exchange} ({interval}) from {start} to {end}; "
             f"the store has {first} to {last}. Download it with: {pull} --from {start} --to {end}"
@@ -136,7 +134,7 @@ def _span(interval: str, start: date, end: date) -> tuple[date, date]:
     """The trading days a request needs: a week asked from its Wednesday needs its Monday."""
     stored = intervals.stored(interval)
     lo, hi = intervals.span(interval, start, end)
-    return intervals.trading_day(lo, stored), intervals.trading_day(hi - 1, stored)
+    return trading_date(lo, stored), trading_date(hi - 1, stored)
 
 
 def _joined(known: Bars, fresh: Bars, interval: str, asked: set[date]) -> Bars:
@@ -144,7 +142,7 @@ def _joined(known: Bars, fresh: Bars, interval: str, asked: set[date]) -> Bars:
 
     def kept() -> Iterator[Sequence[float | int]]:
         for row in known.rows():
-            if plan.trading_date(row[0], interval) not in asked:
+            if trading_date(row[0], interval) not in asked:
                 yield row
         yield from fresh.rows()
 
@@ -170,8 +168,8 @@ def _aggregated(bars: Bars, interval: str, calendar: Calendar, exchange: str) ->
 def _label(ts: int, interval: str, calendar: Any, exchange: str) -> int:
     """Start of the computed bar a stored one falls into."""
     if intervals.stored(interval) == DAY:
-        day = intervals.trading_day(ts, DAY)
+        day = trading_date(ts, DAY)
         return intervals.span(interval, day, day)[0]
-    day, step = intervals.trading_day(ts, MINUTE), intervals.MINUTES[interval] * 60
+    day, step = trading_date(ts, MINUTE), intervals.MINUTES[interval] * 60
     opens = intervals.openings(calendar, exchange, day.year)[day.timetuple().tm_yday - 1]
     return ts - (ts + IST_S - opens) % step

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from brokers.calendar import Calendar
 from brokers.clock import IST
 from brokers.errors import NotSupported
+from historify.days import trading_date
 from historify.jobs.model import Mode
 from historify.model import DAY, Bars, DayState, Series
 
@@ -16,9 +17,6 @@ SETTLE_S = 900.0
 """After the session's close a broker may still correct its bars; until then the day counts as running."""
 MOST_BARS = 60_000
 """Of one call: an answer stays some 5 MB, and its making within the broker's and our patience."""
-IST_OFFSET_S = 19_800
-_DAY_S = 86_400
-_EPOCH = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +130,6 @@ def _packed(needed: Sequence[date], most_days: int) -> Iterator[Chunk]:
             end += 1
         yield Chunk(needed[at], needed[end], tuple(needed[at : end + 1]))
         at = end + 1
-
-
-def trading_date(ts: int, interval: str) -> date:
-    """The exchange's date of a bar."""
-    return date.fromordinal((ts if interval == DAY else ts + IST_OFFSET_S) // _DAY_S + _EPOCH)
 
 
 def kept(

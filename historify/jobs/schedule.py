@@ -80,7 +80,7 @@ class Schedules:
         return self._enable(name, False)
 
     def resume(self, name: str) -> ScheduleRow:
-        """What was due meanwhile is made up by one pull, at its latest due time. Raises ``NoSuch``."""
+        """What was due today meanwhile is made up by one pull. Raises ``NoSuch``."""
         return self._enable(name, True)
 
     def delete(self, name: str) -> None:

@@ -16,12 +16,13 @@ from brokers.calendar import Calendar
 from brokers.clock import IST
 from brokers.errors import InvalidRequest
 from historify.contract import BarStore, Fence
+from historify.days import DAY_S
 from historify.errors import WrongInterval
 from historify.model import DAY, MINUTE, STORED, Bars, DayState, Provenance, Series
 from historify.portable.columns import Key, Layout, Parsed, Reader, RowError, interval_of
 from historify.portable.report import MOST_ERRORS, ImportReport, SeriesReport
 from historify.portable.sources import Source, opened
-from historify.portable.stamps import DAY_S, Stamps, zone_of
+from historify.portable.stamps import Stamps, zone_of
 
 SOURCE = "import"
 BATCH_ROWS = 250_000

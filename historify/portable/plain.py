@@ -14,6 +14,7 @@ from brokers.calendar import Calendar
 from brokers.clock import Clock
 from historify import lease
 from historify.control import Control
+from historify.days import trading_date
 from historify.jobs import plan
 from historify.jobs.model import Job, JobItem, ScheduleRow, ScheduleRun, Watchlist
 from historify.model import DAY, INTERVALS, STORED, CatalogRow, DayState, Series
@@ -126,8 +127,8 @@ def catalog(row: CatalogRow) -> dict[str, Any]:
         **series(row.series),
         "first_timestamp": row.first_ts,
         "last_timestamp": row.last_ts,
-        "first_date": plan.trading_date(row.first_ts, row.series.interval).isoformat(),
-        "last_date": plan.trading_date(row.last_ts, row.series.interval).isoformat(),
+        "first_date": trading_date(row.first_ts, row.series.interval).isoformat(),
+        "last_date": trading_date(row.last_ts, row.series.interval).isoformat(),
         "rows": row.rows,
         "bytes": row.bytes,
         "updated_at": row.updated_at_s,

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from brokers.clock import IST
 from brokers.errors import InvalidRequest
+from historify.days import DAY_S
 from historify.model import DAY
 
-DAY_S = 86_400
 EARLIEST_S = 315_532_800
 """1980-01-01: older than any electronic market of India; a smaller number is in a wrong unit."""
 _UNITS = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000), (10**20, 1_000_000_000))

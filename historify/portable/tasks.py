@@ -22,6 +22,7 @@ from brokers.clock import Clock
 from brokers.errors import AlgoError, InvalidRequest
 from historify.contract import BarStore, Fence
 from historify.control import Control
+from historify.days import trading_date
 from historify.errors import LeaseLost
 from historify.jobs.model import Conflict, JobRequest, NoSuch
 from historify.jobs.queue import Queue
@@ -29,7 +30,6 @@ from historify.model import Series
 from historify.portable import importing
 from historify.portable.importing import ImportOptions, ImportRefused
 from historify.segments.damage import Damage
-from historify.segments.periods import day_of
 from historify.store import SegmentStore
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class Tasks:
         jobs = []
         for one in found:
             series = one.segment.series
-            first, last = (day_of(series.interval, ts) for ts in (one.segment.lo, one.segment.hi))
+            first, last = (trading_date(ts, series.interval) for ts in (one.segment.lo, one.segment.hi))
             key = (series.exchange, series.symbol)
             wish = JobRequest((key,), (series.interval,), first, last, requested_by=requested_by)
             jobs.append(queue.enqueue(wish)[0].id)

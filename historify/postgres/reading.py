@@ -11,6 +11,7 @@ from psycopg import sql
 
 from brokers.calendar import Calendar
 from brokers.errors import InvalidRequest
+from historify.days import day_start, shift_s, trading_date
 from historify.errors import StoreError
 from historify.model import DAY, MINUTE, BarRequest, Bars, CatalogRow, DayState, Series
 from historify.postgres.packed import packing, unpacked
@@ -18,7 +19,6 @@ from historify.postgres.pool import Connection
 from historify.reader import actions, futures, intervals
 from historify.reader.actions import CorporateAction
 from historify.reader.query import DECIMALS, PRICES
-from historify.segments.periods import DAY_S, IST_S
 
 TABLES = {MINUTE: sql.Identifier("bars_1m"), DAY: sql.Identifier("bars_d")}
 ROW_BYTES = 116
@@ -85,7 +85,7 @@ def _pieces(connection: Connection, request: BarRequest, stored: str) -> list[tu
         (request.exchange, stored, chained[0]),
     ).fetchall()
     ids: dict[str, int] = dict(rows)
-    first, last = (intervals.trading_day(ts, stored) for ts in (lo, hi - 1))
+    first, last = (trading_date(ts, stored) for ts in (lo, hi - 1))
     stretches = futures.chain(ids, *chained, request.exchange, first, last)
     return [(ids[one.symbol], *intervals.span(stored, one.first, one.last)) for one in stretches]
 
@@ -102,8 +102,8 @@ def _adjusted(
     kept = catalog(connection, request.exchange, request.symbol)
     if not found or not kept:
         return source
-    last = max(intervals.trading_day(row.last_ts, row.series.interval) for row in kept)
-    factors = actions.factors(found, last, IST_S if stored == MINUTE else 0)
+    last = max(trading_date(row.last_ts, row.series.interval) for row in kept)
+    factors = actions.factors(found, last, shift_s(stored))
     if not factors:
         return source
     many = _case([(one.until, one.shares.numerator) for one in factors])
@@ -146,8 +146,7 @@ def latest(
     ).fetchall()
     if not wanted:
         return {}
-    shift = IST_S if interval == MINUTE else 0
-    froms = {number: last - (last + shift) % DAY_S for number, _, _, last in wanted}
+    froms = {number: day_start(last, interval) for number, _, _, last in wanted}
     rows = connection.execute(
         sql.SQL(
             "SELECT b.series_id, b.ts, open, high, low, close, volume, oi"

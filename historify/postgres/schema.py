@@ -12,13 +12,13 @@ from datetime import UTC, date, datetime
 
 from psycopg import sql
 
+from historify.days import DAY_S
 from historify.errors import StoreError
 from historify.postgres.address import Address
 from historify.postgres.pool import Connection
 
 NAME, VERSION = "algo-historify", 1
 TIMESCALE, PARTITIONS = "timescale", "partitions"
-DAY_S = 86_400
 CHUNK_DAYS = 30
 LOCK_KEY = 0x616C676F
 """Advisory lock ("algo") under which tables are made and dropped."""

@@ -8,13 +8,13 @@ from datetime import UTC, date, datetime, timedelta
 
 from psycopg import sql
 
+from historify.days import day_bounds
 from historify.model import MINUTE, Bars, DayState, Provenance, PutReport, Series
 from historify.postgres import schema
 from historify.postgres.fence import admit, seen
 from historify.postgres.packed import copied
 from historify.postgres.pool import Connection
 from historify.postgres.reading import TABLES, series_id
-from historify.segments.periods import day_bounds
 
 _INCOMING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (

@@ -10,10 +10,10 @@ from datetime import date, datetime, timedelta
 
 from brokers.calendar import Calendar, Session
 from brokers.clock import IST
+from historify.days import DAY_S, day_bounds, trading_date
 from historify.model import DAY, MINUTE, Bars, DayState, Series
 from historify.quality.findings import Finding, Kind
 from historify.quality.habits import DAILY_EVERY_DAY, class_of, longest_usual, silences
-from historify.segments.periods import DAY_S, day_bounds, day_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def cut(series: Series, bars: Bars) -> Days:
     spans: dict[date, tuple[int, int]] = {}
     low = 0
     while low < len(bars):
-        day = day_of(series.interval, bars.ts[low])
+        day = trading_date(bars.ts[low], series.interval)
         high = bisect_left(bars.ts, day_bounds(series.interval, day, day)[1], low)
         spans[day] = (low, high)
         low = high

@@ -12,10 +12,10 @@ from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 
+from historify.days import trading_date
 from historify.model import DAY, Bars, Series
 from historify.quality.findings import Finding, Kind
 from historify.quality.gaps import Days
-from historify.segments.periods import day_of
 
 LEAST_BARS = 30
 """Of fewer nothing is said about what is usual."""
@@ -67,7 +67,7 @@ def outliers(series: Series, bars: Bars) -> Iterator[Finding]:
         wild = max((bars.close[n], bars.high[n], bars.low[n]), key=lambda price: abs(_log(price, before)))
         there, back = _log(wild, before), _log(after, wild)
         if abs(there) > limit and there * back < 0 and abs(back) >= BACK * abs(there):
-            day = day_of(series.interval, bars.ts[n])
+            day = trading_date(bars.ts[n], series.interval)
             told = f"{wild:g} between {before:g} and {after:g}"
             yield Finding(series, Kind.OUTLIER, day, day, told, 1)
 
@@ -82,7 +82,7 @@ def corporate_actions(series: Series, bars: Bars) -> Iterator[Finding]:
         ratio = _ratio(math.exp(moved)) if abs(moved) > limit else None
         if ratio is None or not _stays(bars, n):
             continue
-        day = day_of(series.interval, bars.ts[n])
+        day = trading_date(bars.ts[n], series.interval)
         told = f"from {bars.close[n - 1]:g} to {bars.open[n]:g}, about {ratio.numerator}:{ratio.denominator}"
         fits = _volume_fits(bars, n, float(ratio))
         told += ", and the volume fits" if fits else ", the volume does not say so"

@@ -7,11 +7,11 @@ from datetime import date
 
 from brokers.calendar import Calendar, FileCalendar
 from historify.contract import BarStore
+from historify.days import trading_date
 from historify.errors import StoreDamaged
 from historify.model import DAY, MINUTE, BarRequest, Bars, CatalogRow, Series
 from historify.quality import agreement, gaps, prices
 from historify.quality.findings import Finding, Kind, Report
-from historify.segments.periods import day_of
 
 
 def verify(
@@ -43,7 +43,7 @@ def verify(
         on_series(row.series, number, len(rows))
         first, last = _range(row, start, end)
         beside = row.series.interval == DAY and any(other.series == _other(row.series) for other in rows)
-        one = _One(store, calendar, row.series, day_of(row.series.interval, row.last_ts), traded)
+        one = _One(store, calendar, row.series, trading_date(row.last_ts, row.series.interval), traded)
         # minutes a year at a time; twenty years of days are 5,000 bars, and a split may fall on New Year
         for low, high in _years(first, last) if row.series.interval == MINUTE else [(first, last)]:
             bars += one.look(low, high, minutes_too=beside)
@@ -127,7 +127,7 @@ class _Traded:
                 bars = _bars(self._store, row.series, first, last)
             except StoreDamaged:
                 continue
-            yield from {day_of(row.series.interval, ts) for ts in bars.ts}
+            yield from {trading_date(ts, row.series.interval) for ts in bars.ts}
 
 
 def _listed_years(calendar: Calendar) -> frozenset[int] | None:
@@ -140,7 +140,7 @@ def _bars(store: BarStore, series: Series, first: date, last: date) -> Bars:
 
 
 def _range(row: CatalogRow, start: date | None, end: date | None) -> tuple[date, date]:
-    first, last = (day_of(row.series.interval, ts) for ts in (row.first_ts, row.last_ts))
+    first, last = (trading_date(ts, row.series.interval) for ts in (row.first_ts, row.last_ts))
     return max(first, start or first), min(last, end or last)
 
 

@@ -17,8 +17,9 @@ from brokers.calendar import Calendar
 from brokers.errors import InvalidRequest
 from historify import tail
 from historify.control import Control
+from historify.days import day_start, shift_s, trading_date
 from historify.errors import QueryLimit, StoreDamaged, WrongInterval
-from historify.model import DAY, STORED, BarRequest, Bars, Series
+from historify.model import STORED, BarRequest, Bars, Series
 from historify.reader import actions, futures, intervals, query
 from historify.reader.failure import ReadFailed
 from historify.reader.limits import Limits
@@ -128,8 +129,8 @@ class Reader:
             return Bars()
         segments = [one for piece in pieces for one in piece.segments]
         self._check(segments)
-        first = intervals.trading_day(max(segments[0].lo, pieces[0].lo), base)
-        last = intervals.trading_day(min(segments[-1].hi, hi - 1), base)
+        first = trading_date(max(segments[0].lo, pieces[0].lo), base)
+        last = trading_date(min(segments[-1].hi, hi - 1), base)
         bucket = intervals.bucket(request.interval, self._calendar, request.exchange, first, last)
         parts = [query.Part(self._paths(piece.segments), piece.lo, piece.hi) for piece in pieces]
         return Bars(*self._columns(query.bars(parts, bucket, factors), KINDS, segments))
@@ -138,7 +139,7 @@ class Reader:
         self, connection: Any, request: BarRequest, chained: tuple[str, int], span: tuple[int, int]
     ) -> list[_Piece]:
         base = intervals.stored(request.interval)
-        first, last = (intervals.trading_day(ts, base) for ts in (span[0], span[1] - 1))
+        first, last = (trading_date(ts, base) for ts in (span[0], span[1] - 1))
         names = [
             row[0]
             for row in connection.execute(
@@ -161,7 +162,7 @@ class Reader:
         by_day: defaultdict[int, list[Segment]] = defaultdict(list)
         for key in missing:
             if key in ends:
-                by_day[tail.day_start(ends[key].hi, interval)].append(ends[key])
+                by_day[day_start(ends[key].hi, interval)].append(ends[key])
         for start, segments in by_day.items():
             found.update(self._last_days(segments, start))
         return found
@@ -232,7 +233,7 @@ def _factors(connection: Any, series: Series) -> list[actions.Factor]:
     if not known:
         return []
     last = max(
-        intervals.trading_day(row.last_ts, row.series.interval)
+        trading_date(row.last_ts, row.series.interval)
         for row in manifest.catalog(connection, series.exchange, series.symbol)
     )
-    return actions.factors(known, last, 0 if series.interval == DAY else tail.IST_S)
+    return actions.factors(known, last, shift_s(series.interval))

@@ -12,13 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 from brokers.calendar import Calendar
+from historify.days import DAY_S, EPOCH, IST_S, shift_s
 from historify.errors import WrongInterval
 from historify.model import DAY, INTERVALS, INTRADAY, MINUTE
-from historify.tail import DAY_S, IST_S
 
 MINUTES = {"1m": 1, "3m": 3, "5m": 5, "10m": 10, "15m": 15, "30m": 30, "1h": 60, "2h": 120, "4h": 240}
 _TRUNC = {"M": "month", "Q": "quarter", "Y": "year"}
-EPOCH = date(1970, 1, 1)
 
 
 def stored(interval: str) -> str:
@@ -38,7 +37,7 @@ def span(interval: str, start: date, end: date) -> tuple[int, int]:
     The bar that holds ``start`` is whole (a week asked from its Wednesday begins on Monday); nothing after
     ``end`` enters the last one, so it is what that evening's chart showed.
     """
-    shift = IST_S if stored(interval) == MINUTE else 0
+    shift = shift_s(stored(interval))
     first = _first_day(interval, start)
     return midnight(first) - shift, midnight(end) + DAY_S - shift
 
@@ -46,11 +45,6 @@ def span(interval: str, start: date, end: date) -> tuple[int, int]:
 def midnight(day: date) -> int:
     """00:00 UTC of a date, in epoch seconds."""
     return (day - EPOCH).days * DAY_S
-
-
-def trading_day(ts: int, interval: str) -> date:
-    """The trading day (IST) of a stored bar."""
-    return EPOCH + timedelta(days=(ts + (IST_S if interval == MINUTE else 0)) // DAY_S)
 
 
 def _first_day(interval: str, day: date) -> date:

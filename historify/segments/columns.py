@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from historify.days import DAY_S
 from historify.errors import BadBars, WrongInterval
 from historify.model import MINUTE, STORED, Bars, Series
-from historify.segments.periods import DAY_S
 
 VALUES = pa.schema(
     [

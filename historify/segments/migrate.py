@@ -21,6 +21,7 @@ from brokers.clock import IST, Clock
 from brokers.errors import InvalidRequest
 from historify.contract import Fence
 from historify.control import Control
+from historify.days import DAY_S, EPOCH, IST_S, shift_s
 from historify.errors import BadBars, ForeignStore, StoreBusy, StoreError
 from historify.face.detect import Kind, inspect, unlocked
 from historify.jobs.watchlist import Watchlists
@@ -29,7 +30,6 @@ from historify.paths import StorePaths
 from historify.reader.engine import CONFIG
 from historify.segments.columns import EARLIEST, LATEST, VALUES, bars_from, check_series
 from historify.segments.files import refused
-from historify.segments.periods import DAY_S, EPOCH, IST_S
 from historify.segments.writer import Writer
 
 INTERVALS = {"1m": MINUTE, "D": DAY, "1D": DAY, "1d": DAY, "d": DAY}
@@ -154,7 +154,7 @@ class Migrator:
         values = {"symbol": series.symbol, "exchange": series.exchange, "interval": interval}
         table: pa.Table = old.sql(sql, params=values).to_arrow_table()
         table = table.rename_columns(VALUES.names).cast(VALUES)
-        shift = IST_S if series.interval == MINUTE else 0
+        shift = shift_s(series.interval)
         numbers = pc.unique(pc.divide(pc.add(table.column("ts"), shift), DAY_S)).to_pylist()
         days = {EPOCH + timedelta(days=number): DayState.FULL for number in numbers}
         if days:  # the old store's last day may have been running when it was pulled

@@ -11,12 +11,9 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
+from historify.days import day_bounds, trading_date
 from historify.model import DAY, MINUTE
 
-IST_S = 19_800
-"""Seconds IST is ahead of UTC; the trading day of a minute is its IST date."""
-DAY_S = 86_400
-EPOCH = date(1970, 1, 1)
 WHOLE = "all"
 FILE_NAME = re.compile(r"^\.?(?P<period>all|\d{4}(?:-\d{2})?)\.e(?P<epoch>\d+)-\d+\.parquet(?:\.tmp)?$")
 """Period, epoch of its writer, a count; with a dot and ``.tmp`` while it is being written."""
@@ -30,17 +27,6 @@ class Period(NamedTuple):
     hi: int
 
 
-def day_of(interval: str, ts: int) -> date:
-    """The trading day a stored bar belongs to."""
-    return EPOCH + timedelta(days=(ts + (0 if interval == DAY else IST_S)) // DAY_S)
-
-
-def day_bounds(interval: str, start: date, end: date) -> tuple[int, int]:
-    """``lo <= ts < hi`` of the bars of trading days start..end, both inclusive."""
-    shift = 0 if interval == DAY else IST_S
-    return (start - EPOCH).days * DAY_S - shift, ((end - EPOCH).days + 1) * DAY_S - shift
-
-
 def period_of(interval: str, ts: int, running_year: int) -> Period:
     """The period a new bar is filed under.
 
@@ -49,7 +35,7 @@ def period_of(interval: str, ts: int, running_year: int) -> Period:
     """
     if interval == DAY:
         return Period(WHOLE, -(2**62), 2**62)
-    day = day_of(interval, ts)
+    day = trading_date(ts, interval)
     return year(day.year) if day.year < running_year else month(day.year, day.month)
 
 

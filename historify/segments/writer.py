@@ -24,6 +24,7 @@ from brokers.clock import IST, Clock
 from historify import lease, tail
 from historify.contract import Fence
 from historify.control import Control
+from historify.days import day_bounds, day_start, trading_date
 from historify.errors import StoreDamaged, StoreError
 from historify.model import Bars, Batch, PutReport, Series
 from historify.paths import StorePaths
@@ -32,7 +33,7 @@ from historify.segments.collect import Collected, collect
 from historify.segments.damage import Damage, verify
 from historify.segments.files import Files, read
 from historify.segments.manifest import Segment
-from historify.segments.periods import Period, day_bounds, day_of, named, period_of
+from historify.segments.periods import Period, named, period_of
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,9 @@ class Writer:
                     for one in found:
                         of = one.segment.series
                         manifest.recount(tx, of, self._now(), None)
-                        first, last = (day_of(of.interval, ts) for ts in (one.segment.lo, one.segment.hi))
+                        first, last = (
+                            trading_date(ts, of.interval) for ts in (one.segment.lo, one.segment.hi)
+                        )
                         manifest.uncover(tx, of, first, last)
         return found
 
@@ -184,7 +187,7 @@ class Writer:
                 new.append(self._files.write(series, period.name, result.table, epoch))
                 written.append(new[-1])
                 added, changed = added + result.added, changed + result.changed
-                last_day = columns.bars_from(result.table, tail.day_start(new[-1].hi, series.interval))
+                last_day = columns.bars_from(result.table, day_start(new[-1].hi, series.interval))
         return _Change(tuple(old), tuple(new), added, changed, last_day)
 
     def _parts(self, batch: Batch, table: pa.Table) -> list[tuple[Period, pa.Table]]:

@@ -34,6 +34,7 @@ from brokers.clock import SystemClock  # noqa: E402
 from brokers.errors import AlgoError  # noqa: E402
 from historify import lease, tail  # noqa: E402
 from historify.control import Control  # noqa: E402
+from historify.days import day_bounds, day_start  # noqa: E402
 from historify.face.pack import pack  # noqa: E402
 from historify.face.publish import Face  # noqa: E402
 from historify.model import BarRequest, Bars, Provenance, Series  # noqa: E402
@@ -41,7 +42,6 @@ from historify.paths import StorePaths  # noqa: E402
 from historify.reader.bars import Reader  # noqa: E402
 from historify.segments import columns, manifest  # noqa: E402
 from historify.segments.files import Files  # noqa: E402
-from historify.segments.periods import day_bounds  # noqa: E402
 from historify.store import SegmentStore  # noqa: E402
 
 SEED = 6
@@ -110,7 +110,7 @@ def generate(paths: StorePaths, symbols: int, days: int) -> None:
             for one in made:
                 manifest.add(tx, one, at, time.time())
             manifest.recount(tx, series, time.time(), "bench")
-            last = columns.bars_from(months[11], tail.day_start(made[-1].hi, "1m"))
+            last = columns.bars_from(months[11], day_start(made[-1].hi, "1m"))
             tail.keep(tx, series, made[-1].path, last)
     rows = symbols * (len(years[0]) + len(months[11]))
     print(f"generated {rows / 1e6:.1f} M bars in {time.monotonic() - began:.0f} s", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from historify import tail
+from historify.days import day_start
 from historify.model import Bars, Series
 from tests.historify.reader.stores import HandMade, at, daily, days, minutes
 
@@ -21,8 +22,8 @@ def test_the_last_day_is_that_of_the_exchange():
     assert list(tail.last_day(Bars.of(rows), "1m").ts) == [row[0] for row in rows[5:]]
     assert len(tail.last_day(Bars.of(days([("2026-11-02", 1), ("2026-11-03", 2)])), "D")) == 1
     assert tail.last_day(Bars(), "1m") == Bars()
-    assert tail.day_start(at("2026-11-03", "04:00"), "1m") == at("2026-11-03", "00:00")
-    assert tail.day_start(daily("2026-11-03"), "D") == daily("2026-11-03")
+    assert day_start(at("2026-11-03", "04:00"), "1m") == at("2026-11-03", "00:00")
+    assert day_start(daily("2026-11-03"), "D") == daily("2026-11-03")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from brokers.clock import IST
 from brokers.errors import InvalidRequest
-from historify.jobs.plan import trading_date
+from historify.days import trading_date
 from historify.model import INTERVALS, STORED, BarRequest, Series
 from historify.portable import exporting, plain
 from historify.portable.exporting import Format

@@ -12,8 +12,8 @@ import click
 from brokers.errors import InvalidRequest
 from historify import lease
 from historify.contract import BarStore
+from historify.days import trading_date
 from historify.errors import PullerBusy, StoreError
-from historify.jobs.plan import trading_date
 from historify.model import STORED
 from historify.portable import importing, plain
 from historify.portable.importing import ImportOptions

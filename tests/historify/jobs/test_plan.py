@@ -13,6 +13,7 @@ from brokers import registry
 from brokers.calendar import AlwaysOpen, FileCalendar
 from brokers.clock import IST
 from brokers.errors import NotSupported
+from historify.days import trading_date
 from historify.jobs import plan
 from historify.jobs.model import Mode
 from historify.jobs.plan import Chunk, Limits
@@ -122,7 +123,7 @@ def test_days_already_settled_stay_as_they_are():
     )
     chunk = Chunk(days[0], days[2], (days[0], days[2]))
     kept = plan.kept(bars, MINUTES, chunk, {days[1]: FULL})
-    assert [plan.trading_date(ts, "1m") for ts in kept.ts] == [days[0], days[2]]
+    assert [trading_date(ts, "1m") for ts in kept.ts] == [days[0], days[2]]
     assert len(plan.kept(bars, MINUTES, chunk, {days[1]: FULL}, Mode.ALL)) == 3
 
 

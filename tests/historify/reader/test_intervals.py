@@ -12,6 +12,7 @@ import pytest
 
 from brokers.calendar import AlwaysOpen, FileCalendar, Session
 from brokers.clock import IST
+from historify.days import trading_date
 from historify.errors import WrongInterval
 from historify.model import INTERVALS, BarRequest, Series
 from historify.reader import intervals
@@ -131,5 +132,5 @@ def test_stored_names_the_source_or_refuses():
 
 
 def test_the_night_of_a_day_belongs_to_it():
-    assert intervals.trading_day(at("2026-11-03", "02:00"), "1m") == date(2026, 11, 3)
-    assert intervals.trading_day(intervals.midnight(date(2026, 11, 3)), "D") == date(2026, 11, 3)
+    assert trading_date(at("2026-11-03", "02:00"), "1m") == date(2026, 11, 3)
+    assert trading_date(intervals.midnight(date(2026, 11, 3)), "D") == date(2026, 11, 3)
