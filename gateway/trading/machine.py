@@ -216,6 +216,5 @@ def _next_state(known: Known, order: Order, filled: int, quantity: int) -> State
     if known.state.is_final and not known.local:
         more = filled > known.filled and filled >= quantity
         return State.COMPLETE if known.state is State.CANCELLED and more else known.state
-    if known.state is State.CANCELLED and said in WORKING:
-        return known.state  # our conclusion: its day is over
+    # a day that we took for ended stays so: the table leads from there to an end only
     return said if said in TABLE[known.state] else known.state

@@ -46,6 +46,16 @@ def test_a_slot_is_free_again_when_its_window_has_passed():
     assert gate.free_at(6.0, reserved=False) == 6.0
 
 
+def test_who_needs_two_slots_back_waits_for_the_second():
+    gate = Gate([SHORT])
+    for tenth in range(9):
+        gate.take()
+        gate.sent(tenth / 10)
+    # an exit needs one of nine back, an entry three: two are kept
+    assert gate.free_at(0.9, reserved=True) == pytest.approx(1.1)
+    assert gate.free_at(0.9, reserved=False) == pytest.approx(1.3)
+
+
 def test_what_is_granted_but_not_sent_counts_as_now():
     """A slow commit between grant and send: the window must not see nine old and nine new ones at once."""
     gate = Gate([RateWindow(3, 1.0)])
@@ -163,6 +173,15 @@ def test_a_429_closes_the_order_lane_for_its_time_only(lane):
     assert 0.1 <= caught.value.retry_after_s <= 0.3
     limiter.acquire(Lane.DATA, 0.0).sent()
     limiter.acquire(lane, 5.0).sent()
+
+
+def test_a_second_429_never_opens_the_lane_earlier():
+    limiter = Limiter(spec(SHORT), SystemClock())
+    limiter.close(Lane.ENTRY, 60)
+    limiter.close(Lane.ENTRY, 1)
+    with pytest.raises(RateLimited) as refused:
+        limiter.acquire(Lane.ENTRY, 5)
+    assert refused.value.retry_after_s > 50
 
 
 def test_what_earlier_runs_sent_counts():

@@ -73,10 +73,24 @@ def says(status: OrderStatus, filled: int = 0, average: str = "0", **more) -> Br
         (known(State.COMPLETE, filled=10), Acknowledged("7", OrderStatus.OPEN), State.COMPLETE),
         (known(State.OPEN), AnswerLost(), State.OPEN),
         (known(State.OPEN), Refused("contradiction"), State.OPEN),
+        # the answer was lost first and read after all
+        (Known(State.UNKNOWN, 10), Refused("margin"), State.REJECTED),
     ],
 )
 def test_where_an_event_leads(before, event, after):
     assert step(before, event).state is after
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.JOURNALED])
+def test_nothing_is_sent_twice(state):
+    with pytest.raises(IllegalTransition):
+        step(Known(state, 10, local=True), Sending())
+
+
+def test_the_first_id_stays_and_a_late_row_does_not_resize_what_has_ended():
+    assert step(known(State.OPEN), Acknowledged("8", OrderStatus.OPEN)).order_id == "7"
+    ended = known(State.CANCELLED, filled=4)
+    assert step(ended, says(OrderStatus.CANCELLED, 4, "5", quantity=6)).quantity == 10
 
 
 @pytest.mark.parametrize(

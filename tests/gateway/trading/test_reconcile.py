@@ -64,6 +64,12 @@ def test_an_unknown_order_is_found_by_its_tag_also_when_a_modify_rewrote_it():
         assert not found.foreign
 
 
+def test_a_known_orders_tag_on_another_id_is_somebody_elses():
+    found = plan([row(order_id="7")], [book_row("9", TAG), book_row("7", "")])
+    assert [order.order_id for order in found.foreign] == ["9"]
+    assert not found.changes
+
+
 @pytest.mark.parametrize(
     "order",
     [
