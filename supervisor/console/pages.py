@@ -1,4 +1,4 @@
-"""The routes for people: fleet, orders, logs, panic. Each says what it knows without a script."""
+"""The routes for people: fleet, orders, comparison, logs, panic. Each says what it knows without a script."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, Response, flash, request
+from markupsafe import Markup
 
+from brokers.clock import IST
 from brokers.errors import AlgoError
 from brokers.venue import Venue
+from gateway import comparisonfile
 from gateway.http.gate import caller
 from gateway.pagekit import doors, frame
 from gateway.pagekit.access import Csrf, OneTimeCode, WebSessions
@@ -35,6 +38,7 @@ NAVIGATION = (
     Entry("web.dashboard", "Fleet"),
     Entry("web.orders", "Orders"),
     Entry("web.positions", "Positions"),
+    Entry("web.comparison", "Comparison"),
     Entry("web.logs", "Logs"),
     Entry("web.panic", "Panic"),
 )
@@ -126,6 +130,19 @@ def _views(pages: Blueprint, console: Console) -> None:
     @pages.get("/positions")
     def positions() -> Response:
         return signed_in(lambda user: live_page(user, "combined.html", "pages/combined.js", tab="positions"))
+
+    @pages.get("/comparison")
+    def comparison() -> Response:
+        def view(user: Owner) -> Response:
+            # from our own file with escaped values; the policy of the page lets no script of it run
+            kept = [
+                {"kind": one.kind, "title": one.title, "at": f"{one.at.astimezone(IST):%d %b %H:%M} IST"}
+                | {"html": Markup(one.html)}
+                for one in comparisonfile.read(comparisonfile.folder_of(console.config.folder.path))
+            ]
+            return show(console, "comparison.html", user=user, module="pages/plain.js", kept=kept)
+
+        return signed_in(view)
 
     @pages.get("/logs", endpoint="logs")
     def log_lines() -> Response:

@@ -10,10 +10,11 @@ import pytest
 from argon2 import PasswordHasher
 
 from brokers.clock import ManualClock
+from gateway import comparisonfile
 from supervisor.console import app
 from tests.supervisor.console.rig import BASE, OWNER, Browser, build, row, seen
 
-PAGES = ("/", "/orders", "/positions", "/logs", "/panic")
+PAGES = ("/", "/orders", "/positions", "/comparison", "/logs", "/panic")
 
 
 @pytest.fixture(autouse=True)
@@ -156,6 +157,16 @@ def test_words_from_elsewhere_are_no_markup(tmp_path: Path) -> None:
     browser = Browser(build(tmp_path, seen(row("dhan", waiting_for=[nasty]))))
     browser.make_owner()
     assert nasty not in browser.get("/").text
+
+
+def test_the_newest_comparisons_of_this_venue_are_shown(owner: Browser, tmp_path: Path) -> None:
+    assert "No comparison yet" in owner.get("/comparison").text
+    comparisonfile.write(tmp_path / "db" / "sim" / "compare", "orders", "<p>probes of today</p>")
+    comparisonfile.write(tmp_path / "db" / "compare", "ticks", "<p>a live race</p>")
+    text = owner.get("/comparison").text
+    assert '<section class="card" id="orders"' in text
+    assert "<p>probes of today</p>" in text
+    assert "a live race" not in text
 
 
 def test_panic_needs_the_box_and_works_without_a_script(owner: Browser, tmp_path: Path) -> None:
