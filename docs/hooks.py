@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    for path in (HERE / "benchmarks.md", *sorted((HERE / "images").iterdir())):
+    for path in (HERE / "benchmarks.md", *sorted((HERE / "images").glob("*.[ps][nv]g"))):
         name = path.relative_to(HERE).as_posix()
         files.append(File.generated(config, name, abs_src_path=str(path)))
     return files

@@ -13,8 +13,8 @@ BROKER = {
     "KOTAK_FEED": "Which of Kotak's market feeds: `sfeed`, `hsm`, or `auto`, which takes the other one "
     "when one is mute.",
     "KOTAK_PATHS": "Kotak's REST paths: `current`, or `apim` for the older family.",
-    "KOTAK_LOGIN_LEAD_MINUTES": "Minutes before the end of a session at which the next one is made. A login before "
-    "00:00 IST gains nothing at Kotak, so leave it.",
+    "KOTAK_LOGIN_LEAD_MINUTES": "Minutes before the end of a session at which the next one is made. A login "
+    "before 00:00 IST gains nothing at Kotak, so leave it.",
     "AUTO_LOGIN": "`yes`: log in with the stored TOTP seed although nobody asked. See "
     "[TOTP](../brokers/totp.md).",
     "ROLES": "Some of `feed`, `execute`, `control`. Without `feed` no ticks; without `execute` no "

@@ -4,44 +4,34 @@ if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
       super();
-      this.waiting = [];
       const frame = document.createElement("iframe");
       frame.hidden = true;
       document.body.append(frame);
-      const inside = frame.contentWindow;
       const page = frame.contentDocument;
-      inside.postMessage = (data) => {
-        const message = new MessageEvent("message", { data });
-        this.dispatchEvent(message);
-        this.onmessage?.(message);
-      };
-      inside.importScripts = (...urls) =>
-        urls.reduce(
-          (before, one) =>
-            before.then(
-              () =>
-                new Promise((done, failed) => {
-                  const script = page.createElement("script");
-                  script.src = one;
-                  script.onload = done;
-                  script.onerror = failed;
-                  page.body.append(script);
-                }),
-            ),
-          Promise.resolve(),
-        );
-      const script = page.createElement("script");
-      script.src = url;
-      script.onload = () => {
-        this.inside = inside;
-        for (const data of this.waiting) this.postMessage(data);
-      };
-      page.body.append(script);
+      page.open(); // a page that was written is not replaced by the empty one some browsers load later
+      page.write("<!doctype html><body></body>");
+      page.close();
+      this.inside = frame.contentWindow;
+      this.ready = this.run(url);
+      this.inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
+      this.inside.importScripts = (...urls) =>
+        urls.reduce((before, one) => before.then(() => this.run(one)), Promise.resolve());
+    }
+
+    run(url) {
+      return new Promise((done, failed) => {
+        const script = this.inside.document.createElement("script");
+        script.src = url;
+        script.onload = done;
+        script.onerror = failed;
+        this.inside.document.body.append(script);
+      });
     }
 
     postMessage(data) {
-      if (!this.inside) this.waiting.push(data);
-      else this.inside.dispatchEvent(new this.inside.MessageEvent("message", { data }));
+      this.ready = this.ready.then(() => {
+        this.inside.dispatchEvent(new this.inside.MessageEvent("message", { data }));
+      });
     }
 
     terminate() {}

@@ -1,0 +1,93 @@
+"""The built site: whole, and at home without a server or a network."""
+
+from __future__ import annotations
+
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.clients import client_python
+from tests.docs.said import ROOT
+from tests.e2e.browser import opened
+
+pytestmark = [pytest.mark.client, pytest.mark.xdist_group("manual")]
+FETCHED = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src", "form": "action"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    client_python("docs")  # fails with what makes it
+    folder = tmp_path_factory.mktemp("manual")
+    built = subprocess.run(
+        [ROOT / "scripts" / "manual", "--to", folder], capture_output=True, text=True, timeout=100
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+class Asked(HTMLParser):
+    """What a browser fetches to show a page, and where its links lead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.linked: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if found.get("rel") not in ("canonical", "prev", "next") and (url := found.get(FETCHED.get(tag, ""))):
+            self.fetched.append(url)
+        if tag == "a" and (url := found.get("href")):
+            self.linked.append(url)
+
+
+def test_no_page_asks_another_host_and_every_link_leads_somewhere(site):
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 25
+    for page in pages:
+        asked = Asked()
+        asked.feed(page.read_text(encoding="utf-8"))
+        assert asked.fetched
+        for url in asked.fetched:
+            parts = urlsplit(url)
+            assert not parts.scheme or parts.scheme == "data", f"{page.name} fetches {url}"
+            assert not parts.netloc, f"{page.name} fetches {url}"
+        for url in (*asked.fetched, *asked.linked):
+            parts = urlsplit(url)
+            if parts.scheme or parts.netloc or not parts.path or page.name == "404.html":
+                continue
+            assert (page.parent / unquote(parts.path)).exists(), f"{page.name} leads to {url}"
+
+
+def test_styles_ask_no_other_host(site):
+    for sheet in site.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        assert "url(http" not in text, sheet
+        assert "@import" not in text, sheet
+
+
+def test_a_browser_opens_it_as_a_file_and_finds_words(site):
+    seen: list[str] = []
+    with opened() as browser:
+        page = browser.new_page()
+        page.on("request", lambda request: seen.append(request.url))
+        page.on("pageerror", lambda error: seen.append(f"error: {error}"))
+        page.goto(f"file://{site}/index.html")
+        page.click("[data-md-component=search-query]")
+        page.keyboard.type("freeze quantity")
+        page.wait_for_selector("[data-md-component=search-result] a")
+        said = page.inner_text("[data-md-component=search-result]")
+    assert "freeze" in said.lower()
+    assert [one for one in seen if not one.startswith(("file://", "data:", "about:", "blob:"))] == []
+
+
+def test_the_recording_is_small_and_shows_a_real_run():
+    images = ROOT / "docs" / "images"
+    picture = (images / "first-run.svg").read_text(encoding="utf-8")
+    assert len(picture.encode()) <= 150_000
+    for words in ("algo up kotak dhan --sim -d", "algo status", "ready"):
+        assert words in picture
+    assert '"version": 2' in (images / "first-run.cast").read_text(encoding="utf-8").splitlines()[0]
