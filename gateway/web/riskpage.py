@@ -2,6 +2,7 @@
 
 The form carries the number of the last change it was shown (``seen``), so a page that was left open changes
 nothing. What allows more than the env file, or may close positions, is asked again, with the password.
+A form that comes back is a page with status 200: browsers report others in the console.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ HINTS: Mapping[str, str] = {
 CHANGES_SHOWN = 20
 CHANGED = "Somebody changed the limits since this page was shown. Look at what holds now, then save again."
 Render = Callable[..., Response]
-"""The settings page for a user, with a status and further values."""
+"""The settings page for a user, with further values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,10 @@ def _change(web: Web, user: User, render: Render) -> Response:
     given = {name: request.form[name] for name in FIELD_OF if name in request.form}
     plan = limits.plan(given, int(seen) if seen.isdigit() and len(seen) < 16 else -1)
     if plan.errors:
-        flash(f"Nothing was saved: {len(plan.errors)} of the limits cannot be read.", "bad")
-        return render(user, 400, risk=view(limits, given, plan.errors))
+        problem = f"Nothing was saved: {len(plan.errors)} of the limits cannot be read."
+        return render(user, risk=view(limits, given, plan.errors, problem=problem))
     if plan.stale:
-        flash(CHANGED, "bad")
-        return render(user, 409, risk=view(limits, given))
+        return render(user, risk=view(limits, given, problem=CHANGED))
     if not plan.values:
         flash("No limit was changed.", "good")
         return _back()
@@ -92,22 +92,21 @@ def _change(web: Web, user: User, render: Render) -> Response:
     try:
         limits.apply(plan, user.username)
     except AlgoError as exc:
-        flash(str(exc), "bad")
-        return render(user, 409, risk=view(limits, given))
+        return render(user, risk=view(limits, given, problem=str(exc)))
     flash(f"Saved: {', '.join(plan.values)}. It holds for the next order.", "good")
     return _back()
 
 
 def _confirmed(web: Web, user: User, plan: Plan, given: Mapping[str, str], render: Render) -> Response | None:
     """None once the owner's password came with the form; else what asks for it."""
-    password = request.form.get("password", "")
+    password, problem = request.form.get("password", ""), ""
     if password:
         if (too_often := limited(web, "LOGIN_RATE_LIMIT", "risk limits")) is not None:
             return too_often
         if len(password) <= LONGEST_PASSWORD and web.parts.users.verify(user.username, password):
             return None
-        flash("The password is not right. Nothing was saved.", "bad")
-    return render(user, 200, risk=view(web.parts.risk, given, words=plan.words))
+        problem = "The password is not right. Nothing was saved."
+    return render(user, risk=view(web.parts.risk, given, words=plan.words, problem=problem))
 
 
 def _back() -> Response:
@@ -121,12 +120,14 @@ def view(
     given: Mapping[str, str] | None = None,
     errors: Mapping[str, str] | None = None,
     words: tuple[str, ...] = (),
+    problem: str = "",
 ) -> dict[str, Any]:
     """What the template shows.
 
     Args:
         given: What was typed; else what holds now stands in the fields.
         words: What has to be confirmed with the password.
+        problem: Why nothing was saved.
     """
     typed = {**texts(limits.now), **(given or {})}
     now, env = dict(_words(limits.now)), dict(_words(limits.env))
@@ -154,7 +155,7 @@ def view(
         }
         for one in limits.history(CHANGES_SHOWN)
     ]
-    return {"lines": lines, "seen": limits.seen, "words": words, "history": history}
+    return {"lines": lines, "seen": limits.seen, "words": words, "problem": problem, "history": history}
 
 
 def _who(limits: RiskLimits, setting: str) -> str:

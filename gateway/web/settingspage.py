@@ -186,7 +186,7 @@ def _scopes() -> dict[str, Any]:
     return {"scopes": SAYS, "key_scopes": ALL, "shown_scopes": shown}
 
 
-def _settings_page(web: Web, user: User, status: int = 200, **values: Any) -> Response:
+def _settings_page(web: Web, user: User, **values: Any) -> Response:
     parts = web.parts
     queue = parts.queue
     waiting: list[Any] = []
@@ -196,7 +196,6 @@ def _settings_page(web: Web, user: User, status: int = 200, **values: Any) -> Re
     return show(
         web,
         "settings.html",
-        status,
         user=user,
         module="pages/plain.js",
         session=parts.session.status(),
