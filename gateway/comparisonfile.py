@@ -7,11 +7,11 @@ purpose: the command line writes it, and no page computes statistics beside trad
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from gateway.panicfile import write_whole
 
 FOLDER = "compare"
 KINDS = {"day": "The day's orders", "orders": "Order probes", "ticks": "Tick race"}
@@ -35,16 +35,7 @@ def folder_of(run_dir: Path) -> Path:
 
 def write(folder: Path, kind: str, html: str) -> None:
     """Replace the comparison of one kind. Raises ``OSError``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f"{kind}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(html)
-        Path(name).replace(folder / f"{kind}.html")
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+    write_whole(folder / f"{kind}.html", html)
 
 
 def read(folder: Path) -> list[Kept]:

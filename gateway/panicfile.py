@@ -131,10 +131,10 @@ def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
             if durable:
                 os.fsync(file.fileno())
         os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
+    finally:
+        # gone when it took the file's place
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
-        raise
     if durable and os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
         try:

@@ -22,6 +22,7 @@ from gateway.compose import Composed, compose
 from gateway.http.server import Server
 from gateway.settings import Settings
 from gateway.stream.topics import pin
+from gateway.survive import survive
 from gateway.triggers.parts import Gtts
 
 log = logging.getLogger(__name__)
@@ -99,10 +100,8 @@ class Process:
             self.made.database.close,
         )
         for step in steps:
-            try:
+            with survive(log, "stopping went wrong; going on"):
                 step()
-            except Exception:
-                log.exception("stopping went wrong; going on")
 
 
 def build(settings: Settings, redactor: Redactor, clock: Clock) -> Process:

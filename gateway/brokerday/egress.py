@@ -16,6 +16,7 @@ from typing import Any
 from brokers.clock import Clock
 from brokers.errors import AlgoError
 from brokers.transport import Transport
+from gateway.survive import survive
 
 log = logging.getLogger(__name__)
 
@@ -120,10 +121,8 @@ class EgressWatch:
 
     def _run(self) -> None:
         while not self._stopping:
-            try:
+            found = self._last
+            with survive(log, "the address could not be looked up"):
                 found = self.look()
-            except Exception:
-                log.exception("the address could not be looked up")
-                found = self._last
             self._wake.wait(AGAIN_S if found.state == "unknown" else LOOK_EVERY_S)
             self._wake.clear()

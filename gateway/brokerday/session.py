@@ -22,6 +22,7 @@ from gateway.brokerday import rollover
 from gateway.brokerday.rollover import Held, Step
 from gateway.store.engine import Database
 from gateway.store.tokens import InvalidToken, SealedSessions
+from gateway.survive import survive
 
 log = logging.getLogger(__name__)
 
@@ -212,11 +213,10 @@ class SessionManager:
 
     def _run(self) -> None:
         while not self._stopping:
-            try:
+            # a broken login must not end the next one
+            with survive(log, "session thread") as turn:
                 self.tick()
-            except Exception:
-                # top of the thread: a broken login must not end the next one
-                log.exception("session thread")
+            if turn.failed:
                 self._retry_at = self._clock.monotonic() + LONGEST_RETRY_S
             self._wake.wait(TICK_S)
             self._wake.clear()

@@ -146,6 +146,7 @@ class InstrumentKeeper:
                 log.warning("instruments not loaded: %s; next try in %.0f s", exc, retry_s)
                 wait_s, retry_s = retry_s, min(LONGEST_RETRY_S, retry_s * 2)
             except Exception as exc:
+                # top of the thread: a file nobody can read today may be a good one tomorrow
                 log.exception("instruments not loaded; next try in %.0f s", retry_s)
                 self._error = f"{type(exc).__name__} while loading; see the log"
                 wait_s, retry_s = retry_s, min(LONGEST_RETRY_S, retry_s * 2)

@@ -206,6 +206,7 @@ class _Connection:
         except OSError:
             pass  # the peer closed while we wrote; nothing to tell anybody
         except Exception:
+            # top of the thread: one connection's trouble ends that one alone
             log.exception("connection thread failed")
         finally:
             self.server._forget(self)

@@ -197,6 +197,7 @@ class TickCache:
                 self._release()
                 self._obey(sub)
         except Exception:
+            # top of the thread
             log.exception("tick cache failed; quotes come from the broker from now on")
         finally:
             sub.close()

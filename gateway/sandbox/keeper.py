@@ -14,6 +14,7 @@ from gateway.sandbox.books import Books
 from gateway.sandbox.days import PaperDays
 from gateway.sandbox.prices import LivePrices
 from gateway.stream.topics import parse
+from gateway.survive import survive
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +65,9 @@ class Teller:
 
     def _one(self, update: OrderUpdate) -> None:
         for tell in self._tell:
-            try:
+            # the reconciler reads the book again in a few seconds
+            with survive(log, f"an update of sandbox order {update.order.order_id} was not taken"):
                 tell(update)
-            except Exception:
-                # the reconciler reads the book again in a few seconds
-                log.exception("an update of sandbox order %s was not taken", update.order.order_id)
 
 
 class Keeper:
@@ -126,6 +125,7 @@ class Keeper:
             except StoreError as exc:
                 log.error("the sandbox cannot write: %s", exc)
             except Exception:
+                # top of the thread
                 log.exception("the sandbox stumbled; it goes on")
 
     def _trade(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from brokers.errors import StoreError
 from brokers.model import Venue
@@ -229,6 +229,7 @@ def _commit_group(connection: Connection, jobs: list[_Job]) -> None:
         # SQLAlchemy's own idea of a transaction, begun by a work that spoke through it, ends here too
         connection.commit()
     except BaseException as exc:
+        # of whatever kind: the other threads' jobs must end too, or they wait for ever
         log.error("commit failed: %s", exc)
         _give_up(connection, raw)
         for job in jobs:
@@ -248,6 +249,6 @@ def _give_up(connection: Connection, raw: sqlite3.Connection) -> None:
     try:
         raw.rollback()
         connection.rollback()
-    except Exception:
+    except (sqlite3.Error, SQLAlchemyError):
         # the next write must find a writer; its own BEGIN says what is wrong
         log.exception("rolling back")

@@ -70,16 +70,14 @@ class LeaseFile:
             connection = self._open(make=True)
             assert connection is not None
             connection.execute("BEGIN IMMEDIATE")
-            try:
+            with contextlib.ExitStack() as undo:
+                undo.callback(_roll_back, connection)
                 before = _read(connection, strategy) or Lease(strategy)
                 after = lease.step(before, event, self._clock.time_ns())
                 if after != before:
                     connection.execute(_PUT, astuple(after))
                 connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
+                undo.pop_all()
         return after
 
     def close(self) -> None:
@@ -170,6 +168,11 @@ class Gatekeeper:
         taken = self._file.apply(strategy, lease.Use(self._instance))
         log.info("strategy %s is this instance's until midnight IST (epoch %d)", strategy, taken.epoch)
         return None
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("ROLLBACK")
 
 
 def _read(connection: sqlite3.Connection, strategy: str) -> Lease | None:

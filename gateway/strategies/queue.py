@@ -18,6 +18,7 @@ from brokers.errors import AlgoError, InvalidRequest, NotReady
 from gateway.store.queued import NewOrder, Outcome, QueuedOrder, QueuedOrders, Step, day_of, fingerprint_of
 from gateway.store.strategies import Strategies
 from gateway.strategies import alerts
+from gateway.survive import survive
 
 log = logging.getLogger(__name__)
 
@@ -242,10 +243,8 @@ class Queue:
                     return
                 lane = self._ready.popleft()
                 row = self._lanes[lane][0]
-            try:
+            with survive(log, f"queued order {row.id} could not be carried out; a restart tries again"):
                 self._carry(row)
-            except Exception:
-                log.exception("queued order %d could not be carried out; a restart tries again", row.id)
             with self._changed:
                 self._here.discard(row.id)
                 waiting = self._lanes[lane]
@@ -280,12 +279,11 @@ class Queue:
 
     def _watch(self) -> None:
         while not self._stop.wait(TICK_S):
-            try:
-                self.tick(self._clock.now())
-            except AlgoError as exc:
-                log.error("square-offs could not be looked up: %s", exc)
-            except Exception:
-                log.exception("square-offs could not be looked up")
+            with survive(log, "square-offs could not be looked up"):
+                try:
+                    self.tick(self._clock.now())
+                except AlgoError as exc:
+                    log.error("square-offs could not be looked up: %s", exc)
 
 
 def lane_of(row: QueuedOrder) -> str:

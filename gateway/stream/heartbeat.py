@@ -39,6 +39,7 @@ from gateway.stream.vitals import (
     judge,
     percentile,
 )
+from gateway.survive import survive
 
 log = logging.getLogger(__name__)
 
@@ -117,10 +118,8 @@ class Heartbeat:
 
     async def run(self) -> None:
         while True:
-            try:
+            with survive(log, "a heartbeat failed"):
                 await self.beat()
-            except Exception:
-                log.exception("a heartbeat failed")
             await asyncio.sleep(1.0)
 
     async def beat(self) -> Beat:

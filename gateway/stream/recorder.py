@@ -182,6 +182,7 @@ class Recorder:
         try:
             self._write_segments()
         except Exception as exc:
+            # top of the thread: the feed goes on without its recording
             log.exception("the recording ended")
             self.problem = str(exc)
         self._open = False

@@ -62,6 +62,7 @@ def main(settings: Settings) -> int:
             log.error("%s", exc)
             return EXIT_PORT_TAKEN
         except Exception:
+            # top of the process: into the log, which no traceback on a terminal reaches
             log.exception("the feed process failed")
             return EXIT_CRASH
 

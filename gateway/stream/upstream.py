@@ -105,6 +105,7 @@ class Upstream:
                 self._renewing = False
                 continue
             except Exception:
+                # top of the feed's task: a new one is made below
                 log.exception("the broker feed failed")
             finally:
                 self.feed = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -181,11 +182,10 @@ class Changes:
         """Journal, send and settle one modify or cancel."""
         offset = stages.offset_ns(self._clock)
         times = Times(received_ns=received_ns, checked_ns=self._clock.time_ns())
-        try:
+        with ExitStack() as undo:
+            undo.callback(grant.give_back)
             self._journal.apply(Change(row.id, name, None, times, pending=write.kind, detail=write.detail))
-        except BaseException:
-            grant.give_back()
-            raise
+            undo.pop_all()
         sent_ns = self._clock.time_ns()
         grant.sent()
         outcome = send_once(write.call)

@@ -11,7 +11,7 @@ from brokers.errors import InvalidRequest, OutcomeUnknown
 from brokers.model import OrderRequest
 from gateway.trading.answers import OrderAnswer
 from gateway.trading.replies import repeat
-from gateway.trading.tasks import THREADS, Tasks
+from gateway.trading.tasks import THREADS, Tasks, fulfil
 
 
 def fingerprint(request: OrderRequest) -> str:
@@ -69,17 +69,11 @@ class Once:
             refuse_other(client_order_id, flying[0], terms)
             return self._wait(client_order_id, flying[1])
         try:
-            answer = self._stored(client_order_id, terms)
-            if answer is None:
-                answer = work()
-            mine.set_result(answer)
-        except BaseException as exc:
-            mine.set_exception(exc)
-            raise
+            fulfil(mine, lambda: self._stored(client_order_id, terms) or work())
         finally:
             with self._lock:
                 del self._flying[client_order_id]
-        return answer
+        return mine.result()
 
     def has(self, client_order_id: str) -> bool:
         """A first request with this id is in flight."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from brokers.errors import AlgoError
 from brokers.model import Order
 from gateway.panicfile import Panic, write_whole
+from gateway.survive import survive
 from gateway.trading.exits import WORKING
 from gateway.trading.fates import Fate, One, Report, begun, ended
 from gateway.trading.gttstop import GttStop
@@ -105,11 +106,10 @@ class Canceller:
 
     def _run(self) -> None:
         while not self._stopping:
-            try:
+            # the orders that are left must be cancelled all the same
+            with survive(log, "panic") as turn:
                 self.step()
-            except Exception:
-                # top of the thread: the orders that are left must be cancelled all the same
-                log.exception("panic")
+            if turn.failed:
                 self._pause(1.0)
             self._pause(LOOK_S)
 

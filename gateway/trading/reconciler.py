@@ -11,6 +11,7 @@ from datetime import datetime
 from brokers.errors import AlgoError, LoginRequired, NotReady
 from brokers.model import Order
 from gateway.store.journal import FOREIGN, Change, JournalRow
+from gateway.survive import survive
 from gateway.trading import machine, reconcile
 from gateway.trading.machine import State
 from gateway.trading.parts import DeskParts
@@ -96,11 +97,10 @@ class Reconciler:
 
     def _run(self) -> None:
         while not self._stopping:
-            try:
+            # reconciliation must go on
+            with survive(log, "reconciler") as turn:
                 self.tick()
-            except Exception:
-                # top of the thread: reconciliation must go on
-                log.exception("reconciler")
+            if turn.failed:
                 self._next_orders = self._next_positions = self._parts.clock.monotonic() + RETRY_S
             self._wake.wait(TICK_S)
             self._wake.clear()

@@ -18,6 +18,7 @@ from brokers.clock import IST
 from brokers.errors import AlgoError, RiskLimit
 from brokers.model import INDEX_EXCHANGES, Order, OrderRequest, Position
 from gateway.risksettings import RiskRules, SquareOff
+from gateway.survive import survive
 from gateway.trading import risk
 from gateway.trading.parts import DeskParts
 
@@ -145,11 +146,9 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopping:
-            try:
+            # a limit must be watched whatever goes wrong
+            with survive(log, "risk watch"):
                 self.step()
-            except Exception:
-                # top of the thread: a limit must be watched whatever goes wrong
-                log.exception("risk watch")
             self._wake.wait(TICK_S)
             self._wake.clear()
 

@@ -12,6 +12,7 @@ from functools import partial
 from brokers.errors import AlgoError
 from brokers.model import Order
 from gateway.store.journal import Change, JournalRow
+from gateway.survive import survive
 from gateway.trading import machine
 from gateway.trading.machine import State
 from gateway.trading.parts import DeskParts
@@ -85,12 +86,10 @@ class Settler:
 
     def _run(self) -> None:
         while not self._stopping:
-            try:
+            pause_s = TICK_S
+            # the next order of unknown outcome must be looked for
+            with survive(log, "settler"):
                 pause_s = self._start_due()
-            except Exception:
-                # top of the thread: the next order of unknown outcome must be looked for
-                log.exception("settler")
-                pause_s = TICK_S
             self._wake.wait(pause_s)
             self._wake.clear()
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from brokers.model import Order
+from gateway.survive import survive
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,6 @@ class Strangers:
 
     def found(self, order: Order) -> None:
         for listener in self._listeners:
-            try:
+            # the order is imported and shown all the same
+            with survive(log, f"order {order.order_id} was placed elsewhere; nobody could be told"):
                 listener(order)
-            except Exception:
-                # the order is imported and shown all the same
-                log.exception("order %s was placed elsewhere; nobody could be told", order.order_id)

@@ -75,6 +75,14 @@ class Tasks(Protocol):
         ...
 
 
+def fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    """Do it here; whoever asks the future gets what came of it, or has it raised."""
+    try:
+        future.set_result(work())
+    except BaseException as exc:  # noqa: BLE001 - raised by whoever asks
+        future.set_exception(exc)
+
+
 class Threads:
     """``Tasks`` with the machine's threads, which are daemons."""
 
@@ -87,10 +95,7 @@ class Threads:
         future: Future[T] = Future()
 
         def body() -> None:
-            try:
-                future.set_result(work())
-            except BaseException as exc:  # noqa: BLE001 - raised by whoever asks the future
-                future.set_exception(exc)
+            fulfil(future, work)
 
         threading.Thread(target=body, name=name, daemon=True).start()
         return future

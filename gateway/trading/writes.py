@@ -77,6 +77,7 @@ def send_once(call: Callable[[], object]) -> Outcome:
             return Lost(str(exc), DUPLICATE)
         return Failed(exc, sent=True)
     except Exception as exc:
+        # bytes may have left: whatever this was, it must not be taken for "not sent"
         log.exception("a broker write ended in a way nobody foresaw; its outcome counts as unknown")
         return Lost(f"{type(exc).__name__} while reading the broker's answer")
 

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from brokers.contract import GttRest
@@ -22,6 +23,7 @@ from brokers.errors import (
 )
 from brokers.model import Gtt, GttRequest, GttState, InstrumentKey, Order, PriceType, Product
 from gateway.store.gtt import GttRow, NewGtt
+from gateway.survive import survive
 from gateway.trading.limiter import Lane, Limiter
 from gateway.trading.reconcile import Evidence, SettleRules
 from gateway.trading.tags import TAG_LENGTH, new_tag
@@ -125,11 +127,10 @@ class BrokerGtts:
         instrument = vet(self._parts, request)
         grant = self._broker.limiter.acquire(Lane.ENTRY, self._broker.order_deadline_s)
         new = NewGtt(request, Keeper.BROKER, strategy, new_tag(), client_order_id)
-        try:
+        with ExitStack() as undo:
+            undo.callback(grant.give_back)
             row, is_new = self._store.add(new)
-        except BaseException:
-            grant.give_back()
-            raise
+            undo.pop_all()
         if not is_new:
             grant.give_back()
             return replace(self._of_state(row), repeated=True)
@@ -352,12 +353,11 @@ class BrokerGtts:
         while not self._stopping:
             self._wake.wait(LOOK_EVERY_S)
             self._wake.clear()
-            try:
-                self.settle()
-            except AlgoError as exc:
-                log.warning("GTT orders of unknown outcome: %s", exc)
-            except Exception:
-                log.exception("GTT orders of unknown outcome")
+            with survive(log, "GTT orders of unknown outcome"):
+                try:
+                    self.settle()
+                except AlgoError as exc:
+                    log.warning("GTT orders of unknown outcome: %s", exc)
 
     def settle(self) -> None:
         """One reading of the list, if anything is open or an order may be a child."""

@@ -19,6 +19,7 @@ import msgspec
 from brokers.errors import AlgoError, StoreError
 from brokers.model import InstrumentKey, Mode
 from gateway.store.gtt import GttRow
+from gateway.survive import survive
 from gateway.triggers import fire, machine
 from gateway.triggers.machine import Keeper, State
 from gateway.triggers.parts import GttParts
@@ -152,16 +153,19 @@ class Runner:
         """Where no tick comes, the broker is asked: a price may have jumped while nobody looked."""
         told = ""
         while not self._stopping.is_set():
-            try:
-                self.look_at_quiet()
-                told = ""
-            except AlgoError as exc:
-                if str(exc) != told:
-                    log.warning("GTT orders without ticks cannot be compared with a quote: %s", exc)
-                told = str(exc)
-            except Exception:
-                log.exception("looking at quotes for GTT orders")
+            with survive(log, "looking at quotes for GTT orders"):
+                told = self._look_at_quiet(told)
             self._stopping.wait(LOOK_EVERY_S)
+
+    def _look_at_quiet(self, told: str) -> str:
+        """What the broker said against it; said again in the log only when it is something else."""
+        try:
+            self.look_at_quiet()
+        except AlgoError as exc:
+            if str(exc) != told:
+                log.warning("GTT orders without ticks cannot be compared with a quote: %s", exc)
+            return str(exc)
+        return ""
 
     def look_at_quiet(self) -> None:
         """Compare what has had no tick for a while with a quote, in market hours; and whatever is new here,
@@ -193,14 +197,14 @@ class Runner:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
-                self._turn()
-            except StoreError as exc:
-                log.error("GTT orders: %s", exc)
-                self._stopping.wait(CHORES_S)
-            except Exception:
-                # top of the thread: the next price must be looked at
-                log.exception("GTT orders")
+            # the next price must be looked at
+            with survive(log, "GTT orders") as turn:
+                try:
+                    self._turn()
+                except StoreError as exc:
+                    log.error("GTT orders: %s", exc)
+                    self._stopping.wait(CHORES_S)
+            if turn.failed:
                 self._stopping.wait(CHORES_S)
 
     def _turn(self) -> None:
@@ -319,6 +323,7 @@ class Runner:
         except StoreError as exc:
             log.error("GTT %s: %s; it is done again", case.row.shown_id, exc)
         except Exception:
+            # top of one sending: what became of it is asked, it is never sent again blindly
             log.exception("GTT %s: its order is asked about again", case.row.shown_id)
         with self._lock:
             case.busy = False
