@@ -6,7 +6,7 @@ A broker is one folder with the rooms ``auth wire rest mapping instruments feed`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -466,15 +466,3 @@ class Broker(Protocol):
     def feed(self, context: BrokerContext, session: AsyncSessionSource, sink: FeedSink) -> Feed:
         """A feed for one event loop; nothing connects before ``Feed.run``."""
         ...
-
-
-def wanted_batches(
-    wanted: Iterable[tuple[Instrument, Mode]], size: int
-) -> Iterable[tuple[Mode, list[Instrument]]]:
-    """Group by mode, then cut into batches of at most ``size`` for one subscribe message."""
-    by_mode: dict[Mode, list[Instrument]] = {}
-    for instrument, mode in wanted:
-        by_mode.setdefault(mode, []).append(instrument)
-    for mode, instruments in by_mode.items():
-        for start in range(0, len(instruments), size):
-            yield mode, instruments[start : start + size]

@@ -7,7 +7,7 @@ rounded to the instrument's tick size only where they are encoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -504,6 +504,3 @@ class FeedCounters:
         """One more packet of this name."""
         self.packets += 1
         self.by_packet[packet] = self.by_packet.get(packet, 0) + 1
-
-
-Attributes = Mapping[str, str]

@@ -23,6 +23,7 @@ from urllib3.util.wait import wait_for_read
 from brokers import httpwire
 from brokers.errors import BrokerDown, OutcomeUnknown
 
+# exported by name only in its stubs
 AGENT = f"python-urllib3/{urllib3.__version__}"  # type: ignore[attr-defined]
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

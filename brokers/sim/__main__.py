@@ -20,7 +20,7 @@ from brokers.sim.settings import PORTS
 try:
     import uvloop
 except ImportError:  # Windows has none
-    uvloop = None  # type: ignore[assignment]
+    uvloop = None  # type: ignore[assignment]  # a module or nothing
 
 log = logging.getLogger("brokers.sim")
 

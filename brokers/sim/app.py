@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import socket
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -163,14 +163,13 @@ async def serve(
         OSError: The port is taken.
         SettingsError: ``state`` is not this simulator's file.
     """
-    sock = listen(port)
-    try:
+    with ExitStack() as undo:
+        sock = undo.enter_context(listen(port))
         bound: int = sock.getsockname()[1]
         app = build(broker, bound, seed=seed, universe=universe, hours=hours, clock=clock, state=state)
-        return await serve_app(app, sock)
-    except BaseException:
-        sock.close()
-        raise
+        server = await serve_app(app, sock)
+        undo.pop_all()  # the server owns the socket now
+        return server
 
 
 async def serve_app(app: web.Application, sock: socket.socket) -> Server:

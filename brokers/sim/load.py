@@ -146,7 +146,8 @@ class Block:
             memory = shared_memory.SharedMemory(name)
         except (OSError, ValueError) as exc:
             raise InvalidRequest(f"no shared memory block {name!r}: {exc}") from exc
-        # it belongs to its maker: this process's tracker would remove it when the simulator ends
+        # it belongs to its maker: this process's tracker would remove it when the simulator ends;
+        # the name the tracker knows it by is private (3.13 has track=False)
         with contextlib.suppress(KeyError):
             resource_tracker.unregister(memory._name, "shared_memory")  # type: ignore[attr-defined]
         self._memory = memory

@@ -11,7 +11,6 @@ from decimal import Decimal
 
 from brokers.clock import IST
 from brokers.contract import InstrumentLookup
-from brokers.errors import NotSupported
 from brokers.fields import Fields
 from brokers.model import (
     Action,
@@ -26,17 +25,6 @@ from brokers.vocabulary import Vocabulary
 _FIELDS = Fields(nothing=frozenset({"", "--", "NA", "-"}), commas=True)
 text, field, money, count = _FIELDS.text, _FIELDS.field, _FIELDS.money, _FIELDS.count
 
-SEGMENT_OF: Mapping[str, str] = {
-    Exchange.NSE: "nse_cm",
-    Exchange.NSE_INDEX: "nse_cm",
-    Exchange.BSE: "bse_cm",
-    Exchange.BSE_INDEX: "bse_cm",
-    Exchange.NFO: "nse_fo",
-    Exchange.BFO: "bse_fo",
-    Exchange.CDS: "cde_fo",
-    Exchange.BCD: "bcs_fo",
-    Exchange.MCX: "mcx_fo",
-}
 EXCHANGE_OF: Mapping[str, str] = {
     "nse_cm": Exchange.NSE,
     "bse_cm": Exchange.BSE,
@@ -121,14 +109,6 @@ IN_TRANSIT = frozenset(
 
 def in_transit(word: str) -> bool:
     return word.strip().lower() in IN_TRANSIT
-
-
-def segment_of(exchange: str) -> str:
-    """Raises ``NotSupported`` for an exchange Kotak does not trade."""
-    segment = SEGMENT_OF.get(exchange)
-    if segment is None:
-        raise NotSupported(f"Kotak has no exchange {exchange}")
-    return segment
 
 
 def text_of(number: Decimal | int) -> str:

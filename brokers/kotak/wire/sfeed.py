@@ -43,7 +43,6 @@ DIVIDERS: Mapping[int, int] = {
 AUTH_ACCEPTED = frozenset({1117, 1119})
 AUTH_REFUSED = 1120
 SUBSCRIBED = 1109
-TOKENS_PER_CLIENT = 3000
 
 LITE, TOUCH, DEPTH, FULL_DEPTH = 1, 4, 8, 16
 EVENTS: Mapping[str, str] = {

@@ -95,6 +95,7 @@ class Gate:
                 return refused.response()
             except Refusal as refusal:
                 return errors.from_exchange(refusal).response()
+            # the top of a request: a slip of the simulator answers as a broken broker would
             except Exception:
                 log.exception("request failed: %s %s", method, path)
                 code = errors.SERVER_ERROR if data else "DH-908"

@@ -91,7 +91,8 @@ class Socket:
             if message.type is WSMsgType.PING:
                 await self.ws.pong(message.data)
             elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                return message.data  # type: ignore[no-any-return]
+                data: str | bytes = message.data
+                return data
             elif message.type is not WSMsgType.PONG:
                 return None
 

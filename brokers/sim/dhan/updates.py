@@ -19,7 +19,7 @@ from brokers.sim.dhan import ids, shapes
 from brokers.sim.dhan.gate import Desk
 from brokers.sim.dhan.ids import Directory
 from brokers.sim.dhan.sockets import Keepalive, Socket, admit
-from brokers.sim.exchange.types import SimOrder, SimTrade, Status, Type
+from brokers.sim.exchange.types import Listing, SimOrder, SimTrade, Status, Type
 
 LOGIN_S = 40.0
 _LOGIN = 42
@@ -119,14 +119,18 @@ def update(order: SimOrder, trade: SimTrade | None, directory: Directory, ltp: f
         trade: The fill that caused it, if one did.
         ltp: Rupees, for ``RefLtp``.
     """
+    last = {"RefLtp": ltp, "CorrelationId": order.new.tag or "NA"}
+    return _order(order, trade, directory) | _contract(order.new.listing) | last
+
+
+def _order(order: SimOrder, trade: SimTrade | None, directory: Directory) -> dict[str, object]:
+    """What was asked for and what became of it."""
     new = order.new
     listing = new.listing
     unit = ids.units_per_lot(listing)
     product = shapes.order_product(order)
     exchange, segment = ids.home(listing)
     last = trade.price if trade else order.trades[-1].price if order.trades else 0
-    option = ids.is_option(listing)
-    expiry = f"{listing.expiry} 00:00:00" if listing.expiry else shapes.NEVER
     return {
         "Exchange": exchange,
         "Segment": segment,
@@ -161,6 +165,15 @@ def update(order: SimOrder, trade: SimTrade | None, directory: Directory, ltp: f
         "Symbol": ids.trading_symbol(listing),
         "ProductName": product,
         "Status": _STATUS[order.status],
+    }
+
+
+def _contract(listing: Listing) -> dict[str, object]:
+    """What the instrument is."""
+    unit = ids.units_per_lot(listing)
+    option = ids.is_option(listing)
+    expiry = f"{listing.expiry} 00:00:00" if listing.expiry else shapes.NEVER
+    return {
         "LotSize": 1 if unit > 1 else listing.lot_size,
         "StrikePrice": listing.strike_paise / 100 if option else "",
         "ExpiryDate": expiry,
@@ -169,9 +182,7 @@ def update(order: SimOrder, trade: SimTrade | None, directory: Directory, ltp: f
         "Isin": listing.isin,
         "Series": ids.series(listing),
         "GoodTillDaysDate": shapes.NEVER,
-        "RefLtp": ltp,
         "TickSize": listing.tick_paise / 100,
         "AlgoId": "0",
         "Multiplier": unit,
-        "CorrelationId": new.tag or "NA",
     }

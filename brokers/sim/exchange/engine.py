@@ -241,6 +241,7 @@ class Exchange:
             self._wake.clear()
             try:
                 self.step(self.clock.now())
+            # the top of a task: one bad step must not stop the market
             except Exception:
                 log.exception("a step of the simulated exchange failed; the next one goes on")
             with suppress(TimeoutError):

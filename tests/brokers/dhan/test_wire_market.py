@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,22 @@ def test_a_one_sided_book_has_no_levels_on_the_other_side() -> None:
     assert book.asks == ()
     (thin,), _ = decode("depth20", bytes.fromhex(VECTORS["depth20-ask-thin"]["hex"]))
     assert thin.levels() == (Level(118.4, 65, 1),)
+
+
+def test_a_quantity_without_a_price_is_a_level() -> None:
+    # market orders of a pre-open session stand in the book without a price
+    row = struct.pack("<IIHHff", 40, 25, 2, 1, 0.0, 0.0)
+    book = market.depth5(row + bytes(80))
+    assert book.bids == (Level(0.0, 40, 2),)
+    assert book.asks == (Level(0.0, 25, 1),)
+
+
+def test_a_goodbye_of_a_depth_socket_without_its_reason_is_an_error() -> None:
+    frame = struct.pack("<HBBII", 12, 50, 1, 0, 0)
+    packets, error = decode("depth20", frame)
+    assert packets == []
+    assert error is not None
+    assert "code 50 of 12 bytes" in str(error)
 
 
 def _listed(json_message: dict[str, Any]) -> list[tuple[str, str]]:

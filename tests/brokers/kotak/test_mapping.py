@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from brokers import errors as house
-from brokers.errors import InvalidRequest, NotSupported, WireError
+from brokers.errors import InvalidRequest, WireError
 from brokers.kotak.mapping import books, errors, market, orders, words
 from brokers.model import (
     Action,
@@ -112,29 +112,6 @@ def test_what_is_no_number_is_an_error_not_a_zero(value: Any) -> None:
 @pytest.mark.parametrize("text", ["22-Jan-2025 14:28:01", "2025/01/22 14:28:01", "22-Jan-2025 14: 28: 01"])
 def test_times_are_ist_wall_times(text: str) -> None:
     assert words.time_of(text) == datetime(2025, 1, 22, 8, 58, 1, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("exchange", "segment"),
-    [
-        ("NSE", "nse_cm"),
-        ("NSE_INDEX", "nse_cm"),
-        ("BSE", "bse_cm"),
-        ("BSE_INDEX", "bse_cm"),
-        ("NFO", "nse_fo"),
-        ("BFO", "bse_fo"),
-        ("CDS", "cde_fo"),
-        ("BCD", "bcs_fo"),
-        ("MCX", "mcx_fo"),
-    ],
-)
-def test_segments(exchange: str, segment: str) -> None:
-    assert words.segment_of(exchange) == segment
-
-
-def test_an_exchange_kotak_has_not_is_not_supported() -> None:
-    with pytest.raises(NotSupported, match="NCDEX"):
-        words.segment_of("NCDEX")
 
 
 # --- price protection --------------------------------------------------------------------------------------
