@@ -32,6 +32,7 @@ QUIET = (
     "/internal/positions-and-orders",
     "/internal/history",
     "/internal/fleet",
+    "/internal/routed/standing",
     "/web/api/log",
     "/web/api/traffic",
     LIVE_PATH,

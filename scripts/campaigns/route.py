@@ -158,7 +158,7 @@ def _open(fleet: Fleet) -> int:
 
 
 def decisions(fleet: Fleet) -> list[dict[str, str]]:
-    return journal.decisions(fleet.home / "db" / "sim" / "route" / journal.NAME, 100_000)
+    return journal.decisions(fleet.home / "db" / "sim" / journal.NAME, 100_000)
 
 
 def _check(load: Load, route: RouteTrader, traders: dict[str, Trader]) -> Counter[str]:

@@ -120,6 +120,6 @@ def _data(home: Path, sim: bool) -> str:
 
 
 def _folder(home: Path, sim: bool) -> Path:
-    folder = folder_of(home, current_folder(home, sim=sim).venue) / "route"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = folder_of(home, current_folder(home, sim=sim).venue)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -35,7 +35,7 @@ def tell(home: Path, fleet: Sequence[Settings], exchange: str, symbol: str, *, a
     found = pick(candidates, np.random.default_rng(int(now)))
     data = current_folder(home).path.parent
     row = keep(data / "compare" / NAME, f"{exchange}:{symbol.upper()}", found)
-    done = decisions(data / "route" / ROUTE_FILE, SHOWN)
+    done = decisions(data / ROUTE_FILE, SHOWN)
     if as_json:
         click.echo(json.dumps({**row, "routed": done}))
         return

@@ -37,7 +37,12 @@ CONTROL = "control.db"
 SCRYPT = {"length": 32, "n": 2**15, "r": 8, "p": 1}
 KEPT = (
     "instances/*.env",
-    *(f"{data}/{name}" for data in ("db", "db/sim") for name in ("*.db", "console.json", "run/panic.json")),
+    *(f"{data}/*.db" for data in ("db", "db/sim")),
+    *(
+        f"{data}/{name}"
+        for data in ("db", "db/sim")
+        for name in ("console.json", "route-keys.json", "run/panic.json")
+    ),
 )
 """Under the home; the market-data stores' files are found through their manifests."""
 TRIES = 3

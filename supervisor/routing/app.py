@@ -56,12 +56,12 @@ def build(settings: Config) -> Route:
     instances = Instances(settings.home, settings.venue)
     for name in settings.instances:
         instances.settings(name)
-    journal = Journal(settings.folder / "route" / NAME, settings.venue.value)
+    journal = Journal(settings.folder / NAME, settings.venue.value)
     link = Loopback(instances)
     watch = Watch(settings.instances, instances, link, journal)
     forwarder = Forwarder(Parts(journal, link, SystemTime(), watch.looks, watch.spelt))
     pool = ThreadPoolExecutor(8 * len(settings.instances), thread_name_prefix="ask")
-    return Route(settings, RouteKeys(settings.folder / "route"), journal, forwarder, link, watch, pool)
+    return Route(settings, RouteKeys(settings.folder), journal, forwarder, link, watch, pool)
 
 
 def create(route: Route) -> Flask:

@@ -162,6 +162,10 @@ class Journal:
         )
         return {str(name): int(at_ns) for name, at_ns in rows}
 
+    def open_count(self) -> int:
+        """Orders whose end is not known."""
+        return int(self._read("SELECT COUNT(*) FROM orders WHERE state = 'open'", ())[0][0])
+
     def counts(self) -> dict[str, int]:
         """Orders by state."""
         rows = self._read("SELECT state, COUNT(*) FROM orders GROUP BY state", ())
