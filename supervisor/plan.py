@@ -113,7 +113,7 @@ class _Claims:
 
     def claim(self, kind: str, value: str, name: str, where: str, shown: str | None = None) -> None:
         first = self.seen.setdefault((kind, value), (name, where))
-        if first[0] != name or first[1] != where:
+        if first[0] != name:
             what = shown if shown is not None else value
             self.clashes.append(f"{kind} {what} is used twice: {first[1]} ({first[0]}) and {where} ({name})")
 

@@ -157,3 +157,20 @@ def test_a_command_writes_only_while_no_puller_runs(control, clock, tmp_path):
     assert holder.released
     with writing(control, tmp_path / "puller.lock", "import", clock) as lease:
         assert lease.epoch == 2
+
+
+def test_who_let_go_may_not_write_although_the_epoch_is_still_its_own(control, lock, clock):
+    lease = acquire(control, lock, "dhan", clock)
+    lease.release()
+    with pytest.raises(LeaseLost, match="nobody holds it"), control.transaction() as tx:
+        check(tx, lease)
+
+
+def test_a_lease_has_run_out_at_its_end_not_after_it(control, lock, clock):
+    acquire(control, lock, "dhan", clock, ttl_s=30.0)
+    pretend(control, host="elsewhere")
+    clock.advance(29.0)
+    with pytest.raises(PullerBusy, match="another 1 s"):
+        acquire(control, lock, "kotak", clock)
+    clock.advance(1.0)
+    assert acquire(control, lock, "kotak", clock).epoch == 2

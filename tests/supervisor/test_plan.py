@@ -41,6 +41,14 @@ def test_two_instances_of_a_broker_share_its_simulator(tmp_path: Path) -> None:
     assert keys.count("sim.dhan") == 1
 
 
+def test_two_ports_for_one_simulator_are_refused_where_it_runs(tmp_path: Path) -> None:
+    make(tmp_path, "dhan", SIM_PORT="9101", DHAN_CLIENT_ID="1100000001")
+    make(tmp_path, "dhan2", "dhan", SIM_PORT="9102", DHAN_CLIENT_ID="1100000002")
+    with pytest.raises(SettingsError, match="share one simulated broker"):
+        plan.check_clashes([load(tmp_path, name, Venue.SIM) for name in ("dhan", "dhan2")])
+    plan.check_clashes([load(tmp_path, name, Venue.LIVE) for name in ("dhan", "dhan2")])
+
+
 def test_live_instances_start_no_simulator(tmp_path: Path) -> None:
     one = make(tmp_path, "dhan", venue=Venue.LIVE, DHAN_CLIENT_ID="1100000001")
     keys = [s.key for s in plan.children([one], plan.UpOptions())]

@@ -69,6 +69,7 @@ def test_an_exchange_that_never_closes_has_no_open_to_be_ready_for():
     [
         ("2026-11-20 12:00", False),
         ("2026-11-20 08:44", True),
+        ("2026-11-20 08:45", False),
         ("2026-11-20 08:46", False),
         ("2026-11-20 22:00", True),
         ("2026-11-24 12:00", True),

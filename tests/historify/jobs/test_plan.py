@@ -88,6 +88,13 @@ def test_days_without_bars_are_noted_as_asked_and_empty():
     assert plan.outcome(bar, DAYS, Chunk(*days, days), NSE, NOW) == {days[0]: EMPTY, days[1]: FULL}
 
 
+def test_a_bar_beside_what_was_asked_says_nothing_of_its_day():
+    asked = date(2026, 11, 19)
+    stamps = (datetime(2026, 11, day, tzinfo=UTC) for day in (18, 19, 20))
+    bars = Bars.of([(int(at.timestamp()), 1, 1, 1, 1, 1, 0) for at in stamps])
+    assert plan.outcome(bars, DAYS, Chunk(asked, asked, (asked,)), NSE, NOW) == {asked: FULL}
+
+
 def test_everything_is_asked_for_again_when_all_is_wanted():
     start, end = date(2026, 11, 2), date(2026, 11, 13)
     covered = dict.fromkeys(plan.days(MINUTES, start, end, NSE, NOW), FULL)

@@ -61,6 +61,14 @@ def test_a_first_death_after_a_long_life_restarts_at_once() -> None:
     assert child.restarts == 1
 
 
+def test_a_second_death_within_the_window_waits_however_long_it_lived() -> None:
+    child, _ = play(
+        (0, Start()), (0, Spawned(7)), (40, Exited(-9)), (40, Tick()), (40, Spawned(8)), (80, Exited(-9))
+    )
+    assert child.state is State.BACKOFF
+    assert child.wake_at == 80 + 2 * RULES.backoff_first_s
+
+
 def test_early_deaths_back_off_exponentially() -> None:
     child, now, waits = Child(), 0.0, []
     child, _ = step(child, Start(), now, RULES)
@@ -145,6 +153,11 @@ def test_stop_in_backoff_never_spawns_again() -> None:
 def test_a_process_that_never_answers_is_killed_at_the_start_deadline() -> None:
     _, effects = play((0, Start()), (0, Spawned(7)), (RULES.start_deadline_s, Tick()))
     assert [type(e) for e in effects] == [Spawn, Kill]
+
+
+def test_what_was_never_spawned_is_not_killed_at_the_start_deadline() -> None:
+    _, effects = play((0, Start()), (RULES.start_deadline_s + 1, Tick()))
+    assert effects == [Spawn()]
 
 
 def test_a_process_that_waits_for_a_login_is_left_alone() -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from brokers.venue import Venue
+from supervisor.operations import stopping
 from supervisor.operations.stopping import Open, details, policy_for
+from supervisor.running import CommandFailed
+from supervisor.state import RunFolder
 
 ORDERS = {"orders": ("BUY 1 NSE:SBIN (open, 7)",)}
 POSITION = {"positions": ("+5 NSE:SBIN (MIS)",)}
@@ -30,6 +36,18 @@ POSITION = {"positions": ("+5 NSE:SBIN (MIS)",)}
 )
 def test_the_choice(live, market_open, what, asked, force, expected):
     assert policy_for(Open("dhan", live, market_open, **what), asked, force=force) == expected
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_could_not_be_cancelled_holds_up_the_stop_unless_forced(monkeypatch, tmp_path, force):
+    monkeypatch.setattr(stopping.gateway_settings, "load", lambda *_: None)
+    monkeypatch.setattr(stopping, "look", lambda _: Open("dhan", True, **ORDERS))
+    monkeypatch.setattr(stopping, "wind_down", lambda *_: ("dhan: 0 orders cancelled; failed: 7", False))
+    heard = []
+    refused = contextlib.nullcontext() if force else pytest.raises(CommandFailed, match="not stopped")
+    with refused:
+        stopping.settle(RunFolder(tmp_path, Venue.LIVE), ["dhan"], "cancel", force=force, say=heard.append)
+    assert heard[-1] == "dhan: 0 orders cancelled; failed: 7"
 
 
 def test_a_person_sees_every_order_and_position():

@@ -46,6 +46,21 @@ def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
     assert path.read_text() == before
 
 
+def test_a_value_goes_where_its_name_stands_commented_out_or_not_else_to_the_end() -> None:
+    text = "A=1\n# B=2   # a default\n  #C=3\n"
+    assert envfile.fill(text, {"B": "two", "C": "", "D": "a b"}) == "A=1\nB=two\nC=\nD='a b'\n"
+
+
+def test_an_instances_own_ports_are_not_in_its_way(tmp_path: Path) -> None:
+    envfile.create(tmp_path, "mine", "dhan")
+    envfile.create(tmp_path, "other", "dhan")
+    assert envfile.claimed_ports(tmp_path, "mine") == {5003, 8768, 5558}
+
+
+def test_a_step_of_which_one_port_is_taken_is_left_out() -> None:
+    assert envfile.next_ports({8767})["FLASK_PORT"] == 5003
+
+
 def test_an_unknown_broker_asks_for_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--broker"):
         envfile.create(tmp_path, "mine", None)

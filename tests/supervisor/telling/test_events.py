@@ -31,7 +31,7 @@ def bad(*names: str, ready: bool = False) -> Facts:
     [
         ([WELL], ["ready"]),
         ([WELL, WELL], ["ready"]),
-        ([WELL, bad("wedged"), bad("wedged"), WELL], ["ready", "wedged", "recovered"]),
+        ([WELL, bad("wedged"), bad("wedged"), WELL, WELL], ["ready", "wedged", "recovered"]),
         # between the end of the fault and readiness nothing is told, and it is told then
         ([WELL, bad("wedged"), Facts(False), WELL], ["ready", "wedged", "recovered"]),
         ([WELL, bad("feed-mute", ready=True), bad("feed-mute", "disk-low", ready=True), WELL],
