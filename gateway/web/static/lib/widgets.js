@@ -99,7 +99,7 @@ function Dialog() {
       ${(question.fields || []).map((field) => html`<label>${field.label}
         ${field.options
           ? html`<select name=${field.name} value=${field.value}>${field.options.map((one) => html`<option value=${one} selected=${one === field.value}>${one}</option>`)}</select>`
-          : html`<input name=${field.name} value=${field.value} type=${field.type || "text"} inputmode=${field.inputmode} step=${field.step}
+          : html`<input name=${field.name} defaultValue=${field.value} type=${field.type || "text"} inputmode=${field.inputmode} step=${field.step}
               required=${field.required !== false} maxlength=${field.maxlength} autocomplete="off" />`}</label>`)}
       <menu><button type="button" class="plain" onClick=${() => end(null)}>${question.no || "Cancel"}</button>
         <button type="submit" class=${question.danger ? "danger" : ""} autofocus>${question.yes || "Yes"}</button></menu>

@@ -31,9 +31,9 @@ function NewJob({ made }) {
     <div class="row"><div class="wide"><${Picked} picked=${picked} set=${setPicked} label="Instruments to download" /></div>
       <label>or a list<select name="watchlist"><option value="">–</option>${(lists.value || []).map((one) => html`<option value=${one.name}>${one.name} (${one.symbols})</option>`)}</select></label></div>
     <div class="row">
-      <label>From<input type="date" name="start" required value=${daysAgo(begun.today, 30)} max=${begun.today} /></label>
-      <label>To<input type="date" name="end" required value=${begun.today} max=${begun.today} /></label>
-      <fieldset><legend>Intervals</legend>${begun.stored.map((one) => html`<label class="inline"><input type="checkbox" name=${`interval-${one}`} checked /> ${one}</label>`)}</fieldset>
+      <label>From<input type="date" name="start" required defaultValue=${daysAgo(begun.today, 30)} max=${begun.today} /></label>
+      <label>To<input type="date" name="end" required defaultValue=${begun.today} max=${begun.today} /></label>
+      <fieldset><legend>Intervals</legend>${begun.stored.map((one) => html`<label class="inline"><input type="checkbox" name=${`interval-${one}`} defaultChecked /> ${one}</label>`)}</fieldset>
       <label>Fetch<select name="mode">${begun.modes.map((one) => html`<option value=${one}>${MODES[one] || one}</option>`)}</select></label>
       <button type="submit">Download</button></div>
   </form><//>`;

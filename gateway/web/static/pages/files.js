@@ -122,8 +122,8 @@ function Export({ rows }) {
       <label>Exchange<select name="exchange" value=${exchange} onChange=${(event) => setExchange(event.target.value)}>${exchanges.map((one) => html`<option>${one}</option>`)}</select></label>
       <label class="wide">Instruments <small>(Ctrl chooses several)</small><select name="symbols" multiple size="5" required>${symbols.map((one, at) => html`<option selected=${at === 0}>${one}</option>`)}</select></label>
       <label>Interval<select name="interval">${begun.intervals.map((one) => html`<option selected=${one === "D"}>${one}</option>`)}</select></label>
-      <label>From<input type="date" name="start" required value=${daysAgo(begun.today, 30)} /></label>
-      <label>To<input type="date" name="end" required value=${begun.today} /></label>
+      <label>From<input type="date" name="start" required defaultValue=${daysAgo(begun.today, 30)} /></label>
+      <label>To<input type="date" name="end" required defaultValue=${begun.today} /></label>
       <label>Format<select name="format">${begun.formats.map((one) => html`<option value=${one}>${FORMATS[one] || one}</option>`)}</select></label></div>
       <div class="row"><label class="inline"><input type="checkbox" name="adjusted" /> Adjusted for splits and bonuses</label><span class="spring"></span><button type="submit">Export</button></div></form><//>`;
 }

@@ -26,9 +26,8 @@ function OneList({ name, close, changed }) {
     ${found.error && html`<p class="notice bad">${found.error}</p>`}${found.value && html`<${Picked} picked=${keys} set=${set} label=${`Add to ${name}`} />`}<//>`;
 }
 
-function Lists() {
+function Lists({ lists }) {
   const [open, setOpen] = useState(null);
-  const lists = usePoll("call/historify/watchlists", 15_000, (answer) => answer.data);
   const make = async () => {
     const given = await confirm({ title: "A new list", yes: "Make it", fields: [{ name: "name", label: "Name", value: "", maxlength: 60 }] });
     const name = given?.name?.trim();
@@ -52,8 +51,7 @@ function Lists() {
     ${open !== null && html`<${OneList} key=${open} name=${open} close=${() => setOpen(null)} changed=${lists.again} />`}`;
 }
 
-function NewSchedule({ made }) {
-  const lists = usePoll("call/historify/watchlists", 30_000, (answer) => answer.data);
+function NewSchedule({ made, lists }) {
   const submit = async (event) => {
     event.preventDefault();
     const node = event.currentTarget, form = new FormData(node);
@@ -66,13 +64,13 @@ function NewSchedule({ made }) {
   return html`<form class="row" onSubmit=${submit}>
     <label>Name<input name="name" required maxlength="60" placeholder="after the close" /></label>
     <label>List<select name="watchlist" required><option value="">–</option>${(lists.value || []).map((one) => html`<option value=${one.name}>${one.name}</option>`)}</select></label>
-    <label>At (IST, Monday to Friday)<input type="time" name="at" required value="16:15" /></label>
-    <label>Days to look back<input type="number" name="days" min="1" max="365" value="5" /></label>
-    <fieldset><legend>Intervals</legend>${begun.stored.map((one) => html`<label class="inline"><input type="checkbox" name=${`interval-${one}`} checked /> ${one}</label>`)}</fieldset>
+    <label>At (IST, Monday to Friday)<input type="time" name="at" required defaultValue="16:15" /></label>
+    <label>Days to look back<input type="number" name="days" min="1" max="365" defaultValue="5" /></label>
+    <fieldset><legend>Intervals</legend>${begun.stored.map((one) => html`<label class="inline"><input type="checkbox" name=${`interval-${one}`} defaultChecked /> ${one}</label>`)}</fieldset>
     <button type="submit">Repeat</button></form>`;
 }
 
-function Schedules() {
+function Schedules({ lists }) {
   const rows = usePoll("call/historify/schedules", 15_000, (answer) => answer.data);
   const act = async (row, what, done, ask) => {
     if (ask && !(await confirm({ title: ask, yes: "Delete", danger: true }))) return;
@@ -87,11 +85,14 @@ function Schedules() {
     { id: "last", title: "Last job", value: (row) => row.last_job, cell: (row) => html`${row.last_job ?? "–"}${row.last_error && html`<span class="under bad">${row.last_error}</span>`}` },
   ];
   return html`<${Card} title="Downloads that repeat" id="schedules-card">${rows.error && html`<p class="notice bad">${rows.error}</p>`}
-    <${NewSchedule} made=${rows.again} />
+    <${NewSchedule} made=${rows.again} lists=${lists} />
     <${Table} id="schedules" name="schedules" columns=${columns} rows=${rows.value || []} keyOf=${(row) => row.name} empty="Nothing repeats."
       actions=${(row) => html`${button("Run now", () => act(row, "run", "is queued"))}
         ${row.enabled ? button("Let it rest", () => act(row, "pause", "rests")) : button("Switch on", () => act(row, "resume", "runs again"))}
         ${button("Delete", () => act(row, "delete", "is deleted", `Delete the schedule “${row.name}”?`))}`} /><//>`;
 }
 
-export const StoreLists = () => html`<${Lists} /><${Schedules} />`;
+export function StoreLists() {
+  const lists = usePoll("call/historify/watchlists", 15_000, (answer) => answer.data);
+  return html`<${Lists} lists=${lists} /><${Schedules} lists=${lists} />`;
+}

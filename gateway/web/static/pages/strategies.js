@@ -88,11 +88,11 @@ function Create({ done }) {
       <label>Name<input name="name" required maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9 _.\\-]*" placeholder="opening range" /></label>
       <label>Alerts from<select name="platform">${begun.platforms.map((one) => html`<option>${one}</option>`)}</select></label>
       <label>May open<select name="mode">${begun.modes.map((one) => html`<option>${one}</option>`)}</select></label>
-      <label>Quantity<input name="quantity" type="number" min="1" max="1000000000" value="1" required /></label>
+      <label>Quantity<input name="quantity" type="number" min="1" max="1000000000" defaultValue="1" required /></label>
       <label>Product<select name="product">${begun.products.map((one) => html`<option selected=${one === "MIS"}>${one}</option>`)}</select></label></div>
     <div class="row"><div class="wide"><${Picked} picked=${picked} set=${setPicked} label="Instruments of the strategy" /></div>
       <label class="inline"><input type="checkbox" checked=${intraday} onChange=${(event) => setIntraday(event.target.checked)} /> Intraday, with hours</label>
-      ${intraday && html`<label>Entries from<input type="time" name="start" value="09:20" required /></label><label>to<input type="time" name="end" value="15:00" required /></label><label>Square off<input type="time" name="square_off" value="15:15" required /></label>`}
+      ${intraday && html`<label>Entries from<input type="time" name="start" defaultValue="09:20" required /></label><label>to<input type="time" name="end" defaultValue="15:00" required /></label><label>Square off<input type="time" name="square_off" defaultValue="15:15" required /></label>`}
       <button type="submit">Make it</button></div></form><//>`;
 }
 
