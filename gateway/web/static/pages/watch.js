@@ -33,9 +33,8 @@ function Ltp({ row }) {
     if (ltp === undefined) return;
     before.set(keyOf(row), ltp);
     if (old === undefined || old === ltp || !node.current) return;
-    node.current.classList.remove("rose", "fell");
-    void node.current.offsetWidth; // begin the animation again
-    node.current.classList.add(ltp > old ? "rose" : "fell");
+    // another name begins the animation anew; asking for the layout in between would cost one for every price
+    node.current.className = (ltp > old ? "rose" : "fell") + (node.current.className.endsWith("again") ? "" : " again");
   }, [ltp]);
   return html`<b ref=${node}>${price(ltp)}</b>`;
 }
