@@ -3,11 +3,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.e2e.browser import opened
+from tests.e2e.browser import enter, opened
 from tests.e2e.fleet import Fleet
 from tests.midnight import not_over_midnight
 
@@ -65,6 +66,18 @@ def codes(browser: Browser, page_fleet: Fleet) -> dict[str, str]:
         name: re.findall(rf"{page_fleet.url(name)} with the one-time code (\S+)", said)[0]
         for name in ("kotak", "dhan")
     }
+
+
+@pytest.fixture(scope="package")
+def cookies(browser: Browser, page_fleet: Fleet, codes: dict[str, str]) -> dict[str, Any]:
+    """Of one sign-in to each instance, for the tests that are about something else."""
+    found = {}
+    for name in ("kotak", "dhan"):
+        context = browser.new_context()
+        enter(context.new_page(), page_fleet.url(name), codes[name])
+        found[name] = context.storage_state()
+        context.close()
+    return found
 
 
 @pytest.fixture(scope="package")

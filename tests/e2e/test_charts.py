@@ -8,20 +8,19 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.browser import Complaints, enter, open_page, serious
+from tests.e2e.desk import key_of
 from tests.e2e.fleet import Fleet, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.xdist_group("pages")]
 SIZES = [("dhan", 1440, "light"), ("kotak", 390, "dark")]
 SIGNED_IN: dict[str, Any] = {}
-KEYS: dict[str, str] = {}
-"""Made once for each instance: signing in and making a key are other tests' business."""
+"""Once for each instance: signing in is other tests' business."""
 FAR = "-400"
 """Ticks below the bid: an order there rests."""
 
@@ -40,8 +39,7 @@ class Trader:
         if name not in SIGNED_IN:
             enter(self.page, self.url, codes[name])
             SIGNED_IN[name] = self.context.storage_state()
-            KEYS[name] = fleet.key(name)
-        self._key = KEYS[name]
+        self._key = key_of(fleet, name)
 
     def open(self, path: str) -> None:
         open_page(self.page, self.url, path)
@@ -101,6 +99,7 @@ def trader(browser: Browser, page_fleet: Fleet, codes: dict[str, str], request: 
         one.asked("closeposition", strategy="scalping")
 
 
+@pytest.mark.parametrize("trader", [("dhan", 1440, "light"), ("kotak", 1440, "dark")], indirect=True)
 def test_an_order_is_placed_by_key_dragged_and_clicked_away(trader: Trader) -> None:
     page = trader.page
     trader.open("scalping?underlying=NIFTY&strike=ATM&type=PE")
@@ -239,16 +238,13 @@ def test_an_old_price_takes_a_second_press(trader: Trader, page_fleet: Fleet) ->
 
 
 @pytest.mark.parametrize("trader", SIZES, indirect=True)
-def test_both_pages_are_drawn_and_nobody_is_kept_out(trader: Trader, pictures: Path) -> None:
+def test_both_pages_are_drawn_and_nobody_is_kept_out(trader: Trader) -> None:
     page = trader.page
-    width = (page.viewport_size or {})["width"]
     problems: dict[str, Any] = {}
 
     def look(name: str) -> None:
         wide = "[document.documentElement, ...document.querySelectorAll('.card')]"
         assert page.evaluate(f"{wide}.every(b => b.scrollWidth <= b.clientWidth)"), f"{name} scrolls sideways"
-        scheme = "light" if width > 700 else "dark"
-        page.screenshot(path=pictures / f"{name}-{width}-{scheme}.png", full_page=True)
         assert trader.complaints.seen == []
         problems[name] = serious(page)
         trader.complaints.seen.clear()  # what axe itself does is not the page's doing

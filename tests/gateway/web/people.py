@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.gateway.api.rig import Rig
@@ -40,3 +41,9 @@ def cookie(client: FlaskClient) -> str:
     found = client.get_cookie("session_dhan")
     assert found is not None
     return found.value
+
+
+def pages_of(app: Flask) -> set[str]:
+    """Paths a person opens: of the pages' blueprint, read, without a part to fill in."""
+    rules = (rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("web."))
+    return {rule.rule.strip("/") for rule in rules if "GET" in (rule.methods or ()) and not rule.arguments}
