@@ -115,7 +115,13 @@ def _go_live(home: Path, name: str) -> list[Step]:
     running = any(row.instance == name for row, _ in RunFolder(home, Venue.LIVE).live_children())
     steps.append((f"{name} runs live", running, one.url if running else f"algo up {name}"))
     limits = [n for n in one.risk.__slots__ if getattr(one.risk, n) != getattr(NO_RULES, n)]
-    steps.append((f"{name} risk limits", bool(limits), ", ".join(limits) or "none set; RISK_… in its env"))
+    steps.append(
+        (
+            f"{name} risk limits",
+            bool(limits),
+            ", ".join(limits) or "none in its env; its settings page may have",
+        )
+    )
     word = "loopback only" if one.host in ("127.0.0.1", "localhost") else f"listens on {one.host}"
     steps.append((f"{name} reachable from outside", one.host in ("127.0.0.1", "localhost"), word))
     return steps + (_broker(one) if running else [])

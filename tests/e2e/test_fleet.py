@@ -299,6 +299,15 @@ def test_malformed_json_is_a_400(fleet: Fleet) -> None:
     assert (status, body["status"]) == (400, "error")
 
 
+def test_a_key_for_market_data_alone_orders_nothing(fleet: Fleet) -> None:
+    key = fleet.ok("key", "create", "dhan", "--scope", "data", "--label", "looks", "--quiet").strip()
+    status, _ = post(fleet, "dhan", "search", {"apikey": key, "query": "SBIN", "exchange": "NSE"})
+    assert status == 200
+    answer = place(fleet, "dhan", key)
+    assert (answer["code"], answer["scope"], answer["scopes"]) == ("SCOPE_MISSING", "trade", ["data"])
+    assert re.search(r"  data +looks$", fleet.ok("key", "list", "dhan"), re.MULTILINE)
+
+
 def test_a_lot_violation_is_refused(fleet: Fleet) -> None:
     key = fleet.key("dhan")
     status, found = post(fleet, "dhan", "search", {"apikey": key, "query": "NIFTY FUT", "exchange": "NFO"})

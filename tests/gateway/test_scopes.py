@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 
 from brokers.errors import InvalidRequest
 from gateway import scopes
-from gateway.api import analyzing, historify, leases, older, openapi, panic
-from gateway.api.dispatch import Dispatcher
+from gateway.api import analyzing, historify, leases, modes, older, openapi, panic, semiauto
+from gateway.api.dispatch import MARKET_DATA, Dispatcher
 from gateway.api.older import OlderDispatcher
 from gateway.api.parts import Endpoint
 from gateway.api.schemas import AnyBody
@@ -162,5 +161,15 @@ def test_the_settings_page_makes_and_shows_them(tmp_path: Path):
         assert one.parts.keys.list()[-1].label == "a reader"
 
 
-def test_every_scope_is_asked_for_somewhere():
-    assert {one.scope for one in chain(TABLE) if one.scope} == ALL
+def test_what_kind_of_route_asks_for_what():
+    asked = {name_of(one): one.scope for one in TABLE}
+    for one in historify.ENDPOINTS:
+        assert one.scope is (DATA if one.method == "GET" else MANAGE), name_of(one)
+    assert {one.scope for one in TABLE if one.path in semiauto.QUEUED} == {TRADE}
+    # what differs between the account and the sandbox is about the account
+    assert {one.scope for one in TABLE if one.path in modes.BY_MODE} == {READ, TRADE}
+    assert {one.scope for one in TABLE if one.path in MARKET_DATA} == {DATA}
+    for name in ("analyzer/toggle", "analyzer/reset", "chart"):
+        assert asked[f"POST {name}"] is MANAGE
+    for name in ("strategy/lease", "panic", "closeposition"):
+        assert asked[f"POST {name}"] is TRADE

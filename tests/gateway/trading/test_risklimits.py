@@ -212,6 +212,9 @@ def test_a_desk_that_had_no_limits_obeys_new_ones(bench):
     assert refused(bench) == "RISK_ORDERS_PER_MINUTE"
     book.put(NO_RULES)
     bench.place()
+    # so does the one of while there was none
+    book.put(RiskRules(orders_per_minute=3))
+    assert refused(bench) == "RISK_ORDERS_PER_MINUTE"
 
 
 def test_a_limit_on_the_days_loss_that_comes_later_is_watched_and_one_raised_lets_go(bench):
