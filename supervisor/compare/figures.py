@@ -54,10 +54,12 @@ class Pair:
         assert low is not None
         assert high is not None
         what = "pairs" if found.paired else "samples of the smaller side"
-        told = f"95 % {low * 1e3:+.2f} to {high * 1e3:+.2f} ms, n = {found.n:,} {what}"
         if not found.significant:
+            told = f"95 % {low * 1e3:+.2f} to {high * 1e3:+.2f} ms, n = {found.n:,} {what}"
             return f"{self.a} and {self.b}: no significant difference ({told})"
-        faster, slower = (self.a, self.b) if found.median.value > 0 else (self.b, self.a)
+        faster, slower = (self.a, self.b) if low > 0 else (self.b, self.a)
+        least, most = sorted((abs(low) * 1e3, abs(high) * 1e3))
+        told = f"95 % {least:.2f} to {most:.2f} ms, n = {found.n:,} {what}"
         return f"{faster} is faster than {slower} by {abs(found.median.value) * 1e3:.2f} ms (median; {told})"
 
 
@@ -212,6 +214,6 @@ def lag_note(shots: Sequence[Shot]) -> str:
     """How late the sender itself was: what a latency from the intended time contains of our own making."""
     late = np.array([shot.sent_s - shot.due_s for shot in shots if shot.outcome != sender.NOT_SENT])
     if len(late) == 0:
-        return "nothing was sent"
+        return "Nothing was sent."
     p50, p99 = np.percentile(late, [50, 99]) * 1e3
-    return f"the sender was {p50:.2f} ms late at the median, {p99:.2f} ms at p99 ({len(late):,} requests)"
+    return f"The sender was {p50:.2f} ms late at the median, {p99:.2f} ms at p99 ({len(late):,} requests)."

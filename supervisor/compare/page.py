@@ -160,10 +160,13 @@ def _row(instance: str, summary: Summary | None, report: Report) -> str:
 
 
 def ms(seconds: float | None) -> str:
-    """Milliseconds as shown everywhere; ``∞`` was never answered."""
+    """Milliseconds as shown everywhere, to four digits; ``∞`` was never answered."""
     if seconds is None:
         return "?"
-    return f"{seconds * 1e3:,.2f}" if seconds != float("inf") else "∞"
+    if seconds == float("inf"):
+        return "∞"
+    decimals = 2 if abs(seconds) < 0.1 else 1 if abs(seconds) < 1 else 0
+    return f"{seconds * 1e3:,.{decimals}f}"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -104,7 +104,8 @@ def _counts(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _part(of: float, whole: float) -> str:
-    return f"{min(1.0, of / whole):.1%} of {whole / 3600:.1f} h" if whole else "–"
+    span = f"{whole / 3600:.1f} h" if whole >= 3600 else f"{whole / 60:.0f} min"
+    return f"{min(1.0, of / whole):.1%} of {span}" if whole else "–"
 
 
 def _absent(days: Mapping[str, Day], measures: Sequence[Measure]) -> list[str]:

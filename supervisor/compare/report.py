@@ -27,9 +27,7 @@ def show(report: Report, console: Console) -> None:
             _rows_table(report, {s.name: {n: _rate_text(r) for n, r in s.rows} for s in report.shares})
         )
     if report.counts:
-        names = list(dict.fromkeys(name for row in report.counts.values() for name in row))
-        columns = {n: {i: row.get(n, "–") for i, row in report.counts.items()} for n in names}
-        console.print(_rows_table(report, columns))
+        console.print(_counts_table(report))
     if report.race:
         console.print(_race_table(report.race))
     for line in report.verdicts():
@@ -63,6 +61,17 @@ def _rows_table(report: Report, columns: dict[str, dict[str, str]]) -> Table:
     return table
 
 
+def _counts_table(report: Report) -> Table:
+    """A column for each broker: their figures are words, and too many for a narrow terminal."""
+    table = Table(pad_edge=False)
+    table.add_column("", style="bold")
+    for instance in report.instances:
+        table.add_column(instance, justify="right", overflow="fold")
+    for name in dict.fromkeys(name for row in report.counts.values() for name in row):
+        table.add_row(name, *(report.counts.get(one, {}).get(name, "–") for one in report.instances))
+    return table
+
+
 def _race_table(race: Race) -> Table:
     table = Table(title="tick race", title_justify="left", pad_edge=False)
     table.add_column("broker", style="bold")
@@ -82,7 +91,7 @@ def _race_table(race: Race) -> Table:
 
 
 def _rate_text(found: Rate | None) -> str:
-    return "–" if found is None else f"{percent(found)} ({found.count:,} of {found.n:,})"
+    return "–" if found is None else f"{percent(found)}\n{found.count:,} of {found.n:,}"
 
 
 def to_json(report: Report) -> dict[str, Any]:

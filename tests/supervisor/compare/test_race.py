@@ -135,3 +135,18 @@ def test_a_quiet_market_is_nobodys_gap() -> None:
         0.0,
     ]
     assert race.run({"a": {"X": both}, "b": {"X": deaf}}, rng).lanes[1].longest_gap_s == 501.0
+
+
+def test_a_volume_that_falls_back_is_sorted_in() -> None:
+    # a correction of the exchange: the first arrival of each moment counts, in whatever order they came
+    back = arrivals([10, 30, 20, 30], at_s=[1, 2, 3, 4])
+    straight = arrivals([10, 20, 30], at_s=[1.5, 3.5, 2.5])
+    found = race.run({"a": {"C": back}, "b": {"C": straight}}, np.random.default_rng(1))
+    (lead,) = found.leads
+    assert (lead.matched, lead.p50.value, float(lead.seconds.max())) == (3, 0.5, 0.5)
+    assert [lane.moments for lane in found.lanes] == [3, 3]
+
+
+def arrivals(volume: list[int], at_s: list[float]) -> race.Arrivals:
+    whole = [np.array(volume), np.full(len(volume), 8_000_000), np.array(at_s) * 1e9]
+    return race.Arrivals(*(column.astype(np.int64) for column in whole))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,7 +18,9 @@ from rich.console import Console
 
 import gateway.web
 from gateway import comparisonfile
-from supervisor.compare import figures, page, passing, report
+from gateway.latency.model import STAGES
+from gateway.latency.reader import Samples
+from supervisor.compare import collect, figures, page, passing, report, svg
 from supervisor.compare.collect import Day, durations
 from supervisor.compare.figures import Report
 from tests.supervisor.compare.pipeline import FAST, SLOW, run, ticks
@@ -136,3 +140,33 @@ def test_a_day_without_orders_is_said() -> None:
     assert "No order was sent on this day" in found.notes[-1]
     assert "dhan: no figures (no such file)" in found.notes
     assert report.to_csv(found).count("\n") == 1
+
+
+def test_a_broker_that_did_not_answer_is_told_apart_from_one_not_asked() -> None:
+    seconds = {"place": np.array([0.02, np.inf, np.nan]), "cancel": np.array([0.01, 0.01, np.inf])}
+    ((name, found),) = figures.unanswered({"dhan": seconds}).rows
+    assert found is not None
+    assert (name, found.count, found.n) == ("dhan", 2, 5)
+
+
+def test_of_two_cancels_of_a_round_the_probe_s_own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def samples(*_: object, **__: object) -> Samples:
+        begin, end = STAGES["acknowledge"]
+        row = {"endpoint": "cancel", "probe": "cmp-run-0", "flags": 0, "price_type": "LIMIT", begin: 0}
+        rows = [row | {"outcome": "lost", end: None}, row | {"outcome": "acknowledged", end: 5_000_000}]
+        return Samples({name: [one[name] for one in rows] for name in rows[0]}, more=False)
+
+    monkeypatch.setattr(collect.reader, "samples", samples)
+    where = SimpleNamespace(databases=SimpleNamespace(latency=Path("none")))
+    found = collect.probe_stages(where, "run", 1, "acknowledge", 0)  # type: ignore[arg-type]
+    assert found["cancel"].tolist() == [math.inf]
+
+
+def test_every_difference_is_drawn_once() -> None:
+    seconds = np.sort(np.random.default_rng(1).normal(0.01, 0.004, 400))
+    drawn = svg.differences("x", seconds, None)
+    low, high = np.percentile(seconds, [1, 99])
+    bars = [float(height) for height in re.findall(r'class="box f0"[^>]*height="([\d.]+)"', drawn)]
+    tallest = int(re.findall(r'text-anchor="end">(\d+)</text>', drawn)[1])
+    counted = sum(bars) / max(bars) * tallest
+    assert counted == pytest.approx(((seconds >= low) & (seconds <= high)).sum(), abs=12)
