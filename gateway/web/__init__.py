@@ -20,6 +20,8 @@ How they are built, for whoever adds one:
   ``table.js`` (``Table``: filter, sort, sum row, keys, CSV, windowed, stable order), ``widgets.js`` (``Card
   Facts Age Tabs confirm note tried``), ``chart.js`` (uPlot ``Line``; only where it is needed), ``fmt.js``,
   ``shell.js`` (the frame; every page imports it).
+- A field somebody fills in has ``defaultValue`` or ``defaultChecked``: ``value`` would be set again whenever
+  its form is drawn again, and what was typed would be gone.
 - ``static/style.css``: one design system in variables, light and dark by ``light-dark()``; no ``style``
   attribute in templates (the policy forbids it; scripts may set ``element.style``).
 - ``assets.py`` serves ``static`` under a build number, gzipped, for good; ``scripts/vendor_assets``
