@@ -144,8 +144,9 @@ def test_candles(found: dict[str, Any]) -> None:
         for _, opened, high, low, closed, volume, oi in history[name]["data"]["candles"]:
             assert low <= min(opened, closed)
             assert high >= max(opened, closed)
-            assert volume >= 0
+            assert isinstance(volume, int)
             assert oi == 0
+        assert any(row[5] for row in history[name]["data"]["candles"]), name
     stamps = [row[0] for row in history["minutes"]["data"]["candles"]]
     assert stamps == sorted(stamps)
     assert len(history["days"]["data"]["candles"]) == 3

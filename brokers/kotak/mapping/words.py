@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from brokers import symbols
 from brokers.clock import IST
 from brokers.contract import InstrumentLookup
 from brokers.fields import Fields
@@ -113,10 +114,7 @@ def in_transit(word: str) -> bool:
 
 def text_of(number: Decimal | int) -> str:
     """A number as Kotak wants it: plain digits, and a zero is ``"0"`` because ``"0.0"`` is refused."""
-    if not number:
-        return "0"
-    text = format(Decimal(number), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return symbols.plain(Decimal(number))
 
 
 def time_of(text: str) -> datetime | None:

@@ -19,10 +19,11 @@ from brokers.contract import BrokerContext, BrokerSession
 from brokers.errors import LoginRequired, SettingsError
 from brokers.feedloop import LoopRules
 from brokers.kotak.feed import FeedRules, KotakFeed
-from brokers.kotak.feed.hsm import Channels
+from brokers.kotak.feed.hsm import Channels, apply_scrip
 from brokers.kotak.wire import hsm, sfeed
 from brokers.model import FeedState, Instrument, Mode, OrderStatus
 from brokers.secret import Secret
+from brokers.wants import Merged
 from tests.brokers.kotak.feeds import Feeds, Sink, playing, topics_in, until
 from tests.brokers.kotak.rows import DEMO, NIFTY, OPTION, Table, instrument
 from tests.brokers.kotak.vectors import ORDER_FEED, hsm_frame, sfeed_frame
@@ -619,6 +620,21 @@ def test_both_forms_refused_means_the_session() -> None:
             assert any("order updates" in reason for _, reason in s.sink.states)
 
     play(scene)
+
+
+def test_counts_above_two_billion_are_no_negative_numbers() -> None:
+    raw = [0] * len(hsm.FIELDS["sf"])
+    raw[-2:] = 1, 2
+    counts = {3: 1_700_000_000, 4: -1, 6: -2, 7: -3, 8: -4, 11: -5, 12: -6, 22: -7}
+    for place, value in counts.items():
+        raw[place] = value
+    merged = Merged(DEMO, Mode.QUOTE)
+    apply_scrip(merged, hsm.Topic("sf", "nse_cm", DEMO.token, "DEMO-EQ", raw))
+    tick = merged.tick(0)
+    assert tick is not None
+    found = (tick.volume, tick.last_quantity, tick.total_buy_quantity, tick.total_sell_quantity)
+    assert found == tuple(2**32 - n for n in (1, 2, 3, 4))
+    assert (tick.bid_quantity, tick.ask_quantity, tick.oi) == tuple(2**32 - n for n in (5, 6, 7))
 
 
 def test_the_order_feed_beats_its_heart() -> None:

@@ -327,6 +327,16 @@ def test_an_empty_tag_is_nobodys() -> None:
     assert not orders.has_tag(orders.order(order_row(), LOOKUP), "")
 
 
+def test_a_tag_longer_than_kotak_keeps_is_found_by_what_it_keeps() -> None:
+    long = "algo-0123456789-0123456789"
+    asked = request()
+    terms = orders.terms(asked.price_type, asked.price, asked.trigger_price, asked.action, OPTION)
+    sent = orders.place_body(asked, OPTION, terms, long, "current")["ig"]
+    assert sent == long[:20]
+    assert orders.has_tag(orders.order(order_row(GuiOrdId=sent), LOOKUP), long)
+    assert not orders.has_tag(orders.order(order_row(GuiOrdId=sent[:19]), LOOKUP), long)
+
+
 def test_a_sparse_message_is_completed_from_what_was_known() -> None:
     known = orders.order(order_row(), LOOKUP)
     sparse = {"nOrdNo": known.order_id, "ordSt": "complete", "fldQty": 10, "hsUpTm": "2026/11/20 10:15:40"}

@@ -146,17 +146,40 @@ def test_fewer_rows_than_counted_give_the_rows_that_came() -> None:
 
 
 def test_random_bytes_never_raise_anything_but_wire_errors() -> None:
-    source = random.Random(11)
+    source, whole, refused = random.Random(11), 0, 0
     for _ in range(4000):
         frame = bytearray(sfeed_frame(source.choice(WHOLE)))
         for _ in range(source.randint(1, 6)):
             frame[source.randrange(len(frame))] = source.randrange(256)
         try:
             for decoded in read(bytes(frame)):
+                whole += 1
                 if isinstance(decoded, sfeed.Picture):
                     decoded.rows()
         except WireError:
-            pass
+            refused += 1
+    assert min(whole, refused) > 500
+
+
+@pytest.mark.parametrize(
+    ("segment", "divider"),
+    [
+        ("nse_cm", 100),
+        ("nse_fo", 100),
+        ("cde_fo", 10_000_000),
+        ("nse_com", 10_000),
+        ("mcx_fo", 100),
+        ("ncd_co", 1),
+    ],
+)
+def test_prices_are_divided_as_published_when_the_server_names_no_divider(segment: str, divider: int) -> None:
+    frame = bytearray(sfeed_frame("mini_touch_line_level_1"))
+    paise = sfeed.decode(bytes(frame), {}).ltp * 100  # type: ignore[union-attr]
+    frame[4] = sfeed.SEGMENT_IDS[segment]
+    mini = sfeed.decode(bytes(frame), DIVIDERS)
+    assert isinstance(mini, sfeed.Mini)
+    assert mini.segment == segment
+    assert mini.ltp == pytest.approx(paise / divider)
 
 
 def test_a_closing_auction_of_zeros_says_nothing() -> None:
