@@ -9,6 +9,7 @@ miss is let pass), the brokers' books (nothing may be left, after Ctrl-C too), a
 order of the other side.
 
     scripts/campaign compare [--count 200] [--period 1] [--seconds 60] [--seed 7] [--out report.html]
+                             [--picture docs/images/comparison.png]
 """
 
 from __future__ import annotations
@@ -281,6 +282,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=60.0, help="of each of the two tick races")
     options.add_argument("--seed", type=int, default=7)
     options.add_argument("--out", type=Path)
+    options.add_argument("--picture", type=Path, help="a picture of the report's beginning")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as home:
         fleet = Fleet(Path(home))
@@ -291,6 +293,9 @@ def main() -> None:
             print(f"seed {asked.seed}, {asked.count} rounds, {asked.seconds:g} s of ticks", flush=True)
             checks = measured(fleet, asked, out)
             print(*checks, sep="\n")
+            if asked.picture:
+                words = ("-m", "tests.e2e.reportpicture", str(out), str(asked.picture))
+                subprocess.run([sys.executable, *words], check=True)
             print(interrupted(fleet), flush=True)
             print(refused_beside_the_other_side(fleet), flush=True)
             verdict = judged(checks)

@@ -103,12 +103,17 @@ def _ms(rows: Mapping[str, Floats]) -> dict[str, Floats]:
 
 
 def _upper(rows: Mapping[str, Floats]) -> float:
-    """The tail is in the table; a chart that shows one outlier of a minute shows nothing else."""
-    return max(float(np.percentile(values, 99)) for values in rows.values()) * 1.08
+    """The tail is in the table; a chart that shows a few answers of a second shows nothing else."""
+    return max(_most_shown(values) for values in rows.values()) * 1.08
+
+
+def _most_shown(values: Floats) -> float:
+    p90, p99 = np.percentile(values, [90, 99])
+    return float(min(p99, 2 * p90) if p90 > 0 else p99)
 
 
 def distribution(label: str, rows: Mapping[str, tuple[Floats, int]], order: Sequence[str]) -> str:
-    """ECDF as lines and histogram as areas of every instance over one axis, up to the largest p99.
+    """ECDF as lines and histogram as areas of every instance over one axis, up to p99 or twice p90.
 
     Args:
         rows: Answered seconds, and how many requests got no answer: a line ends that much below 100 %.
@@ -185,7 +190,7 @@ def day_line(label: str, rows: Mapping[str, tuple[Floats, Floats]], order: Seque
         return nothing(label)
     begin = min(float(at.min()) for at, _ in found.values())
     end = max(float(at.max()) for at, _ in found.values())
-    high = max(float(np.percentile(values, 99)) for _, values in found.values()) * 1.1
+    high = max(_most_shown(values) for _, values in found.values()) * 1.1
     frame = Frame((begin, max(end, begin + 1)), (0.0, high))
     inside = []
     for name, (at, values) in found.items():
@@ -252,8 +257,9 @@ def _range(found: Mapping[str, Floats], high: float) -> tuple[float, float]:
     return (0.0 if 0 <= low < high / 2 else low - 0.04 * (high - low)), high
 
 
-def colour(name: str, order: Sequence[str]) -> int:
-    return list(order).index(name) % COLOURS
+def colour(name: str, order: Iterable[str]) -> int:
+    """Number of an instance's colour: by name, so that it is the same in every report of a fleet."""
+    return sorted(order).index(name) % COLOURS
 
 
 def nothing(label: str) -> str:
