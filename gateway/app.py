@@ -78,6 +78,7 @@ def create(parts: Parts, code: OneTimeCode, sessions: WebSessions, live: Live) -
         with app.request_context(environ):
             return sessions.user_id() is not None
 
+    # Flask documents this assignment; its stubs call it a method
     app.wsgi_app = Gate(  # type: ignore[method-assign]
         app.wsgi_app,
         allowed_hosts=settings.allowed_hosts,

@@ -1,5 +1,7 @@
-"""Counters as Prometheus text. Values are taken from where they are counted, when somebody asks: nothing on
-an order's or a tick's path knows of this module.
+"""Counters as Prometheus text.
+
+Values are taken from where they are counted, when somebody asks: nothing on an order's or a tick's path
+knows of this module.
 """
 
 from __future__ import annotations

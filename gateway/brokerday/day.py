@@ -29,6 +29,8 @@ AFTER_OPEN = timedelta(minutes=5)
 
 
 class Phase(StrEnum):
+    """Where an instance stands in the broker's day."""
+
     RUNNING = "running"
     ROLLING_OVER = "rolling-over"
     ROLLED_OVER = "rolled-over"

@@ -26,7 +26,9 @@ AGAIN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """``state``: ``off`` (never asked), ``unknown``, ``unregistered`` (nothing to compare with), ``match`` or
+    """What is known of the address this machine sends from.
+
+    ``state``: ``off`` (never asked), ``unknown``, ``unregistered`` (nothing to compare with), ``match`` or
     ``mismatch``.
     """
 

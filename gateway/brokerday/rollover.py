@@ -26,6 +26,8 @@ SETTLE_S = 5.0
 
 
 class Step(StrEnum):
+    """What is to be done about the broker session now."""
+
     KEEP = "keep"
     RENEW = "renew"
     WAIT = "wait"

@@ -116,8 +116,10 @@ class SessionManager:
         return session
 
     def check(self) -> None:
-        """As ``current``, for a request that has not begun: what the broker refused a moment ago is not tried
-        with every request anew, which would use up the slots an exit needs after the login.
+        """As ``current``, for a request that has not begun.
+
+        What the broker refused a moment ago is not tried with every request anew, which would use up the
+        slots an exit needs after the login.
 
         Raises:
             LoginRequired: At once, without asking the broker.
@@ -158,8 +160,9 @@ class SessionManager:
             return self._unasked(lambda: self._unattended.login())
 
     def renew_soon(self) -> None:
-        """The broker refused the session this thread's last call went out with: let the background thread log
-        in, unless that has happened meanwhile. Does not block.
+        """Let the background thread log in: this thread's last call was refused. Does not block.
+
+        Nothing is done where a newer session came meanwhile.
 
         Calls in flight when a session ends come back one by one, some of them after the new login; each of
         them ending the session after theirs would use up the login budget (and at Dhan kill good tokens).

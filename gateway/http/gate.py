@@ -176,8 +176,10 @@ def from_elsewhere(environ: Environ) -> bool:
 
 
 def caller(environ: Environ) -> str:
-    """Whose rate limit a request counts on. Pages elsewhere share one of their own: they can make a browser
-    on this machine send anything, and must not use up what strategies and the owner need.
+    """Whose rate limit a request counts on.
+
+    Pages elsewhere share one of their own: they can make a browser on this machine send anything, and must
+    not use up what strategies and the owner need.
     """
     address = str(environ.get("REMOTE_ADDR", ""))
     return f"{address} elsewhere" if from_elsewhere(environ) else address

@@ -64,8 +64,9 @@ class TickCache:
             self._thread.join(2.0)
 
     def listen(self, listener: Callable[[bytes, bytes], None]) -> None:
-        """Tell one more listener every tick heard, as topic and payload, on the cache's own thread: it must
-        not block.
+        """Tell one more listener every tick heard, as topic and payload.
+
+        On the cache's own thread: it must not block.
         """
         self._listeners = (*self._listeners, listener)
 
@@ -216,8 +217,9 @@ class TickCache:
                 self.take(parts[0], parts[1])
 
     def take(self, topic: bytes, payload: bytes) -> None:
-        """One tick of the feed, and every listener is told. One thread's: that of the cache, or of whoever
-        plays the past into a cache that was not started.
+        """One tick of the feed, and every listener is told.
+
+        One thread's: that of the cache, or of whoever plays the past into a cache that was not started.
         """
         before = self._newest.get(topic)
         if before is not None:

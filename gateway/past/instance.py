@@ -70,6 +70,8 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Played:
+    """What a replay sent; equal digests mean equal messages."""
+
     ticks: int
     messages: int
     digest: str

@@ -107,8 +107,9 @@ class PaperAccount(Account):
         return self._blocked.more_for(listing, product, side, quantity, price)
 
     def value(self, new: NewOrder) -> Decimal:
-        """The price an order is margined at. A market order without any price is worth nothing known: it
-        is refused before it gets here.
+        """The price an order is margined at.
+
+        A market order without any price is worth nothing known: it is refused before it gets here.
         """
         if new.type is Type.MARKET:
             mark = self._maybe_mark(new.listing)

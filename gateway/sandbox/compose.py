@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from brokers.calendar import Calendar
@@ -86,7 +87,8 @@ def build(
     """
     rules = settings.sandbox
     database = engine.open(settings.databases.sandbox, settings.venue, metadata=tables())
-    try:
+    with ExitStack() as undo:
+        undo.callback(database.close)
         prices = LivePrices(market.ticks, clock, rules.price_age_s)
         books, teller = Books(database), Teller(clock)
         exchange = PaperDays(
@@ -118,9 +120,7 @@ def build(
             )
         )
         switch = ModeSwitch(main, analyze=rules.paper_trading)
-    except BaseException:
-        database.close()
-        raise
+        undo.pop_all()
     keeper = Keeper(exchange, prices, books, clock)
     market.ticks.listen(keeper.heard)
     return Sandbox(switch, exchange, prices, desk, FeedMarket(market), database, keeper, teller)

@@ -12,6 +12,8 @@ NAME = "analyze_mode"
 
 
 class TradingMode(StrEnum):
+    """Where orders go: to the broker, or to the sandbox."""
+
     LIVE = "live"
     ANALYZE = "analyze"
 

@@ -37,8 +37,10 @@ T = TypeVar("T")
 
 
 class PaperRest:
-    """``brokers.contract.Rest`` without a network. It never loses an answer: what cannot be written to disk
-    was not done. Orders trade at the price asked for: there is no price protection here.
+    """``brokers.contract.Rest`` without a network.
+
+    It never loses an answer: what cannot be written to disk was not done. Orders trade at the price asked
+    for: there is no price protection here.
     """
 
     def __init__(self, exchange: PaperDays, prices: LivePrices, clock: Clock, leverage: Leverage) -> None:

@@ -173,8 +173,10 @@ class Database:
             threading.Thread(target=self._checkpoint, name=name, daemon=True).start()
 
     def _checkpoint(self) -> None:
-        """Carry the WAL over into the file, beside writers and readers: left to itself, SQLite has the writer
-        do it that reaches a thousand pages, and that one's order waits for all of them.
+        """Carry the WAL over into the file, beside writers and readers.
+
+        Left to itself, SQLite has the writer do it that reaches a thousand pages, and that one's order waits
+        for all of them.
         """
         with self._checkpointing:
             if self._closed:

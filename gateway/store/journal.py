@@ -236,8 +236,9 @@ class Journal:
         return found + [self._clock.time_ns()] * sum(begun.values())
 
     def last_round_trip(self) -> tuple[int, int] | None:
-        """Wall nanoseconds at which the latest acknowledged write was sent and acknowledged; None when it is
-        not among the last thousand events.
+        """When the latest acknowledged write was sent and when acknowledged, wall nanoseconds.
+
+        None when it is not among the last thousand events.
         """
         text = (
             "SELECT sent_ns, acknowledged_ns FROM order_events "

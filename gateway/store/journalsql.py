@@ -110,9 +110,10 @@ def event(
 
 
 def merge_foreign(raw: sqlite3.Connection, journal_id: int, known: Known) -> Known:
-    """An update without a tag may have been faster than the answer that names its order: then the same order
-    stands here twice, once as foreign. That row gives up its id; what it has seen, and what was done to it
-    meanwhile, is kept.
+    """Join an order that stands here twice, once as foreign.
+
+    An update without a tag may have been faster than the answer that names its order. The foreign row gives
+    up its id; what it has seen, and what was done to it meanwhile, is kept.
     """
     twin = first(raw, "order_id = ? AND id <> ?", known.order_id, journal_id)
     if twin is None:

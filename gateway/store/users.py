@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from brokers.clock import Clock
@@ -17,6 +17,8 @@ from gateway.store.tables import USERS
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """An owner of this instance, who signs in to its pages."""
+
     id: int
     username: str
 
@@ -66,10 +68,3 @@ class Users:
         with self._database.read() as connection:
             row = connection.execute(select(USERS).where(USERS.c.id == user_id)).first()
         return User(row.id, row.username) if row else None
-
-    def set_password(self, user_id: int, password: str) -> None:
-        """Raises ``InvalidRequest`` when there is no such user."""
-        hashed = self._hasher.hash(password)
-        statement = update(USERS).where(USERS.c.id == user_id).values(password_hash=hashed)
-        if self._database.write(lambda c: c.execute(statement).rowcount) != 1:
-            raise InvalidRequest(f"there is no user {user_id}", code="USER_NOT_FOUND")

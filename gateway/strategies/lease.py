@@ -93,12 +93,16 @@ class Acquire:
 
 @dataclass(frozen=True, slots=True)
 class Renew:
+    """Its holder keeps it for another while."""
+
     token: str
     ttl_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
+    """Its holder gives it back."""
+
     token: str
 
 

@@ -182,4 +182,5 @@ def _read(connection: sqlite3.Connection, strategy: str) -> Lease | None:
 
 def _lease(row: tuple[object, ...]) -> Lease:
     plain = dict(zip(COLUMNS, row, strict=True))
+    # SQLite gives back what was put in
     return Lease(**{**plain, "exclusive": Exclusive(str(plain["exclusive"]))})  # type: ignore[arg-type]

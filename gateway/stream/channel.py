@@ -202,8 +202,9 @@ class Entry(Generic[C]):
         return next((n for n in self.supply if n >= asked), self.supply[-1])
 
     def status(self, around: Around) -> tuple[State, float]:
-        """State of the poorest channel (live as soon as the instrument ticks at all) and since when it is
-        wanted, in monotonic seconds.
+        """State of the poorest channel, and since when it is wanted, in monotonic seconds.
+
+        It is live as soon as the instrument ticks at all.
         """
         poorest = min(self.channels.values(), key=lambda c: c.name.mode)
         return poorest.status(around)[0], poorest.since_s

@@ -79,8 +79,9 @@ def _around() -> Around:
 
 @dataclass(slots=True)
 class Facts:
-    """What replies need to know about the instance. ``adapter_status`` and ``around`` (what a
-    subscription's state depends on) are asked anew each time.
+    """What replies need to know about the instance.
+
+    ``adapter_status`` and ``around`` (what a subscription's state depends on) are asked anew each time.
     """
 
     broker: str

@@ -69,8 +69,9 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item: the channel held (or let go of), or why not. ``full``: only for want of a
-    slot, so that it may be tried again.
+    """What became of one item: the channel held (or let go of), or why not.
+
+    ``full``: only for want of a slot, so that it may be tried again.
     """
 
     item: Item

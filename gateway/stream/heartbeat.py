@@ -144,8 +144,10 @@ class Heartbeat:
     # parts ---------------------------------------------------------------------------------------------
 
     async def _look(self, around: Around) -> Scan:
-        """Walk over the instruments, a slice at a time: a walk over thousands in one go is a pause for every
-        client, and where there are many it is not made every second.
+        """Walk over the instruments, a slice at a time.
+
+        A walk over thousands in one go is a pause for every client, and where there are many it is not made
+        every second.
         """
         entries = self._fanout.hub.entries()
         if self._scan is not None and self._beats % (1 + len(entries) // MOST_A_SECOND):

@@ -58,8 +58,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """The mode wanted upstream for one instrument from now on; None drops it. ``levels``: a deeper book than
-    five levels is wanted too.
+    """The mode wanted upstream for one instrument from now on; None drops it.
+
+    ``levels``: a deeper book than five levels is wanted too.
     """
 
     instrument: Instrument
@@ -69,8 +70,10 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Joined(Generic[C]):
-    """``new`` is False when this consumer held the channel already. ``parked``: channels that lost their
-    slot to it; ``entry.refused`` tells their holders why.
+    """A consumer and its channel.
+
+    ``new`` is False when it held the channel already. ``parked``: channels that lost their slot to it;
+    ``entry.refused`` tells their holders why.
     """
 
     channel: Channel[C]

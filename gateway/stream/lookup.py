@@ -31,8 +31,9 @@ Found = tuple[Name, Instrument]
 
 
 def resolve(table: Table, item: Item) -> Found:
-    """The channel an item means: canonical symbol, depth suffix kept. A number that is no symbol is the
-    broker's token of that exchange.
+    """The channel an item means: canonical symbol, depth suffix kept.
+
+    A number that is no symbol is the broker's token of that exchange.
 
     Raises:
         InvalidRequest: Unknown or expired; the message names the nearest three symbols.

@@ -94,8 +94,9 @@ def mode_of(value: object) -> Mode:
 
 
 def items(fields: Mapping[str, Any]) -> list[Item]:
-    """The instruments of a subscribe or unsubscribe: ``symbols`` (or ``instruments``), or ``symbol``
-    + ``exchange``.
+    """The instruments of a subscribe or unsubscribe.
+
+    From ``symbols`` (or ``instruments``), or ``symbol`` + ``exchange``.
 
     Raises:
         InvalidRequest: Code ``INVALID_PARAMETERS`` or ``INVALID_MODE``; nothing of the message is done.
@@ -219,8 +220,10 @@ def item_ok(
     depth: int = DEPTH_LEVELS,
     why: str = "",
 ) -> Reply:
-    """One accepted instrument. ``depth`` is the number of levels really served, ``why`` goes with a state
-    that is neither live nor pending.
+    """One accepted instrument.
+
+    ``depth`` is the number of levels really served, ``why`` goes with a state that is neither live nor
+    pending.
     """
     more = {"message": why} if why else {}
     return {

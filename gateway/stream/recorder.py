@@ -27,7 +27,6 @@ from gateway.stream.recording import HEAD, ChannelMark, Header, Kind, WantMark
 log = logging.getLogger(__name__)
 
 FLUSH_BYTES = 256 * 1024
-FLUSH_S = 1.0
 SEGMENT_BYTES = 64 * 1024 * 1024
 MOST_WAITING = 128 * 1024 * 1024
 MOST_BYTES = 8 * 1024 * 1024 * 1024
@@ -71,7 +70,6 @@ class Recorder:
         self._most_bytes = most_bytes
         self._most_waiting = most_waiting
         self._buffer = bytearray()
-        self._flushed_s = time.monotonic()
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
         self._lost = 0
@@ -144,7 +142,6 @@ class Recorder:
             chunk, self._buffer = bytes(self._buffer), bytearray()
             self._waiting_bytes += len(chunk)
             self._waiting.put(chunk)
-        self._flushed_s = time.monotonic()
 
     def close(self, wait_s: float = 2.0) -> None:
         """Write what is left; what comes later is not recorded."""

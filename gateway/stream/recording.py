@@ -37,8 +37,10 @@ class RecordingError(AlgoError):
 
 
 class Kind(IntEnum):
-    """``SOCKET`` gives a socket's name a number; the four after it begin with that number. ``FEED``: a new
-    feed that knows nothing yet; what it is asked follows.
+    """What one event of a recording is.
+
+    ``SOCKET`` gives a socket's name a number; the four after it begin with that number. ``FEED``: a new feed
+    that knows nothing yet; what it is asked follows.
     """
 
     HEADER = 1
@@ -106,7 +108,9 @@ class WantMark:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``value`` by kind: a ``Header``, ``WantMark``, ``ChannelMark``, ``[state, reason]``, a socket's name, a
+    """One event of a recording.
+
+    ``value`` by kind: a ``Header``, ``WantMark``, ``ChannelMark``, ``[state, reason]``, a socket's name, a
     message (``bytes`` or ``str``), or the number of frames lost.
     """
 

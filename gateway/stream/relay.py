@@ -22,13 +22,17 @@ UNREADABLE = frozenset({400, 413, 422})
 
 
 class Link(Protocol):
+    """The way to the api process."""
+
     async def post(self, path: str, body: object, *, timeout_s: float = 10.0) -> tuple[int, Any]: ...
 
 
 @dataclass(slots=True)
 class RelayCounts:
-    """``refused``: the api process could not read them; ``overflowed``: the queue was full. Both logged.
-    ``reconciles``: how often the api process was asked to read the broker's books instead.
+    """What became of pushed updates that did not simply arrive; all of it is logged.
+
+    ``refused``: the api process could not read them; ``overflowed``: the queue was full. ``reconciles``: how
+    often the api process was asked to read the broker's books instead.
     """
 
     queued: int = 0

@@ -24,6 +24,8 @@ ACCOUNT_PATH = "/internal/positions-and-orders"
 
 
 class Link(Protocol):
+    """The way to the api process."""
+
     async def get(self, path: str, *, timeout_s: float = 5.0) -> tuple[int, Any]: ...
 
 

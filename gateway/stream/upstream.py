@@ -186,6 +186,8 @@ class Upstream:
 
 
 class Link(Protocol):
+    """The way to the api process."""
+
     async def post(self, path: str, body: object, *, timeout_s: float = 10.0) -> tuple[int, Any]: ...
 
 

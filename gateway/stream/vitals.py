@@ -24,6 +24,8 @@ SLEPT_S = 5.0
 
 
 class Level(StrEnum):
+    """How bad a value beyond its limit is."""
+
     WARNING = "warning"
     CRITICAL = "critical"
 

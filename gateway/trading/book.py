@@ -101,8 +101,9 @@ class Books:
         return self._orders.get()
 
     def in_play(self) -> tuple[frozenset[InstrumentKey], frozenset[InstrumentKey]]:
-        """Instruments of open positions and of working orders (as the journal knows them, pushed updates
-        included), for whoever streams them.
+        """Instruments of open positions and of working orders, for whoever streams them.
+
+        The orders are those the journal knows, pushed updates included.
         """
         return self._held.get(), self._journal.working_keys()
 

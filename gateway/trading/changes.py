@@ -111,8 +111,9 @@ class Changes:
         return self._change(row, write, received_ns, wait_s)
 
     def _change(self, row: JournalRow, write: _Write, received_ns: int, wait_s: float) -> OrderAnswer:
-        """Send one modify or cancel; once more when the broker refused it only because the order was still on
-        its way to the exchange.
+        """Send one modify or cancel.
+
+        Once more when the broker refused it only because the order was still on its way to the exchange.
         """
         ends = self._clock.monotonic() + wait_s
         name = write.kind

@@ -186,10 +186,6 @@ class OrderDesk:
         """As ``close_all``, for some of the positions."""
         return self._exits.close_all(strategy, only)
 
-    def block_entries(self, reason: str) -> None:
-        """Panic that leaves open orders alone: refuse new entries from now on, everywhere in this home."""
-        self.guards.panic(reason, "block")
-
     def allow_entries(self) -> None:
         """End a panic, on every instance."""
         self.guards.resume()
@@ -207,8 +203,10 @@ class OrderDesk:
         return None if row is None else row.to_order()
 
     def orders(self) -> list[Order]:
-        """The broker's book, and what the journal has beside it: orders of unknown outcome (order id
-        ``J<journal_id>``, status unknown), and working ones the book does not show, or not yet.
+        """The broker's book, and what the journal has beside it.
+
+        That is: orders of unknown outcome (order id ``J<journal_id>``, status unknown), and working ones the
+        book does not show, or not yet.
         """
         book = self._reader.orders()
         start_ns = day_start_ns(self._clock)
@@ -287,19 +285,15 @@ class OrderDesk:
         row = self._changes.row(order_id)
         return row is not None and row.is_exit
 
-    def is_foreign(self, order_id: str) -> bool:
-        """True when the order was placed elsewhere (another terminal of the same account)."""
-        row = self._changes.row(order_id)
-        return row is None or row.origin == FOREIGN
-
     def made_ns(self, order_id: str) -> int | None:
         """Wall time at which one of our orders was journaled; None for foreign and unknown ones."""
         row = self._changes.row(order_id)
         return None if row is None or row.origin == FOREIGN else row.created_ns
 
     def attribute(self, order_id: str, strategy: str, detail: dict[str, str]) -> bool:
-        """An order that seemed foreign is the one a GTT order of ours sent; False when it is not here, or not
-        foreign. Raises ``StoreError``.
+        """An order that seemed foreign is the one a GTT order of ours sent.
+
+        False when it is not here, or not foreign. Raises ``StoreError``.
         """
         return self._journal.attribute(order_id, strategy, detail)
 

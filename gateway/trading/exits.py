@@ -74,8 +74,9 @@ class Exits:
     def _held(
         self, turns: ExitStack, ends: float, only: Callable[[Position], bool]
     ) -> tuple[list[Position], dict[Holder, int], list[Failure]]:
-        """The open positions, each with its turn taken: a smart order on one of them has ended or waits; and
-        what exits sent earlier still work on.
+        """The open positions, each with its turn taken, and what exits sent earlier still work on.
+
+        With its turn taken, a smart order on it has ended or waits.
 
         They are read again after the last turn has come, because what held it may have changed them.
         """

@@ -28,8 +28,9 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class One:
-    """One order, or one GTT by its trigger id. ``taken_at``: when the broker took a request to cancel it,
-    monotonic; 0 while it has not.
+    """One order, or one GTT by its trigger id.
+
+    ``taken_at``: when the broker took a request to cancel it, monotonic; 0 while it has not.
     """
 
     orderid: str

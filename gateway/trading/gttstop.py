@@ -29,6 +29,8 @@ _WORKING = _WAITS | {"active", "triggering"}
 
 
 class Outcome(Protocol):
+    """What became of calling one off."""
+
     @property
     def code(self) -> str: ...
 

@@ -40,8 +40,10 @@ class Guards:
         self.watch.stop(timeout_s / 2)
 
     def panic(self, reason: str, policy: str = "cancel") -> Panic:
-        """Refuse new entries from now on, also after a restart, on every instance of this home; then carry
-        the policy out in the background (``canceller`` tells how far it is).
+        """Refuse new entries from now on, on every instance of this home, and carry the policy out.
+
+        The refusal holds after a restart too. The policy is carried out in the background; ``canceller``
+        tells how far it is.
 
         Args:
             policy: ``cancel`` open orders, ``block`` alone, or ``close`` every position too.
@@ -91,8 +93,9 @@ class Guards:
         return None if lease is None else self._parts.objection(strategy, lease)
 
     def check_change(self, row: JournalRow, change: OrderChange, lease: str | None) -> None:
-        """Raises ``EntriesBlocked``, ``RiskLimit``, or, where it makes an entry larger, ``LeaseRefused``:
-        what is added is as new as another entry of that strategy.
+        """Raises ``EntriesBlocked``, ``RiskLimit``, or, where it makes an entry larger, ``LeaseRefused``.
+
+        What is added is as new as another entry of that strategy.
         """
         if not row.is_exit:
             self.refuse_role()

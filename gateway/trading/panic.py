@@ -147,8 +147,9 @@ class Canceller:
             log.warning("panic carried out: orders %s; GTT orders %s", counts, gtts)
 
     def _cancel_until_none_is_left(self, state: Panic) -> bool:
-        """Round after round of book and cancels; False when it was called off. An order that passed the block
-        a moment before it fell is in the book too, as one of unknown outcome.
+        """Round after round of book and cancels; False when it was called off.
+
+        An order that passed the block a moment before it fell is in the book too, as one of unknown outcome.
         """
         pause_s = FIRST_PAUSE_S
         while self._is_current(state):

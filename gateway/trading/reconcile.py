@@ -250,8 +250,9 @@ def offsets(positions: Iterable[Position], executed: Mapping[Holder, int]) -> di
 def drift(
     baseline: Mapping[Holder, int], before: Mapping[Holder, int], now: Mapping[Holder, int]
 ) -> list[str]:
-    """Positions that moved without an order we know. Seen twice in a row, so that a fill between two readings
-    is not taken for one.
+    """Positions that moved without an order we know.
+
+    Seen twice in a row, so that a fill between two readings is not taken for one.
     """
     lines = []
     for holder in sorted(baseline.keys() | now.keys()):

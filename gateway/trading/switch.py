@@ -45,8 +45,9 @@ class Switch:
         return state.reason if state is not None and state.active else ""
 
     def call(self, reason: str, policy: str) -> Panic:
-        """Block entries on every instance of this home. It counts before it is on disk, and is on disk when
-        this returns.
+        """Block entries on every instance of this home.
+
+        It counts before it is on disk, and is on disk when this returns.
 
         Raises:
             StoreError: This instance is blocked, but neither file nor database could be written.

@@ -20,6 +20,8 @@ R = TypeVar("R")
 
 
 class Lock(Protocol):
+    """As ``threading.Lock``."""
+
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
 
     def release(self) -> None: ...
@@ -32,6 +34,8 @@ class Lock(Protocol):
 
 
 class Event(Protocol):
+    """As ``threading.Event``."""
+
     def is_set(self) -> bool: ...
 
     def set(self) -> None: ...
@@ -42,6 +46,8 @@ class Event(Protocol):
 
 
 class Condition(Protocol):
+    """As ``threading.Condition``."""
+
     def __enter__(self) -> bool: ...
 
     def __exit__(
@@ -65,8 +71,9 @@ class Tasks(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
     def start(self, name: str, work: Callable[[], T]) -> Future[T]:
-        """Begin ``work`` beside the caller; its result or exception is in the future. Nobody is held up at
-        exit by work that hangs.
+        """Begin ``work`` beside the caller; its result or exception is in the future.
+
+        Nobody is held up at exit by work that hangs.
         """
         ...
 
@@ -108,8 +115,9 @@ THREADS = Threads()
 
 
 def each(tasks: Tasks, work: Callable[[T], R], items: list[T], at_once: int) -> list[tuple[T, R]]:
-    """``work`` on every item, several at a time; answers in the order of the items. Raises what one raised,
-    after all have ended.
+    """``work`` on every item, several at a time; answers in the order of the items.
+
+    Raises what one raised, after all have ended.
     """
     found: dict[int, R] = {}
     todo: Iterator[tuple[int, T]] = iter(list(enumerate(items)))

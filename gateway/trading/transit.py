@@ -18,6 +18,8 @@ PAUSES_S = (0.05, 0.1, 0.1, 0.2, 0.3)
 
 
 class Next(Enum):
+    """What to do about a change the broker refused."""
+
     WAIT = auto()
     """It is on its way: read again."""
     REPEAT = auto()

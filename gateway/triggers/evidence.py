@@ -15,8 +15,9 @@ NEVER_REACHED = "never reached the broker: not in its list in three readings"
 
 
 def find(row: GttRow, listed: Sequence[Gtt], taken: Collection[str] = ()) -> Gtt | None:
-    """The broker's row of ours: by id, by our mark, and where its list shows no marks by equal terms, made
-    since we sent it and not known as another's.
+    """The broker's row of ours: by id, by our mark, else by its terms.
+
+    Where its list shows no marks: equal terms, made since we sent it and not known as another's.
 
     Args:
         taken: Ids that belong to other rows of the journal.

@@ -144,8 +144,9 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The market closed, or a panic blocked entries, before the order left: it waits for the next price that
-    reaches it.
+    """The market closed, or a panic blocked entries, before the order left.
+
+    It waits for the next price that reaches it.
     """
 
 
@@ -158,17 +159,19 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
+    """Its terms were replaced."""
+
     terms: GttRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    pass
+    """It was called off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    pass
+    """Its time ran out."""
 
 
 @dataclass(frozen=True, slots=True)

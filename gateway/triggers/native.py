@@ -1,5 +1,7 @@
-"""GTT orders the broker keeps. Writes have the fate discipline of orders: journaled before the first byte,
-sent once, ``unknown`` when no readable answer came, ended by the broker's list alone.
+"""GTT orders the broker keeps.
+
+Writes have the fate discipline of orders: journaled before the first byte, sent once, ``unknown`` when no
+readable answer came, ended by the broker's list alone.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from brokers.contract import GttRest
 from brokers.errors import (
@@ -173,7 +176,7 @@ class BrokerGtts:
                 row,
                 f"modify leg {leg + 1}",
                 Lane.ENTRY,
-                lambda leg=leg: self._broker.rest.modify_gtt(trigger_id, request, leg, instrument),  # type: ignore[misc]
+                partial(self._broker.rest.modify_gtt, trigger_id, request, leg, instrument),
             )
             if isinstance(outcome, Failed):
                 answer = self._refused(self._read(row), outcome.error)
@@ -194,8 +197,9 @@ class BrokerGtts:
         return self._cancel(row)
 
     def call_off(self, trigger_id: str) -> GttAnswer:
-        """The list decides, not our journal: what it shows armed is cancelled, again if need be, and also
-        what this gateway has no words for.
+        """Cancel what the broker's list shows armed, again if need be.
+
+        The list decides, not our journal: also over what this gateway has no words for.
         """
         listed, row = self._shown.get(trigger_id), self._store.get(trigger_id)
         if row is None and listed is not None and listed.product in Product.__members__:

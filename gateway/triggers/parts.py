@@ -156,8 +156,9 @@ class GttAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One row of the GTT book. Times are aware UTC or None; ``margin``: rupees it blocks on paper, None for
-    a real one.
+    """One row of the GTT book.
+
+    Times are aware UTC or None; ``margin``: rupees it blocks on paper, None for a real one.
     """
 
     trigger_id: str
@@ -245,8 +246,10 @@ class Gtts(Protocol):
     ) -> GttAnswer: ...
 
     def modify(self, trigger_id: str, request: GttRequest, grows: Callable[[str], None] = ...) -> GttAnswer:
-        """A full replacement of an active one's terms. ``grows`` is asked with its strategy when the quantity
-        becomes larger, and raises where that may not be.
+        """A full replacement of an active one's terms.
+
+        ``grows`` is asked with its strategy when the quantity becomes larger, and raises where that may not
+        be.
         """
         ...
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 
@@ -168,8 +169,9 @@ class Runner:
         return ""
 
     def look_at_quiet(self) -> None:
-        """Compare what has had no tick for a while with a quote, in market hours; and whatever is new here,
-        at any hour, with the day's extremes. Raises broker errors.
+        """Compare what has had no tick for a while with a quote, in market hours.
+
+        And whatever is new here, at any hour, with the day's extremes. Raises broker errors.
         """
         now, at = self._parts.clock.now(), self._parts.clock.monotonic()
         rows = self._watched.rows
@@ -303,7 +305,7 @@ class Runner:
             for case in due:
                 case.busy = True
         for case in due:
-            self._spawn(lambda case=case: self._send(case))  # type: ignore[misc]
+            self._spawn(partial(self._send, case))
 
     def _spawn(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name="trigger-order", daemon=True).start()

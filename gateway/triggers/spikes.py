@@ -35,8 +35,10 @@ Rows = Mapping[InstrumentKey, tuple[GttRow, ...]]
 
 
 class Spikes:
-    """Compares the day's extremes with what was heard. ``heard`` is for the tick thread, ``compare`` for the
-    one that reads quotes, the rest for the one that journals.
+    """Compares the day's extremes with what was heard.
+
+    ``heard`` is for the tick thread, ``compare`` for the one that reads quotes, the rest for the one that
+    journals.
     """
 
     def __init__(self, parts: GttParts, cross: Callable[[GttRow, int, Seen], None]) -> None:

@@ -208,7 +208,7 @@ def test_a_resting_order_is_no_position_but_is_told(rig):
 
 
 def test_a_market_exit_passes_a_block_and_an_entry_does_not(rig):
-    rig.parts.desk.block_entries("panic")
+    rig.parts.desk.guards.panic("panic", "block")
     rig.rest.position_rows = [position(SBIN, 10)]
     assert ask(rig, -5).json["code"] == "ENTRIES_BLOCKED"
     assert ask(rig, 4).status_code == 200

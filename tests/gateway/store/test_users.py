@@ -36,15 +36,6 @@ def test_a_name_is_taken_once(users):
     assert caught.value.code == "USERNAME_TAKEN"
 
 
-def test_a_new_password_replaces_the_old(users):
-    owner = users.create("asha", "correct horse")
-    users.set_password(owner.id, "battery staple")
-    assert users.verify("asha", "correct horse") is None
-    assert users.verify("asha", "battery staple") == owner
-    with pytest.raises(InvalidRequest, match="no user 7"):
-        users.set_password(7, "x")
-
-
 def test_the_password_is_stored_as_argon2id(users):
     users.create("asha", "correct horse")
     with users._database.read() as connection:

@@ -77,7 +77,7 @@ def test_a_taken_order_is_answered_with_its_id_and_its_stages(bench):
     assert times == sorted(times)
     assert times[0] == received
     assert bench.desk.strategy_of("1") == "s1"
-    assert not bench.desk.is_foreign("1")
+    assert bench.desk.made_ns("1") is not None
 
 
 def test_the_intent_is_on_disk_before_the_broker_hears_of_it(bench):

@@ -105,7 +105,7 @@ def test_orders_placed_elsewhere_are_imported_once_and_marked(bench):
     bench.desk.nudge()
     until(lambda: bench.desk.status().foreign == 1)
     bench.desk.on_update(OrderUpdate(replace(bench.rest.book["77"], status=OrderStatus.COMPLETE), now()))
-    assert bench.desk.is_foreign("77")
+    assert bench.desk.made_ns("77") is None
     rows = bench.journal.since(0)
     assert [(r.origin, r.known.order_id, r.known.state) for r in rows] == [("foreign", "77", "complete")]
 

@@ -284,7 +284,7 @@ def test_closing_twice_does_not_turn_the_position_round(bench):
 
 
 def test_a_block_stops_entries_lets_exits_pass_and_survives_a_restart(bench):
-    bench.desk.block_entries("panic at 12:00")
+    bench.desk.guards.panic("panic at 12:00", "block")
     for _ in range(2):
         with pytest.raises(EntriesBlocked, match="panic at 12:00"):
             place(bench)

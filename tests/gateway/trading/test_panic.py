@@ -78,7 +78,7 @@ def test_it_blocks_cancels_and_says_what_became_of_each_order(bench):
 def test_an_exit_passes_and_a_change_of_an_entry_does_not(bench):
     order_id = bench.place().order_id
     exit_id = bench.place(is_exit=True, action=Action.SELL).order_id
-    bench.desk.block_entries("stop")
+    bench.desk.guards.panic("stop", "block")
     with pytest.raises(EntriesBlocked):
         bench.desk.modify(change(order_id), received_ns=time.time_ns())
     assert bench.desk.modify(change(exit_id), received_ns=time.time_ns()).ok
@@ -122,7 +122,7 @@ def test_it_holds_over_restarts_without_the_file_too(home):
 def test_a_resume_that_an_instance_slept_through_counts(home):
     one, two = home("one"), home("two")
     one.open(), two.open()
-    one.desk.block_entries("x")
+    one.desk.guards.panic("x", "block")
     until(lambda: json.loads(two.journal.blocked() or "{}").get("active"))
     two.close()
     one.desk.allow_entries()
@@ -257,7 +257,7 @@ def test_an_order_journaled_after_the_block_does_not_leave(bench):
     add = bench.journal.add
 
     def late(intent, times):
-        bench.desk.block_entries("enough")
+        bench.desk.guards.panic("enough", "block")
         return add(intent, times)
 
     bench.journal.add = late
@@ -282,7 +282,7 @@ def test_an_order_that_waits_for_its_slot_does_not_outlive_the_block(home):
 
     thread = threading.Thread(target=late)
     thread.start()
-    bench.desk.block_entries("enough")
+    bench.desk.guards.panic("enough", "block")
     thread.join()
     assert len(errors) == bench.rest.count("place") == 1
     assert len(bench.journal.since(0)) == 1

@@ -140,7 +140,7 @@ def test_the_child_of_a_fire_is_ours_and_has_its_strategy(family: Rig, marked: b
     else:
         desk.nudge()
     until(lambda: desk.strategy_of("9") == "swing")
-    assert not desk.is_foreign("9")
+    assert desk.made_ns("9") is not None
     until(lambda: family.row("F1").known.order_id == "9")
     desk.nudge()
     until(lambda: desk.status().foreign == 0)
@@ -156,7 +156,7 @@ def test_one_of_two_that_may_be_it_stays_foreign(family: Rig) -> None:
     fire(family)
     reads = family.rest.calls.count("list")
     until(lambda: family.rest.calls.count("list") >= reads + 2)
-    assert (desk.is_foreign("9"), desk.is_foreign("10")) == (True, True)
+    assert (desk.made_ns("9"), desk.made_ns("10")) == (None, None)
     assert family.row("F1").known.order_id == ""
 
 
@@ -168,7 +168,7 @@ def test_an_order_that_came_before_a_restart_is_looked_at_again(family: Rig) -> 
     assert family.bench.desk.strategy_of("11") == ""
     family.gtts._children.take_up()
     until(lambda: family.bench.desk.strategy_of("11") == "swing")
-    assert family.bench.desk.is_foreign("9")
+    assert family.bench.desk.made_ns("9") is None
 
 
 def test_only_what_is_foreign_is_attributed(family: Rig) -> None:

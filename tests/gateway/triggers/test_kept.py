@@ -322,7 +322,7 @@ def test_bad_terms_are_refused_before_anything_is_kept(keeper: Keeper, request_,
 
 def test_blocked_entries_refuse_a_new_one_and_hold_one_that_fires(keeper: Keeper) -> None:
     trigger_id = placed(keeper)
-    keeper.bench.desk.block_entries("panic")
+    keeper.bench.desk.guards.panic("panic", "block")
     keeper.ticks.send(700.0)  # the desk refuses its order
     until(lambda: "held" in keeper.kinds(trigger_id))
     until(lambda: [r.known.attempt for r in keeper.gtts._runner._watched.rows.get(SBIN, ())] == [1])
