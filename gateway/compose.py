@@ -54,7 +54,7 @@ from gateway.trading.riskdesk import DataMeter
 from gateway.trading.risklimits import RiskLimits
 from gateway.trading.stages import NOBODY
 from gateway.triggers import build as triggers
-from gateway.triggers.parts import shown
+from gateway.triggers.parts import Gtts, shown
 from gateway.web.access import OneTimeCode, WebSessions
 from gateway.web.live import Live
 
@@ -138,21 +138,7 @@ def _wire(ground: _Ground, limits: Limits) -> Composed:
     sandbox = paper.build(
         settings, database, ground.instruments, market.parts, context.calendar, clock, ground.risk.book
     )
-
-    def missed(row: GttRow) -> None:
-        live.tell("gtt_event", gtt_book.row_of(shown(row), None))
-
-    gtts = triggers.gtts(
-        settings,
-        ground.broker,
-        context,
-        account.session.current,
-        database,
-        ground.instruments,
-        market,
-        desk,
-        missed,
-    )
+    gtts, paper_gtts = _gtts(ground, account, market, desk, sandbox, live)
     parts = Parts(
         settings=settings,
         clock=clock,
@@ -180,7 +166,7 @@ def _wire(ground: _Ground, limits: Limits) -> Composed:
         hours=context.calendar,
         egress=lambda: account.egress.last,
         gtt=gtts,
-        paper_gtt=triggers.paper(settings, context, ground.instruments, sandbox, missed),
+        paper_gtt=paper_gtts,
     )
     parts = modes.two_moded(parts)
     return Composed(
@@ -198,6 +184,29 @@ def _wire(ground: _Ground, limits: Limits) -> Composed:
         egress=account.egress,
         latency=account.recorder,
     )
+
+
+def _gtts(
+    ground: _Ground, account: _Account, market: Market, desk: OrderDesk, sandbox: Sandbox, live: Live
+) -> tuple[Gtts, Gtts]:
+    """The account's and the sandbox's; a missed price is shown on the pages of either."""
+
+    def missed(row: GttRow) -> None:
+        live.tell("gtt_event", gtt_book.row_of(shown(row), None))
+
+    settings, context = ground.settings, ground.context
+    own = triggers.gtts(
+        settings,
+        ground.broker,
+        context,
+        account.session.current,
+        ground.database,
+        ground.instruments,
+        market,
+        desk,
+        missed,
+    )
+    return own, triggers.paper(settings, context, ground.instruments, sandbox, missed)
 
 
 def _context(settings: Settings, clock: Clock, instruments: InstrumentStore) -> BrokerContext:
