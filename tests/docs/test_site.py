@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -60,6 +61,26 @@ def test_no_page_asks_another_host_and_every_link_leads_somewhere(site):
             if parts.scheme or parts.netloc or not parts.path or page.name == "404.html":
                 continue
             assert (page.parent / unquote(parts.path)).exists(), f"{page.name} leads to {url}"
+
+
+def test_a_dead_link_fails_the_build(tmp_path):
+    client_python("docs")
+    copied = [*(f"scripts/{name}" for name in ("manual", "bootstrap.sh", "locks/docs.txt")), "pyproject.toml"]
+    for name in copied:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    (tmp_path / ".venv-docs").symlink_to(ROOT / ".venv-docs")
+    page = tmp_path / "docs" / "manual" / "orders.md"
+    page.write_text(page.read_text(encoding="utf-8") + "\n[gone](limits.md#gone)\n", encoding="utf-8")
+    built = subprocess.run(
+        [tmp_path / "scripts" / "manual", "--to", tmp_path / "site"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert built.returncode != 0
+    assert "#gone" in built.stderr
 
 
 def test_styles_ask_no_other_host(site):
