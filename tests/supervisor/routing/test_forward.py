@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from pathlib import Path
 
 import pytest
 
 from brokers.errors import StoreError
+from supervisor.routing.choose import Look
 from supervisor.routing.model import State
 from tests.supervisor.routing.fleet import FATES, ON_THE_WAY, Killed, World, order
 
@@ -129,30 +132,29 @@ def test_an_answer_the_disk_refuses_is_told_all_the_same(world: World, monkeypat
 
 
 def test_orders_of_one_contract_at_once_stay_together(world: World) -> None:
-    """The books show nothing of the first yet, and the policy would like the other one better."""
-    both = threading.Barrier(8)
+    """The books show nothing of the first yet, and every second look would prefer the other instance."""
+    together, turns = threading.Barrier(6), itertools.count()
     looks = world.looks
 
-    def hidden(exchange: str, symbol: str):
+    def hidden(exchange: str, symbol: str) -> list[Look]:
         found = looks(exchange, symbol)
-        for one in world.fleet.values():
-            one.held.clear()
-        turn = sum(one.calls for one in world.fleet.values()) % 2
-        return found if turn else found[::-1]
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(0.3)  # all have looked before anybody decides, if that is possible
+        turn = next(turns) % 2
+        for one in found:
+            one.standing["books"]["positions"].clear()
+        return found[::-1] if turn else found
 
     world.looks = hidden  # type: ignore[method-assign]
     world.route = world._route()
-
-    def place(number: int) -> None:
-        both.wait()
-        world.route.place(order(f"o{number}"))
-
-    threads = [threading.Thread(target=place, args=(n,)) for n in range(8)]
+    threads = [threading.Thread(target=world.route.place, args=(order(f"o{n}"),)) for n in range(6)]
     for one in threads:
         one.start()
     for one in threads:
         one.join()
-    assert len({name for n in range(8) for name in world.sent(f"o{n}")}) == 1
+    placed = [world.sent(f"o{n}") for n in range(6)]
+    assert sum(len(sent) for sent in placed) == 6
+    assert len({name for sent in placed for name in sent}) == 1
 
 
 def test_an_instance_that_is_down_keeps_what_it_holds(world: World) -> None:
