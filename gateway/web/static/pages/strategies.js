@@ -55,7 +55,7 @@ function Approvals({ again }) {
   const columns = [
     { id: "order", title: "Order", lead: true, value: (row) => row.request.symbol, cell: (row) => html`${row.request.action} ${row.request.quantity} ${row.request.symbol}<span class="under">${row.request.exchange} ${row.request.pricetype} ${row.request.product} ${Number(row.request.price) ? `at ${row.request.price}` : ""}</span>` },
     { id: "kind", title: "Kind", main: true, value: (row) => row.kind, cell: (row) => html`${KINDS[row.kind] || row.kind}${row.mode === "analyze" ? ", sandbox" : ""}` },
-    { id: "strategy", title: "Strategy", value: (row) => row.strategy },
+    { id: "strategy", title: "Strategy", wide: true, value: (row) => row.strategy },
     { id: "at", title: "Asked", value: (row) => row.at, cell: (row) => html`<${Age} at=${+new Date(row.at)} />` },
   ];
   const rows = found.value?.orders || [];
@@ -106,7 +106,7 @@ const COLUMNS = [
   { id: "open", title: "Open", number: true, value: (row) => row.open, cell: (row) => count(row.open) },
   { id: "filled", title: "Filled", number: true, value: (row) => row.filled, cell: (row) => count(row.filled) },
   { id: "rejected", title: "Rejected", number: true, value: (row) => row.rejected, cell: (row) => html`<span class=${row.rejected ? "bad" : ""}>${count(row.rejected)}</span>` },
-  { id: "lease", title: "Control held by", value: holder, cell: (row) => (holder(row) ? html`${holder(row)}<span class="under">epoch ${row.lease.epoch}</span>` : html`<span class="soft">nobody</span>`) },
+  { id: "lease", title: "Control held by", wide: true, value: holder, cell: (row) => (holder(row) ? html`${holder(row)}<span class="under">epoch ${row.lease.epoch}</span>` : html`<span class="soft">nobody</span>`) },
   { id: "state", title: "State", value: (row) => row.defined?.active, cell: (row) => (row.defined ? html`<b class=${`state ${row.defined.active ? "good" : ""}`}>${row.defined.active ? "on" : "off"}</b>` : html`<span class="soft">program</span>`) },
 ];
 
