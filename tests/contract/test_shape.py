@@ -24,7 +24,7 @@ from brokers.model import Exchange
 from brokers.secret import Secret
 from brokers.spec import BrokerSpec
 
-ROOMS = ("auth", "broker", "calls", "feed", "instruments", "rest", "wire")
+ROOMS = ("auth", "broker", "feed", "instruments", "rest", "wire")
 MAPPINGS = ("books", "errors", "history", "market", "orders", "words")
 PURE = ("wire", "mapping")
 TOUCHING = frozenset(

@@ -176,7 +176,7 @@ def test_prices_are_divided_as_published_when_the_server_names_no_divider(segmen
     frame = bytearray(sfeed_frame("mini_touch_line_level_1"))
     paise = sfeed.decode(bytes(frame), {}).ltp * 100  # type: ignore[union-attr]
     frame[4] = sfeed.SEGMENT_IDS[segment]
-    mini = sfeed.decode(bytes(frame), DIVIDERS)
+    mini = sfeed.decode(bytes(frame), sfeed.DIVIDERS)
     assert isinstance(mini, sfeed.Mini)
     assert mini.segment == segment
     assert mini.ltp == pytest.approx(paise / divider)
