@@ -146,3 +146,9 @@ def test_the_fence_forgets_the_oldest():
         fence.close(str(number), 1, lambda: False)
     with fence.passing("0", 1) as first, fence.passing("1", 1) as second:
         assert (first, second) == (True, False)
+
+
+@pytest.mark.parametrize("exchange", ["XYZ", "nse", "CRYPTO", ""])
+def test_an_exchange_nobody_knows_is_no_reason_to_fall_silent(rig, exchange):
+    found = rig.internal("GET", f"routed/standing?exchange={exchange}&symbol=M%26M")
+    assert (found.status_code, found.json["mode"]) == (200, "live")
