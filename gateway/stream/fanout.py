@@ -112,28 +112,10 @@ class Fanout:
 
     def publish(self, tick: Tick) -> None:
         """One tick to everybody who should get it, encoded once per mode."""
-        counts, bus = self.counts, self._bus
-        counts.ticks += 1
+        self.counts.ticks += 1
         self.last_tick_s = self._monotonic()
         for channel in self.hub.take(tick):
-            listeners = channel.listeners
-            on_bus = bus is not None and bus.carries(channel)
-            if not listeners and not on_bus:
-                continue
-            try:
-                payload = channel.coder.payload(tick, channel.seq)
-            except (ValueError, OverflowError):
-                # a price that is no number: dropping the tick is right, sending it is not
-                counts.bad_ticks += 1
-                continue
-            counts.encoded += 1
-            if on_bus and bus is not None:
-                bus.send(channel.topic, payload)
-            if listeners:
-                frame = channel.coder.frame(payload)
-                counts.frames += len(listeners)
-                for listener in listeners:
-                    listener.push(channel, frame)
+            self._send(channel, tick)
 
     def publish_book(self, key: InstrumentKey, levels: int, book: Book | None, received_ns: int) -> None:
         """A book deeper than five levels to those who asked for one; None when it stopped moving."""
@@ -141,21 +123,24 @@ class Fanout:
             self._send(channel, tick)
 
     def _send(self, channel: Channel[Holder], tick: Tick) -> None:
-        on_bus = self._bus is not None and self._bus.carries(channel)
-        if not channel.listeners and not on_bus:
+        listeners, bus = channel.listeners, self._bus
+        on_bus = bus is not None and bus.carries(channel)
+        if not listeners and not on_bus:
             return
+        counts = self.counts
         try:
             payload = channel.coder.payload(tick, channel.seq)
         except (ValueError, OverflowError):
-            self.counts.bad_ticks += 1
+            # a price that is no number: dropping the tick is right, sending it is not
+            counts.bad_ticks += 1
             return
-        self.counts.encoded += 1
-        if on_bus and self._bus is not None:
-            self._bus.send(channel.topic, payload)
-        if channel.listeners:
+        counts.encoded += 1
+        if on_bus and bus is not None:
+            bus.send(channel.topic, payload)
+        if listeners:
             frame = channel.coder.frame(payload)
-            self.counts.frames += len(channel.listeners)
-            for listener in channel.listeners:
+            counts.frames += len(listeners)
+            for listener in listeners:
                 listener.push(channel, frame)
 
     def show_newest(self, holder: Holder, channel: Channel[Holder]) -> None:
