@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -67,9 +68,16 @@ class Commands(click.Group):
 def _with_examples(command: click.Command, path: str) -> None:
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
+            # its first sentence whole, where click would cut it to the width of the terminal
+            inner.short_help = inner.short_help or _first_sentence(inner.help or "")
             _with_examples(inner, f"{path} {name}")
     elif "Example" not in (command.help or ""):
         command.epilog = epilog(path)
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.strip().partition("\n\n")[0].split())
+    return re.split(r"(?<=\.) (?=[A-Z])", paragraph, maxsplit=1)[0]
 
 
 @click.group(

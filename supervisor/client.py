@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from gateway.settings import Settings
 from supervisor.children import probe
 from supervisor.running import CommandFailed as CommandFailed
 from supervisor.running import current_folder
+from supervisor.state import RunFolder
+
+STARTING_S = 20.0
+AGAIN_S = 0.1
 
 
 def load_running(home: Path, name: str) -> Settings:
@@ -28,14 +33,27 @@ def ask_api(
 ) -> tuple[int, Any]:
     """Call an instance's loopback interface; without a running api process, inside its lock.
 
+    One that is just starting is given its moment.
+
     Raises:
         CommandFailed: The api process runs and does not answer, or the call could not be made.
         SettingsError: The instance cannot be opened.
     """
-    try:
-        return _call(one, method, path, body, timeout_s)
-    except ConnectionRefusedError:
-        return _offline(one, method, path, body, timeout_s)
+    deadline = time.monotonic() + STARTING_S
+    while True:
+        try:
+            return _call(one, method, path, body, timeout_s)
+        except ConnectionRefusedError:
+            if not _api_lives(one):
+                return _offline(one, method, path, body, timeout_s)
+        if time.monotonic() > deadline:
+            raise CommandFailed(f"{one.name}: its api process runs but does not listen yet; see: algo status")
+        time.sleep(AGAIN_S)
+
+
+def _api_lives(one: Settings) -> bool:
+    key = f"{one.name}.api"
+    return any(row.key == key for row, _ in RunFolder(one.home, one.venue).live_children())
 
 
 def ask_running(

@@ -78,8 +78,12 @@ def missing_days(
             yield Finding(series, kind, start, end, f"{count} trading day(s): {what}", count)
 
 
-def missing_parts(days: Days, calendar: Calendar) -> Iterator[Finding]:
-    """Stretches of sessions without minute bars, by the instrument's class and its own habits."""
+def missing_parts(days: Days, calendar: Calendar, *, running: date | None = None) -> Iterator[Finding]:
+    """Stretches of sessions without minute bars, by the instrument's class and its own habits.
+
+    Args:
+        running: The day that was not over when it was pulled: what comes after its last bar is not missing.
+    """
     series = days.series
     if series.interval != MINUTE:
         return
@@ -87,7 +91,9 @@ def missing_parts(days: Days, calendar: Calendar) -> Iterator[Finding]:
     for day, (low, high) in days.spans.items():
         session = calendar.session(series.exchange, day)
         if session is not None:
-            found[day] = (session, silences(*_minutes(days.bars.ts, low, high, session)))
+            minutes, length = _minutes(days.bars.ts, low, high, session)
+            known = minutes[-1] + 1 if day == running and minutes else length
+            found[day] = (session, silences(minutes, known))
     longest = [max((one.minutes for one in quiet), default=0) for _, quiet in found.values()]
     limit = longest_usual(longest, class_of(series.exchange, series.symbol))
     for day, (session, quiet) in found.items():

@@ -9,7 +9,7 @@ from brokers.calendar import Calendar, FileCalendar
 from historify.contract import BarStore
 from historify.days import trading_date
 from historify.errors import StoreDamaged
-from historify.model import DAY, MINUTE, BarRequest, Bars, CatalogRow, Series
+from historify.model import DAY, MINUTE, BarRequest, Bars, CatalogRow, DayState, Series
 from historify.quality import agreement, gaps, prices
 from historify.quality.findings import Finding, Kind, Report
 
@@ -74,15 +74,18 @@ class _One:
             self.found.append(Finding(series, Kind.DAMAGED, first, last, str(exc)))
             return 0
         days = gaps.cut(series, bars)
+        running: date | None = None
         for low, high in _years(first, last):
             covered = self._store.coverage(series, low, high)
+            if covered.get(self._newest) is DayState.PARTIAL:
+                running = self._newest
             known = self._traded.of(series.exchange, low, high)
             self.found += gaps.missing_days(
                 days, calendar, covered, low, high, newest=self._newest, traded=known
             )
             if minutes_too:
                 self._compare(days, low, high)
-        self.found += gaps.missing_parts(days, calendar)
+        self.found += gaps.missing_parts(days, calendar, running=running)
         self.found += gaps.off_session(days, calendar)
         self.found += gaps.repeated_days(days)
         self.found += prices.insane(days)

@@ -87,7 +87,10 @@ def _lives(process: psutil.Process) -> bool:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.pass_obj
 def restart(home: Path, names: tuple[str, ...]) -> None:
-    """Stop and start instances with their env files read again (all when none is named)."""
+    """Stop and start instances with their env files read again (all when none is named).
+
+    Each takes no order and hears no tick for some seconds; it says whose market was open.
+    """
     folder = current_folder(home)
     reply = ask(folder, "restart", {"names": list(names)})
     click.echo(f"restarted: {', '.join(reply['restarted'])}; see: algo status")

@@ -7,21 +7,23 @@ from pathlib import Path
 
 import click
 
+from gateway.settings.hooks import EVENTS
 from supervisor.running import ask, current_folder
 
 WAIT_S = 20.0
 
 
-@click.command()
+@click.command(
+    help=f"""What happens to the instances, one JSON object a line, until Ctrl-C.
+
+    The same events go to HOOK_COMMAND and HOOK_URL of an instance's env: {", ".join(EVENTS)}. Each is told
+    once, on its edge.
+    """
+)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--once", is_flag=True, help="Print what is known and end.")
 @click.pass_obj
 def watch(home: Path, names: tuple[str, ...], once: bool) -> None:
-    """What happens to the instances, one JSON object a line, until Ctrl-C.
-
-    The same events go to HOOK_COMMAND and HOOK_URL of an instance's env: ready, failed, login-needed, wedged,
-    feed-mute, coverage-low, disk-low, order-unknown, stop-refused, recovered. Each is told once, on its edge.
-    """
     folder, seq = current_folder(home), 0
     try:
         while True:

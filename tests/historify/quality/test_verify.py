@@ -103,6 +103,14 @@ def test_coverage_decides_what_is_a_gap(store: SegmentStore, tmp_path: Path) -> 
     assert [(one.kind, one.first) for one in report.findings] == [(Kind.UNFINISHED_DAY, WEEK[0])]
 
 
+@pytest.mark.parametrize(("state", "kinds"), [(DayState.PARTIAL, []), (DayState.FULL, [Kind.MISSING_PART])])
+def test_what_comes_after_the_last_bar_of_a_running_day_is_not_missing(
+    store: SegmentStore, tmp_path: Path, state: DayState, kinds: list[Kind]
+) -> None:
+    put(store, MINUTES, week()[: 4 * 375 + 60], dict.fromkeys(WEEK[:4], DayState.FULL) | {WEEK[4]: state})
+    assert [one.kind for one in verify(store, rig.calendar(tmp_path)).findings] == kinds
+
+
 def test_only_what_was_asked_for_is_looked_at(store: SegmentStore, tmp_path: Path) -> None:
     sessions = rig.calendar(tmp_path)
     rows = [row for n, row in enumerate(week()) if n // 375 not in (1, 3)]
