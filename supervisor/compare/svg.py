@@ -69,7 +69,8 @@ class Frame:
         for value, text in x_labels or [(v, number(v)) for v in ticks(self.low, self.high)]:
             at = self.x(value)
             parts.append(f'<path class="grid" d="M{at:.1f} {TOP}V{floor}"/>')
-            parts.append(f'<text x="{at:.1f}" y="{floor + 16}" text-anchor="middle">{text}</text>')
+            anchor = "end" if at > WIDTH - RIGHT - 24 else "middle"  # a long label would leave the drawing
+            parts.append(f'<text x="{at:.1f}" y="{floor + 16}" text-anchor="{anchor}">{text}</text>')
         for value, text in y_labels:
             at = self.y(value)
             parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
@@ -202,9 +203,8 @@ def day_line(label: str, rows: Mapping[str, tuple[Floats, Floats]], order: Seque
             if values[k] <= high
         )
         inside.append(f'<path class="dot f{colour(name, order)}" d="{dots}"/>')
-        inside.append(
-            f'<path class="step s{colour(name, order)}" d="{frame.path(_medians(at, values, begin, end))}"/>'
-        )
+        line = [(when, min(value, high)) for when, value in _medians(at, values, begin, end)]
+        inside.append(f'<path class="step s{colour(name, order)}" d="{frame.path(line)}"/>')
     y_labels = [(value, number(value)) for value in ticks(0.0, high)]
     inside += legend(found, order)
     clock = _clock_labels(frame, zone_s)
