@@ -39,7 +39,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_passes_the_shape_checks(tree: Path) -> None:
     done = run("-m", "pytest", "test_shape.py", "-q", "-p", "no:cacheprovider", tree=tree)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert re.match(r"\.{8}\s", done.stdout), done.stdout
+    assert re.match(r"\.{9}\s", done.stdout), done.stdout
 
 
 def test_it_is_clean_for_the_linter_and_the_type_checker(tree: Path) -> None:

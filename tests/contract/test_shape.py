@@ -41,6 +41,9 @@ TOUCHING = frozenset(
         "sqlalchemy",
     }
 )
+MOST_LINES = 1200
+LARGER = frozenset({"dhan", "kotak"})
+"""A pool of sockets, deep books and GTTs; two market feeds and two families of paths."""
 INTERVALS = frozenset(
     {"1m", "2m", "3m", "5m", "10m", "15m", "20m", "25m", "30m", "1h", "2h", "4h", "D", "W", "M"}
 )
@@ -150,6 +153,11 @@ def test_the_capabilities_are_of_this_world(spec: BrokerSpec) -> None:
 def test_the_rooms_are_there_under_their_names(spec: BrokerSpec) -> None:
     for room in (*ROOMS, *(f"mapping.{name}" for name in MAPPINGS)):
         importlib.import_module(f"brokers.{spec.name}.{room}")
+
+
+def test_a_broker_is_a_small_folder(spec: BrokerSpec) -> None:
+    lines = sum(len(path.read_text().splitlines()) for path in folder(spec).rglob("*.py"))
+    assert lines <= (4000 if spec.name in LARGER else MOST_LINES)
 
 
 def test_every_call_of_the_contract_is_there_as_the_contract_has_it(spec: BrokerSpec) -> None:

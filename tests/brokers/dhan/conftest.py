@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.brokers.dhan import restserver
+from tests.brokers.dhan.server import State, running
 
 
 @pytest.fixture
-def server() -> Iterator[restserver.State]:
-    with restserver.running() as state:
+def server() -> Iterator[State]:
+    with running() as state:
         yield state

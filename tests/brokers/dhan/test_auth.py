@@ -18,8 +18,8 @@ from brokers.errors import BrokerDown, BrokerError, LoginRequired, RateLimited, 
 from brokers.jwt import claims
 from brokers.secret import Secret
 from brokers.transport import Transport
-from tests.brokers.dhan.restserver import State, hang, reply
 from tests.brokers.dhan.rows import table
+from tests.brokers.dhan.server import State, hang, reply
 
 AT = datetime(2026, 9, 18, 6, 30, tzinfo=UTC)
 ID, PIN, SEED = "1000000001", "874123", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"

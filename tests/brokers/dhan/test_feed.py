@@ -16,7 +16,7 @@ from brokers.errors import SettingsError
 from brokers.feedloop import Reconnect
 from brokers.feedstate import Reports
 from brokers.model import FeedState, InstrumentKey, Mode, OrderStatus
-from tests.brokers.dhan.feedserver import FRAMES, Bench, Sink, until
+from tests.brokers.dhan.feeds import FRAMES, Bench, Sink, until
 from tests.brokers.dhan.rows import Table, table
 from tests.brokers.dhan.test_mapping import CAMEL
 

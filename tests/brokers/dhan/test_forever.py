@@ -15,8 +15,8 @@ from brokers.errors import BrokerDown, LoginRequired, OrderRejected, OutcomeUnkn
 from brokers.model import Action, GttLeg, GttRequest, GttState, PriceType, Product
 from brokers.secret import Secret
 from brokers.transport import Transport
-from tests.brokers.dhan.restserver import Answer, State, reply, reset, truncated
 from tests.brokers.dhan.rows import table
+from tests.brokers.dhan.server import Answer, State, reply, reset, truncated
 
 AT = datetime(2026, 9, 18, 6, 30, tzinfo=UTC)
 SHARE = table()["NSE:DEMOBANK"]

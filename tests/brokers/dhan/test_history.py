@@ -10,7 +10,7 @@ import pytest
 from brokers.contract import RawHistory
 from brokers.dhan.mapping import history
 from brokers.errors import BrokerError, LoginRequired, RateLimited, WireError
-from tests.brokers.dhan.restserver import State, reply
+from tests.brokers.dhan.server import State, reply
 from tests.brokers.dhan.test_rest import DAY, SHARE, rest, trading
 
 BARS = {name: [1789669800.0] for name in ("timestamp", "open", "high", "low", "close", "volume")}

@@ -23,8 +23,8 @@ from brokers.dhan.instruments import (
 from brokers.errors import WireError
 from brokers.model import InstrumentKey
 from brokers.transport import Transport
-from tests.brokers.dhan.restserver import State, reply
 from tests.brokers.dhan.rows import HEADER, SAMPLE, TODAY, csv_bytes, table
+from tests.brokers.dhan.server import State, reply
 
 
 def no_session() -> BrokerSession:

@@ -11,8 +11,8 @@ from brokers.contract import Margin, MarginLeg
 from brokers.dhan.mapping import books, margin
 from brokers.errors import BrokerError, InvalidRequest, WireError
 from brokers.model import Action, OrderRequest, PriceType, Product
-from tests.brokers.dhan.restserver import State, reply
 from tests.brokers.dhan.rows import table
+from tests.brokers.dhan.server import State, reply
 from tests.brokers.dhan.test_rest import rest
 
 D = Decimal

@@ -30,8 +30,8 @@ from brokers.errors import (
 from brokers.model import Action, OrderChange, OrderRequest, OrderStatus, PriceType, Product, SentTerms
 from brokers.secret import Secret
 from brokers.transport import Transport
-from tests.brokers.dhan.restserver import Answer, State, hang, reply, reset, truncated
 from tests.brokers.dhan.rows import table
+from tests.brokers.dhan.server import Answer, State, hang, reply, reset, truncated
 from tests.brokers.dhan.test_mapping import QUOTE, ROW
 from tests.ports import free_ports
 
