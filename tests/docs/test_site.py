@@ -63,6 +63,21 @@ def test_no_page_asks_another_host_and_every_link_leads_somewhere(site):
             assert (page.parent / unquote(parts.path)).exists(), f"{page.name} leads to {url}"
 
 
+def test_pages_show_the_examples(site):
+    shown = {
+        "sdk": "with_sdk",
+        "webhook": "send_alert",
+        "websocket": "watch_websocket",
+        "zeromq": "ask_quotes",
+    }
+    for page, example in shown.items():
+        text = (site / "strategies" / f"{page}.html").read_text(encoding="utf-8")
+        code = (ROOT / "docs" / "manual" / "examples" / f"{example}.py").read_text(encoding="utf-8")
+        assert "ALGO_" in text, page
+        assert "--8" not in text, page
+        assert code.splitlines()[0].strip('"').split(",")[0] in text, page
+
+
 def test_a_dead_link_fails_the_build(tmp_path):
     client_python("docs")
     copied = [*(f"scripts/{name}" for name in ("manual", "bootstrap.sh", "locks/docs.txt")), "pyproject.toml"]

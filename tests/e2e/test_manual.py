@@ -71,4 +71,4 @@ def test_every_example_is_run_and_shown():
     there = {path.name for path in FOLDER.iterdir() if path.suffix == ".py"}
     assert there == set(SAYS)
     pages = "".join(path.read_text(encoding="utf-8") for path in (FOLDER.parent / "strategies").glob("*.md"))
-    assert {name for name in there if f'--8<-- "examples/{name}"' in pages} == there
+    assert {name for name in there if f"--8<--\nexamples/{name}\n--8<--" in pages} == there
