@@ -84,7 +84,7 @@ def test_a_dead_link_fails_the_build(tmp_path):
     for name in copied:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("images"))
     (tmp_path / ".venv-docs").symlink_to(ROOT / ".venv-docs")
     page = tmp_path / "docs" / "manual" / "orders.md"
     page.write_text(page.read_text(encoding="utf-8") + "\n[gone](limits.md#gone)\n", encoding="utf-8")
