@@ -27,7 +27,7 @@ from brokers.errors import StoreError
 from supervisor.routing.books import told
 from supervisor.routing.choose import Declined, Look, choose, may_hold
 from supervisor.routing.journal import Journal
-from supervisor.routing.model import Answer, Lost, NotSent, Order, Row, State
+from supervisor.routing.model import Answer, Chosen, Lost, NotSent, Order, Row, State
 from supervisor.routing.verdict import NO_WORD, Verdict, judge
 
 log = logging.getLogger(__name__)
@@ -104,8 +104,12 @@ class Forwarder:
 
     # -- the path of one order
 
-    def _decide(self, order: Order) -> Row | Answer:
-        """One at a time for each contract: the second order sees where the first one went."""
+    def _decide(self, order: Order, earlier: Row | None = None) -> Row | Answer:
+        """One at a time for each contract: the second order sees where the first one went.
+
+        Args:
+            earlier: Its line in the journal, where it was not sent: it goes to that instance or nowhere.
+        """
         parts = self._parts
         exchange, symbol = str(order.body["exchange"]), str(order.body["symbol"])
         contract = parts.spelt(exchange, symbol)
@@ -114,9 +118,13 @@ class Forwarder:
             now_ns = parts.clock.time_ns()
             routed = may_hold(looks, parts.journal.lately(contract), now_ns)
             found = choose(looks, contract, routed, np.random.default_rng(now_ns))
+            if earlier is not None and isinstance(found, Chosen):
+                found = still(earlier, found)
             if isinstance(found, Declined):
                 self._note_declined(contract, found, now_ns)
                 return declined(found, order)
+            if earlier is not None:
+                return parts.journal.again(earlier)
             return parts.journal.add(order, contract, found, now_ns)
 
     def _note_declined(self, contract: str, found: Declined, now_ns: int) -> None:
@@ -179,10 +187,22 @@ class Forwarder:
             message = f"client_order_id '{order.client_order_id}' was used for another order, R{row.number}"
             return Answer(400, {"status": "error", "message": message, "code": "CLIENT_ORDER_ID_REUSED"})
         if row.state is State.NOT_SENT:
-            return told(self._send(self._parts.journal.again(row)))
+            decided = self._decide(order, row)
+            return decided if isinstance(decided, Answer) else told(self._send(decided))
         if row.state is State.OPEN:
             row = self._settled(row, self._ask_patiently(row))
         return told(row, repeated=True)
+
+
+def still(row: Row, now: Chosen) -> Chosen | Declined:
+    """The decision of an order that was not sent, as long as nobody else has come to hold its contract."""
+    others = [str(one["instance"]) for one in now.candidates if one["holds"]]
+    others = [name for name in others if name != row.chosen.instance]
+    if not others:
+        return row.chosen
+    names = ", ".join(others)
+    why = f"R{row.number} was decided for {row.chosen.instance}, and {names} holds {row.contract} by now"
+    return Declined("NO_ROUTE", f"{why}: send it under a new client_order_id")
 
 
 def not_sent(row: Row, why: str) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,20 @@ def test_a_repeat_stays_with_its_instance_for_ever(world: World) -> None:
     world.link.script = [("refused", "fine")]
     assert world.route.place(order("a")).body["code"] == "ROUTE_NOT_SENT"
     world.fleet["dhan"].blocked = "by hand"
-    assert world.route.place(order("b")).body["instance"] == "kotak"
+    assert world.route.place(order("b", "TCS")).body["instance"] == "kotak"
     world.restart()
+    assert world.route.place(order("a")).body["instance"] == "dhan"
+
+
+def test_a_repeat_does_not_split_what_another_instance_holds_by_now(world: World) -> None:
+    world.link.script = [("refused", "fine")]
+    assert world.route.place(order("a")).body["code"] == "ROUTE_NOT_SENT"
+    world.fleet["kotak"].held.add("NSE:SBIN")
+    again = world.route.place(order("a"))
+    assert (again.http, again.body["code"]) == (503, "NO_ROUTE")
+    assert "was decided for dhan, and kotak holds NSE:SBIN by now" in again.body["message"]
+    assert world.sent("a") == {}
+    world.fleet["kotak"].held.clear()
     assert world.route.place(order("a")).body["instance"] == "dhan"
 
 
@@ -252,6 +265,8 @@ def _drain(world: World) -> None:
 
 
 def _check(world: World, said: dict[str, str]) -> None:
+    held = Counter(contract for one in world.fleet.values() for contract in one.held)
+    assert max(held.values()) == 1, f"at two brokers: {[c for c, n in held.items() if n > 1]}"
     ids = {client_id for one in world.fleet.values() for client_id in one.exchange}
     for client_id in ids | said.keys():
         row, sent = world.journal.by_client_id(client_id), world.sent(client_id)
