@@ -12,7 +12,7 @@ import psutil
 try:
     import resource
 except ImportError:  # Windows: untested
-    resource = None  # type: ignore[assignment]
+    resource = None  # type: ignore[assignment]  # a module elsewhere
 
 from brokers.errors import SettingsError
 from supervisor.plan import ChildSpec, PortClaim

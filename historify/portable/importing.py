@@ -87,7 +87,7 @@ class _Batch:
         """Ascending and unique: of two with the same time the later row stays."""
         ts = self.ts
         if all(before < after for before, after in pairwise(ts)):
-            return Bars(ts, *self.values)  # type: ignore[arg-type]
+            return Bars(ts, *self.values)  # type: ignore[arg-type]  # a list of both kinds of array, in the order of Bars
         return Bars.of(zip(ts, *self.values, strict=True))
 
 
@@ -234,7 +234,7 @@ class _Writer:
             batch = self._batches.setdefault(parsed.keys[0], _Batch())
             batch.ts.extend(parsed.ts)
             for column, more in zip(batch.values, parsed.values, strict=True):
-                column.extend(more)  # type: ignore[arg-type]
+                column.extend(more)  # type: ignore[arg-type]  # column by column of one kind
             return
         for key, ts, *row in zip(parsed.keys, parsed.ts, *parsed.values, strict=True):
             batch = self._batches.setdefault(key, _Batch())
