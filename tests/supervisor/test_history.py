@@ -93,6 +93,9 @@ def test_a_file_becomes_a_chart_and_a_file_again(home: Home) -> None:
     assert home.plain("coverage", "M&M", "--from", "2024-01-02", "--to", "2024-01-03")["gaps"] == [
         {"start_date": "2024-01-03", "end_date": "2024-01-03"}
     ]
+    named = home.plain("coverage", "nse:M&M", "--from", "2024-01-02", "--to", "2024-01-02")
+    assert named["gaps"] == []
+    assert home.run("coverage", "M&M,SBIN", "--from", "2024-01-02").exit_code == 2
     assert home.plain("delete", "--symbols", "M&M", "--yes")["rows_done"] == 375
     assert home.plain("catalog") == []
 

@@ -88,10 +88,13 @@ def coverage(
     Examples:
       algo history coverage SBIN --from 2025-01-01
     """
+    named = keys_of(symbol, exchange)
+    if len(named) != 1:
+        raise click.UsageError(f"one symbol, please: {symbol}")
     with place(home, sim=sim) as one:
         last = end.date() if end else one.clock.now().astimezone(IST).date()
         ordered(start, end)
-        series = Series(exchange.upper(), symbol, interval)
+        series = Series(*named[0], interval)
         known = one.store.coverage(series, start.date(), last)
         found = plain.coverage(series, start.date(), last, known, one.calendar, one.clock.now())
     if as_json:
