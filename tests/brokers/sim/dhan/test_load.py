@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from brokers.dhan import wire
+from brokers.dhan.wire import market as wire
 from brokers.sim import load
 from tests.brokers.sim.dhan.live import Broker, live, until
 
