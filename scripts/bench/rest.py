@@ -53,8 +53,8 @@ PLACE = re.compile(r"POST .*(/orders|/place)")
 
 def serve_bare(port: int) -> None:
     """The reference: a Flask app with one constant route and nothing else, on the gateway's own server."""
-    from gateway.runtime import SWITCH_S  # noqa: PLC0415
     from gateway.http.server import Server  # noqa: PLC0415
+    from gateway.runtime import SWITCH_S  # noqa: PLC0415
 
     app = Flask("bare")
 
