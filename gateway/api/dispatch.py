@@ -82,8 +82,9 @@ class Dispatcher:
                 refused = errors.invalid_key()
                 message = endpoint.bad_key_message or refused.message
                 return self._problem(errors.Problem(endpoint.bad_key_status, refused.code, message))
-            if endpoint.scope is not None and endpoint.scope not in key.scopes:
-                return self._problem(errors.scope_missing(endpoint.scope, key.scopes))
+            needed = endpoint.scope_for(data) or endpoint.scope
+            if needed is not None and needed not in key.scopes:
+                return self._problem(errors.scope_missing(needed, key.scopes))
             if parts.data_meter is not None and endpoint.path in MARKET_DATA:
                 # such a request names no strategy in its body
                 parts.data_meter.hit(asked.headers.get("X-Strategy") or f"key {key.id}")

@@ -8,6 +8,7 @@ order what is known then; what is not confirmed goes on in the background and sh
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -63,8 +64,13 @@ def _resume(parts: Parts, *, day_loss: bool) -> None:
     parts.desk.allow_entries()
 
 
+def _scope_for(data: Mapping[str, Any]) -> Scope | None:
+    """A strategy may stop everything; what it has stopped is for a person to start again."""
+    return Scope.MANAGE if data.get("resume") else None
+
+
 def panic(parts: Parts, call: Call) -> dict[str, Any]:
-    """Block entries on every instance and cancel open orders; with ``resume``, allow entries again."""
+    """Block entries on every instance and cancel open orders; `resume` (scope `manage`) allows them again."""
     if call.data["resume"]:
         _resume(parts, day_loss=call.data["day_loss"])
         said = "Entries are allowed on every instance."
@@ -162,7 +168,12 @@ def _sentence(report: Report, others: dict[str, dict[str, Any]]) -> str:
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("POST", "panic", "API_RATE_LIMIT", "V2", "key", PanicOf, panic, scope=Scope.TRADE),
+    Endpoint(
+        *("POST", "panic", "API_RATE_LIMIT", "V2", "key"),
+        *(PanicOf, panic),
+        scope=Scope.TRADE,
+        scope_for=_scope_for,
+    ),
 )
 """What OpenAlgo does not have."""
 

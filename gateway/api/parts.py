@@ -137,6 +137,7 @@ class Endpoint:
         auth: ``session`` (key and a live broker session), ``key``, ``none``.
         handler: None answers 501 after the key check.
         scope: What a key must be allowed; None lets every key in. Each row has to say it.
+        scope_for: What this request needs in place of ``scope``; None where that holds.
         bad_key_status, bad_key_message: Where OpenAlgo differs from its 403.
         key_header: The key may also come as ``X-API-KEY``.
         bare_only: There is no form with a trailing slash (``/ticker/<symbol>``).
@@ -156,3 +157,4 @@ class Endpoint:
     key_header: bool = False
     bare_only: bool = False
     brokerless: Callable[[Mapping[str, Any]], bool] = lambda data: False  # noqa: ARG005
+    scope_for: Callable[[Mapping[str, Any]], Scope | None] = lambda data: None  # noqa: ARG005

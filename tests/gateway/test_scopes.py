@@ -109,6 +109,26 @@ def test_over_http_with_and_without_a_slash(rig, keys, path, scope):
     assert rig.app.test_client().post("/api/v1/ping", json={"apikey": keys[READ]}).status_code == 200
 
 
+def test_who_may_trade_may_panic_but_not_end_one(rig, keys):
+    """The kill switch stays where a person left it, whatever a strategy does."""
+    trades = rig.parts.keys.create("trades", frozenset({TRADE}))[1].reveal()
+    manages = rig.parts.keys.create("manages", frozenset({MANAGE}))[1].reveal()
+    for client in (rig.app.test_client(), Flaskless(rig)):
+        assert client.post("/api/v1/panic", json={"apikey": manages}).status_code == 403
+        assert client.post("/api/v1/panic", json={"apikey": trades, "policy": "block"}).status_code == 200
+        for key in (trades, keys[MANAGE]):
+            given = {"apikey": key, "resume": True, "day_loss": True}
+            answer = client.post("/api/v1/panic", json=given)
+            assert (answer.status_code, answer.json["code"]) == (403, "SCOPE_MISSING")
+            assert answer.json["scope"] == MANAGE
+            state = rig.parts.desk.guards.panicked()
+            assert state is not None
+            assert state.active
+        answer = client.post("/api/v1/panic", json={"apikey": manages, "resume": True})
+        assert answer.json["entries"] == "allowed"
+        assert not rig.parts.desk.guards.panicked().active
+
+
 class Flaskless:
     """Posts past the gate, to Flask's own routes."""
 
