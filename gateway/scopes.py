@@ -23,7 +23,7 @@ SAYS: Mapping[Scope, str] = {
     Scope.DATA: "market data: quotes, depth, candles, option chains, symbols, ticks, stored bars",
     Scope.READ: "the account: orders, trades, positions, holdings, funds, margin, order pushes",
     Scope.TRADE: "orders: place, modify, cancel, close, GTT, strategy leases, panic",
-    Scope.MANAGE: "the instance: downloads, imports, sandbox mode and its reset, chart layouts, the end of a panic",
+    Scope.MANAGE: "the instance: downloads, imports, sandbox mode and reset, chart layouts, end of a panic",
 }
 """For people who choose."""
 EVERYTHING = "*"
