@@ -27,6 +27,8 @@ class Toggle(KeyOnly):
 
 
 class Days(KeyOnly):
+    """``POST /analyzer/days``: how many of the newest days on paper."""
+
     limit = fields.Integer(load_default=30, validate=validate.Range(min=1, max=400))
 
 

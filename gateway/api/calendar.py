@@ -22,10 +22,14 @@ ORDER = ("NSE", "BSE", "NFO", "BFO", "MCX", "BCD", "CDS", "NCO", "CRYPTO")
 
 
 class Holidays(KeyOnly):
+    """``POST /market/holidays``; the present year unless given."""
+
     year = Whole(load_default=None, allow_none=True, validate=validate.Range(min=2020, max=2050))
 
 
 class Timings(KeyOnly):
+    """``POST /market/timings``."""
+
     date = fields.Date(required=True, format="%Y-%m-%d")
 
 

@@ -27,8 +27,9 @@ def add_routes(internal: Blueprint, parts: Parts) -> None:
 
 
 def steps(parts: Parts) -> list[dict[str, Any]]:
-    """Session, funds, quote, tick: each with whether it passed and what was seen. Ends at the first failure
-    that the later ones need.
+    """Session, funds, quote, tick: each with whether it passed and what was seen.
+
+    Ends at the first failure that the later ones need.
     """
     done = [_step("broker session", lambda: _session(parts))]
     if not done[0]["passed"]:

@@ -21,12 +21,16 @@ DERIVATIVES = {"NSE": "NFO", "NSE_INDEX": "NFO", "BSE": "BFO", "BSE_INDEX": "BFO
 
 
 class Chain(Schema):
+    """The options of one expiry."""
+
     underlying = named()
     expiry = fields.Date(required=True)
     exchange = one_of(EXCHANGES, "NFO")
 
 
 class Futures(Schema):
+    """The futures of an underlying, every expiry."""
+
     underlying = named()
     exchange = one_of(EXCHANGES, "NFO")
 

@@ -177,8 +177,9 @@ def scope_missing(needed: Scope, held: frozenset[Scope]) -> Problem:
 
 
 def invalid_fields(messages: Mapping[Any, Any] | list[Any], style: str) -> Problem:
-    """Validation errors in the style the endpoint is known for (V1 text of a Python dict, V2 object,
-    V3/V4 a sentence plus ``errors``).
+    """Validation errors in the style the endpoint is known for.
+
+    V1 is the text of a Python dict, V2 an object, V3 and V4 are a sentence plus ``errors``.
     """
     plain = messages if isinstance(messages, Mapping) else {"_schema": list(messages)}
     if style == "V1":

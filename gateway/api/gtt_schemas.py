@@ -102,10 +102,14 @@ class PlaceGtt(GttTerms):
 
 
 class ModifyGtt(GttTerms):
+    """``POST /modifygttorder``: the whole order again, under its id."""
+
     trigger_id = TextOrNumber(required=True, validate=validate.Length(min=1, max=64))
 
 
 class CancelGtt(KeyOnly):
+    """``POST /cancelgttorder``."""
+
     strategy = text()
     trigger_id = TextOrNumber(required=True, validate=validate.Length(min=1, max=64))
 

@@ -37,6 +37,8 @@ def stored_intervals() -> fields.List[Any]:
 
 
 class InOrder(KeyOnly):
+    """Checks ``start_date`` against ``end_date`` where a request has both."""
+
     @validates_schema
     def _in_order(self, data: dict[str, Any], **_: Any) -> None:
         start, end = data.get("start_date"), data.get("end_date")
@@ -45,11 +47,15 @@ class InOrder(KeyOnly):
 
 
 class StoreCatalog(KeyOnly):
+    """``GET /historify/catalog``: all series, or those of an exchange or a symbol."""
+
     exchange = fields.String(load_default=None, validate=validate.OneOf(EXCHANGES))
     symbol = fields.String(load_default=None, validate=validate.Length(min=1, max=100))
 
 
 class StoreCoverage(InOrder):
+    """``GET /historify/coverage``: which days of one series are stored."""
+
     exchange = one_of(EXCHANGES)
     symbol = named(longest=100)
     interval = fields.String(required=True, validate=validate.OneOf(STORED))
@@ -58,16 +64,22 @@ class StoreCoverage(InOrder):
 
 
 class StoreJobs(KeyOnly):
+    """``GET /historify/jobs``, newest first; ``before`` a job id pages on."""
+
     state = fields.String(load_default=None, validate=validate.OneOf([str(s) for s in JobState]))
     limit = count(50, 500)
     before = Whole(load_default=None, allow_none=True)
 
 
 class StoreJobOf(KeyOnly):
+    """One job by its id."""
+
     job = Whole(required=True)
 
 
 class StoreJobItems(StoreJobOf):
+    """The series of one job, a page at a time."""
+
     state = fields.String(load_default=None, validate=validate.OneOf([str(s) for s in ItemState]))
     limit = count(1000, 5000)
     offset = count(0, 1_000_000)
@@ -86,14 +98,20 @@ class StorePull(InOrder):
 
 
 class StoreTaskOf(KeyOnly):
+    """One import or other work on the store, by its id."""
+
     task = Whole(required=True)
 
 
 class StoreTasks(KeyOnly):
+    """Imports and other work on the store, newest first."""
+
     limit = count(50, 500)
 
 
 class StoreListName(KeyOnly):
+    """A watchlist or a schedule by its name."""
+
     name = fields.String(required=True, validate=NAME)
 
 
@@ -105,6 +123,8 @@ class StoreListChange(StoreListName):
 
 
 class StoreSchedule(StoreListName):
+    """A download that repeats: ``every_s`` seconds, or ``at`` a time IST on ``days`` (0 is Monday)."""
+
     symbols = symbols(required=False)
     watchlist = fields.String(load_default="", validate=validate.Length(max=60))
     intervals = stored_intervals()

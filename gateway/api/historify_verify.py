@@ -25,6 +25,8 @@ class StoreVerify(StoreCatalog, InOrder):
 
 
 class StoreRepair(StoreVerify):
+    """As ``StoreVerify``; without ``repair`` it looks only."""
+
     repair = fields.Boolean(load_default=True)
 
 

@@ -27,8 +27,10 @@ def add_routes(internal: Blueprint, parts: Parts) -> None:
 
     @internal.get("/latency")
     def latency() -> Response:
-        """Requests received between ``since`` and ``until`` (ISO 8601 with a zone, or epoch milliseconds; the
-        last day), of one ``endpoint`` or all, with ``probes=1`` only those of probes.
+        """Requests received between ``since`` and ``until``; the last day unless given.
+
+        Both are ISO 8601 with a zone, or epoch milliseconds. Of one ``endpoint`` or all, with ``probes=1``
+        only those of probes.
         """
         args = request.args
         now_ns = parts.clock.time_ns()

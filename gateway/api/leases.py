@@ -51,6 +51,8 @@ class LeaseOf(KeyOnly):
 
 
 class Marked(Schema):
+    """``exclusive``: whether orders of a strategy id need its lease."""
+
     exclusive = fields.String(required=True, validate=validate.OneOf([one.value for one in Exclusive]))
 
 

@@ -93,6 +93,8 @@ class Place(KeyOnly):
 
 
 class PlaceSmart(Place):
+    """An order towards ``position_size``; ``quantity`` may be 0 then."""
+
     quantity = at_least_zero("Quantity", required=True)
     position_size = Number()
 
@@ -103,6 +105,8 @@ class PlaceSmart(Place):
 
 
 class Filter(KeyOnly):
+    """Which rows of a book: of a strategy, or of one order."""
+
     strategy = fields.String(validate=validate.Length(max=256))
     order_id = fields.String(validate=validate.Length(min=1, max=64))
 

@@ -90,6 +90,8 @@ class OptionTerms(Schema):
 
 
 class OptionSymbol(KeyOnly):
+    """``POST /optionsymbol``: the contract at an ``offset`` from the strike at the money."""
+
     underlying = named()
     exchange = one_of(EXCHANGES)
     offset = fields.String(required=True, validate=validate.OneOf(strikes.OFFSETS))
@@ -111,12 +113,16 @@ class OptionChain(KeyOnly):
 
 
 class SyntheticFuture(KeyOnly):
+    """``POST /syntheticfuture``."""
+
     underlying = named()
     exchange = one_of(EXCHANGES)
     expiry_date = _expiry(required=True)
 
 
 class GreeksItem(Schema):
+    """One contract, and what it is an option on where its symbol does not say."""
+
     symbol = named()
     exchange = one_of(sorted({*DERIVATIVE_EXCHANGES, "CRYPTO"}))
     underlying_symbol = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=64))
@@ -126,18 +132,24 @@ class GreeksItem(Schema):
 
 
 class OptionGreeks(KeyOnly, GreeksItem):
+    """``POST /optiongreeks``; ``interest_rate`` in percent a year."""
+
     interest_rate = _percent()
     forward_price = Number(load_default=None, allow_none=True, validate=validate.Range(min=Decimal(0)))
     expiry_time = ClockTime(load_default=None, allow_none=True)
 
 
 class MultiOptionGreeks(KeyOnly):
+    """``POST /multioptiongreeks``: one rate and one time of expiry for all."""
+
     symbols = fields.List(fields.Nested(GreeksItem), required=True, validate=validate.Length(min=1, max=50))
     interest_rate = _percent()
     expiry_time = ClockTime(load_default=None, allow_none=True)
 
 
 class OptionsOrder(KeyOnly, OptionTerms):
+    """``POST /optionsorder``: an order for the contract ``OptionSymbol`` would name."""
+
     strategy = text()
     strategy_lease = lease_text()
     underlying = named()
@@ -150,12 +162,16 @@ class OptionsOrder(KeyOnly, OptionTerms):
 
 
 class Leg(OptionTerms):
+    """One leg of ``OptionsMultiOrder``; its expiry in place of the common one."""
+
     offset = _offset()
     option_type = one_of(OPTION_TYPES)
     expiry_date = _expiry()
 
 
 class OptionsMultiOrder(KeyOnly):
+    """``POST /optionsmultiorder``: legs at one price of the underlying, buys before sells."""
+
     strategy = text()
     strategy_lease = lease_text()
     underlying = named()

@@ -57,12 +57,16 @@ class Smart(KeyOnly, OrderItem):
 
 
 class Basket(KeyOnly):
+    """``POST /basketorder``."""
+
     strategy = text()
     strategy_lease = lease_text()
     orders = fields.List(fields.Nested(OrderItem), required=True)
 
 
 class Split(KeyOnly, OrderItem):
+    """``POST /splitorder``: one order in parts of ``splitsize``."""
+
     strategy = text()
     strategy_lease = lease_text()
     splitsize = Whole(
@@ -71,6 +75,8 @@ class Split(KeyOnly, OrderItem):
 
 
 class MarginPosition(Schema):
+    """One order whose margin is asked for."""
+
     symbol = fields.String(required=True, validate=validate.Length(min=1, max=50))
     exchange = one_of(EXCHANGES)
     action = one_of(ACTIONS)
@@ -86,6 +92,8 @@ class MarginPosition(Schema):
 
 
 class MarginOf(KeyOnly):
+    """``POST /margin``: what these orders would block together."""
+
     positions = fields.List(
         fields.Nested(MarginPosition), required=True, validate=validate.Length(min=1, max=50)
     )

@@ -1,6 +1,6 @@
-"""``POST /api/v1/panic``: block entries on every instance of this home at once, then cancel what is open:
-orders and GTT orders, the account's and those on paper.
+"""``POST /api/v1/panic``: block entries on every instance of this home at once, then cancel what is open.
 
+That is orders and GTT orders, the account's and those on paper.
 The block is on disk before anything else happens. The answer comes within two seconds and tells of each
 order what is known then; what is not confirmed goes on in the background and shows in status.
 """
@@ -31,8 +31,9 @@ HEARD_S = 0.5
 
 
 class PanicOf(KeyOnly):
-    """``policy``: ``cancel`` open orders, ``block`` alone, or ``close`` every position too. ``day_loss`` with
-    ``resume``: entries that RISK_DAY_LOSS stopped on this instance are allowed again, too.
+    """``policy``: ``cancel`` open orders, ``block`` alone, or ``close`` every position too.
+
+    ``day_loss`` with ``resume``: entries that RISK_DAY_LOSS stopped on this instance are allowed again, too.
     """
 
     resume = fields.Boolean(load_default=False)
@@ -106,8 +107,10 @@ def told(parts: Parts, word: Panic, *, answer_s: float) -> dict[str, Any]:
 
 
 def _others(parts: Parts, serial: int) -> dict[str, dict[str, Any]]:
-    """The other instances of this home by name. ``blocked`` is false while one has not been heard: its
-    entries are blocked all the same as soon as it looks or starts.
+    """The other instances of this home by name.
+
+    ``blocked`` is false while one has not been heard: its entries are blocked all the same as soon as it
+    looks or starts.
     """
     folder = parts.settings.run_dir / panicfile.FOLDER
     heard = panicfile.reports(folder, serial)

@@ -22,6 +22,8 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class ChartRead(KeyOnly):
+    """``GET /chart``: every stored name."""
+
     @pre_load
     def _key(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         if not data.get("apikey"):

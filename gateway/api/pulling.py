@@ -28,6 +28,8 @@ _STATUS = {"AUTH_EXPIRED": 401, "SYMBOL_NOT_FOUND": 404, "SYMBOL_EXPIRED": 404}
 
 
 class History(Schema):
+    """``POST /internal/history``: one chunk of candles, as the broker sends it."""
+
     exchange = fields.String(required=True)
     symbol = fields.String(required=True)
     interval = fields.String(required=True)

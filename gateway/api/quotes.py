@@ -52,9 +52,7 @@ def depth(parts: Parts, call: Call) -> dict[str, Any]:
 
 
 def history(parts: Parts, call: Call) -> dict[str, Any]:
-    """Candles of the broker (``api``), of the market-data store (``db``), or of the store with what it lacks
-    from the broker (``auto``).
-    """
+    """Candles of the broker (`api`), of the store (`db`), or of the store with what it lacks (`auto`)."""
     key = InstrumentKey(call.data["exchange"], call.data["symbol"])
     interval, start, end = call.data["interval"], call.data["start_date"], call.data["end_date"]
     source = call.data["source"]

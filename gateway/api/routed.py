@@ -49,6 +49,8 @@ class RoutedCall(Schema):
 
 
 class RoutedOrder(RoutedCall):
+    """An order the route hands to this instance, for the endpoint it came in by."""
+
     endpoint = fields.String(required=True, validate=validate.OneOf(sorted(PLACING)))
     mode = fields.String(required=True, validate=validate.OneOf(MODES))
 
@@ -156,8 +158,10 @@ def _shown(keys: frozenset[InstrumentKey]) -> list[str]:
 
 
 def _called(root: Parts, fence: Fence, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """``http`` and ``answer`` as the public endpoint would have answered. Of a new order also ``journaled``:
-    false proves that it has not been sent, and no attempt of it is being carried out.
+    """``http`` and ``answer`` as the public endpoint would have answered.
+
+    Of a new order also ``journaled``: false proves that it has not been sent, and no attempt of it is being
+    carried out.
     """
     endpoint, schema = _BY_PATH[asked["endpoint"]]
     parts = modes.pinned(root, endpoint)

@@ -51,6 +51,8 @@ class Strategy(KeyOnly):
 
 
 class PlaceOrder(KeyOnly):
+    """``POST /placeorder``."""
+
     strategy = text()
     strategy_lease = lease_text()
     exchange = one_of(EXCHANGES)
@@ -71,6 +73,8 @@ class PlaceOrder(KeyOnly):
 
 
 class ModifyOrder(KeyOnly):
+    """``POST /modifyorder``: the whole order again, under its id."""
+
     strategy = text()
     strategy_lease = lease_text()
     exchange = one_of(EXCHANGES)
@@ -90,31 +94,43 @@ class ModifyOrder(KeyOnly):
 
 
 class CancelOrder(KeyOnly):
+    """``POST /cancelorder``."""
+
     strategy = text()
     orderid = TextOrNumber(required=True, validate=validate.Length(min=1, max=64))
 
 
 class OrderStatusOf(Strategy):
+    """``POST /orderstatus``."""
+
     orderid = TextOrNumber(required=True, validate=validate.Length(min=1, max=64))
 
 
 class OpenPosition(Strategy):
+    """``POST /openposition``: the net quantity of one symbol in one product."""
+
     symbol = named()
     exchange = named()
     product = one_of(PRODUCTS)
 
 
 class OneSymbol(KeyOnly):
+    """``POST /quotes`` and whatever else is about one instrument."""
+
     symbol = named()
     exchange = one_of(EXCHANGES)
 
 
 class SymbolItem(Schema):
+    """One instrument in a list."""
+
     symbol = named()
     exchange = one_of(EXCHANGES)
 
 
 class ManySymbols(KeyOnly):
+    """``POST /multiquotes``."""
+
     symbols = fields.List(
         fields.Nested(SymbolItem),
         required=True,
@@ -123,6 +139,8 @@ class ManySymbols(KeyOnly):
 
 
 class History(OneSymbol):
+    """``POST /history``; both days are included."""
+
     interval = one_of(INTERVALS)
     start_date = fields.Date(required=True, format="%Y-%m-%d")
     end_date = fields.Date(required=True, format="%Y-%m-%d")
@@ -136,17 +154,23 @@ class History(OneSymbol):
 
 
 class Search(KeyOnly):
+    """``POST /search``: words that all have to fit."""
+
     query = fields.String(required=True, validate=validate.Length(max=256))
     exchange = fields.String(validate=validate.OneOf(EXCHANGES))
 
 
 class Expiry(KeyOnly):
+    """``POST /expiry``: the expiries of an underlying."""
+
     symbol = named()
     exchange = one_of(EXCHANGES)
     instrumenttype = one_of(["futures", "options"])
 
 
 class Instruments(KeyOnly):
+    """``GET /instruments``: the whole table, or that of one exchange."""
+
     exchange = fields.String(validate=validate.OneOf(EXCHANGES))
     format = one_of(["json", "csv"], "json")
 

@@ -29,6 +29,8 @@ POSITIVE = validate.Range(min=1, max=10**9)
 
 
 class MappedSymbol(Schema):
+    """What an alert's symbol is traded as."""
+
     exchange = one_of(EXCHANGES)
     symbol = named()
     quantity = Whole(required=True, validate=POSITIVE)
@@ -36,12 +38,16 @@ class MappedSymbol(Schema):
 
 
 class HoursOf(Schema):
+    """HH:MM IST: entries from ``start`` to ``end``, positions closed at ``square_off``."""
+
     start = fields.String(required=True)
     end = fields.String(required=True)
     square_off = fields.String(required=True)
 
 
 class StrategyOf(Schema):
+    """A strategy that trades by alerts."""
+
     name = fields.String(
         required=True, validate=validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}\Z", error="Not a name.")
     )
@@ -52,10 +58,14 @@ class StrategyOf(Schema):
 
 
 class Active(Schema):
+    """Whether a strategy takes alerts."""
+
     active = fields.Boolean(required=True)
 
 
 class ModeOf(Schema):
+    """Whether orders wait for a person."""
+
     mode = one_of(MODES)
 
 

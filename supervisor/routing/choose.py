@@ -130,8 +130,10 @@ def _candidate(look: Look, contract: str, routed: Collection[str]) -> Candidate:
 
 
 def unfit(look: Look, holds: bool) -> list[str]:
-    """Why no new order can go there. A holder is left to say no by itself where it can still say anything:
-    an exit passes where an entry does not.
+    """Why no new order can go there.
+
+    A holder is left to say no by itself where it can still say anything: an exit passes where an entry does
+    not.
     """
     one = look.standing
     if not one:

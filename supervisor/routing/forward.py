@@ -50,6 +50,8 @@ class Link(Protocol):
 
 
 class Clock(Protocol):
+    """Wall time, durations, and a wait that ends early when the process stops."""
+
     def time_ns(self) -> int: ...
 
     def monotonic(self) -> float: ...

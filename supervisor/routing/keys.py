@@ -33,8 +33,9 @@ class RouteKeys:
         self._read: tuple[tuple[int, int, int], dict[str, Any]] | None = None
 
     def add(self, label: str, key: str, instance: str, instance_key: int) -> int:
-        """Take a key: of the instance whose data the route uses, where it may do nothing but stream and read
-        market data. So a strategy has one key for both.
+        """Take a key of the instance whose data the route uses.
+
+        There it may do nothing but stream and read market data. So a strategy has one key for both.
 
         Args:
             instance, instance_key: Where it comes from, to be revoked there too.
