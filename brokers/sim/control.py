@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -15,24 +16,42 @@ from brokers.clock import Clock
 from brokers.errors import InvalidRequest
 from brokers.sim.exchange.engine import Exchange
 from brokers.sim.exchange.types import BookLevel, SimOrder, Snapshot, rupees
-from brokers.sim.faults import CONTROL, Faults
+from brokers.sim.faults import CONTROL, DRAWN_S, FAULT, Faults
 from brokers.sim.venue import Venue
 
 MOST_TIMES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """How long this broker had one request in hand, faults included.
+
+    Reading the request's head and writing the answer are not in it.
+
+    Attributes:
+        began_ns: The host's monotonic clock.
+        fault: The kind of the rule that struck, None without one.
+        drawn_s: The delay drawn for that rule; the timer that keeps it may oversleep.
+    """
+
+    call: str
+    began_ns: int
+    ns: int
+    fault: str | None
+    drawn_s: float | None
 
 
 class Calls:
     """Every request of the broker's protocol by ``METHOD path-template``: refused and dropped ones too.
 
     Attributes:
-        times: (call, nanoseconds) of the newest ones, oldest first: how long this broker had each in hand,
-            faults included. Reading the request's head and writing the answer are not in it.
+        times: The newest ones, in the order in which they were done with.
         arrivals: (call, monotonic seconds at which it arrived) of the newest ones, oldest first.
     """
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
-        self.times: deque[tuple[str, int]] = deque(maxlen=MOST_TIMES)
+        self.times: deque[InHand] = deque(maxlen=MOST_TIMES)
         self.arrivals: deque[tuple[str, float]] = deque(maxlen=MOST_TIMES)
 
     @web.middleware
@@ -43,11 +62,12 @@ class Calls:
         call = f"{request.method} {resource.canonical if resource is not None else request.path}"
         self._counts[call] += 1
         self.arrivals.append((call, time.monotonic()))
-        began = time.perf_counter_ns()
+        began = time.monotonic_ns()
         try:
             return await handler(request)
         finally:
-            self.times.append((call, time.perf_counter_ns() - began))
+            lasted = time.monotonic_ns() - began
+            self.times.append(InHand(call, began, lasted, request.get(FAULT), request.get(DRAWN_S)))
 
     def view(self) -> dict[str, int]:
         return dict(sorted(self._counts.items()))
@@ -80,6 +100,7 @@ class Control:
             web.get("/_sim/calls", self.calls),
             web.delete("/_sim/calls", self.clear_calls),
             web.get("/_sim/times", self.times),
+            web.get("/_sim/frames", self.frames),
             web.get("/_sim/arrivals", self.arrivals),
             web.post("/_sim/tokens", self.tokens),
             web.post("/_sim/expire", self.expire),
@@ -126,11 +147,16 @@ class Control:
 
     async def clear_calls(self, request: web.Request) -> web.Response:
         self._calls.clear()
+        self._faults.held.clear()
         return web.json_response({})
 
     async def times(self, request: web.Request) -> web.Response:
-        """The broker's own time per call since the counts were cleared, for benchmarks that subtract it."""
-        return web.json_response([{"call": call, "ns": ns} for call, ns in self._calls.times])
+        """The broker's own part in each call since the counts were cleared, for who knows the whole."""
+        return web.json_response([asdict(one) for one in self._calls.times])
+
+    async def frames(self, request: web.Request) -> web.Response:
+        """Every frame a ``lag`` struck since the counts were cleared: what was set, and what became of it."""
+        return web.json_response([held.view() for held in self._faults.held])
 
     async def arrivals(self, request: web.Request) -> web.Response:
         """When each call arrived since the counts were cleared, for tests of the rate windows."""

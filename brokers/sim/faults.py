@@ -17,6 +17,7 @@ import asyncio
 import logging
 import random
 import re
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,11 +28,15 @@ from aiohttp.typedefs import Handler
 
 from brokers.clock import Clock
 from brokers.errors import InvalidRequest
+from brokers.sim.held import Held
 
 log = logging.getLogger(__name__)
 
 CONTROL = "/_sim/"
 """Paths of the control endpoints; no fault touches them."""
+FAULT, DRAWN_S = web.RequestKey("fault", str), web.RequestKey("drawn_s", float)
+"""Of a request that a rule struck: the rule's kind, and the delay that was drawn for it in seconds."""
+MOST_HELD = 20_000
 
 
 class FaultKind(StrEnum):
@@ -190,6 +195,9 @@ class Faults:
 
     Feeds send what ``frame`` returns instead of a frame (nothing while silent). WebSockets are known by
     their path without the slash (``feed``, ``hsm``); ``attach`` gives one another name.
+
+    Attributes:
+        held: The newest frames that a ``lag`` struck (one of 0 s too), oldest first.
     """
 
     def __init__(self, clock: Clock, seed: int = 1) -> None:
@@ -199,6 +207,7 @@ class Faults:
         self._rules: list[Rule] = []
         self._sockets: list[_Socket] = []
         self._later: set[asyncio.Task[None]] = set()
+        self.held: deque[Held] = deque(maxlen=MOST_HELD)
 
     # --- control
 
@@ -242,10 +251,12 @@ class Faults:
         if request.path.startswith(CONTROL):
             return await handler(request)
         rule = self._take(_HTTP, path=request.path, method=request.method)
+        if rule is not None:
+            request[FAULT], request[DRAWN_S] = rule.kind.value, self._drawn(rule)
         if rule is not None and rule.kind in _INSTEAD:
             # a caller that hangs up meanwhile takes an unread body with it, but the broker had it
             await request.read()
-            await asyncio.sleep(self._drawn(rule))
+            await asyncio.sleep(request[DRAWN_S])
             if rule.kind is FaultKind.DROP_BEFORE:
                 return _hang_up(request)
             if rule.kind is FaultKind.STATUS:
@@ -275,7 +286,7 @@ class Faults:
     ) -> web.StreamResponse:
         """What reaches the caller after the broker has acted."""
         if rule.kind is FaultKind.DROP_AFTER:
-            await asyncio.sleep(self._drawn(rule))
+            await asyncio.sleep(request[DRAWN_S])
             return _hang_up(request)
         if rule.kind is FaultKind.REPEATED:
             return _known_already()
@@ -310,13 +321,14 @@ class Faults:
         garbage = self._random.randbytes(max(len(data), 8))
         return [garbage if isinstance(data, bytes) else "{]" + garbage.hex()]
 
-    def late_s(self, socket_name: str) -> float:
-        """How many seconds a frame that is ready now is to be held back (a count of each lag is used up)."""
-        late = 0.0
-        for rule in self._rules:
-            if self._applies(rule, (FaultKind.LAG,), socket=socket_name) and self._strikes(rule):
-                late += self._drawn(rule)
-        return late
+    def hold(self, socket_name: str) -> Held:
+        """How a frame that is ready now is to be held back (a count of each lag is used up)."""
+        lags = [rule for rule in self._rules if self._applies(rule, (FaultKind.LAG,), socket=socket_name)]
+        struck = [rule for rule in lags if self._strikes(rule)]
+        held = Held(socket_name, sum(self._drawn(rule) for rule in struck))
+        if struck:
+            self.held.append(held)
+        return held
 
     def is_silent(self, socket_name: str) -> bool:
         """The feed must stop sending and stay open (counts nothing)."""

@@ -13,6 +13,7 @@ from aiohttp import WSMsgType, web
 from brokers.sim.dhan import errors
 from brokers.sim.dhan.tokens import Tokens, Verdict
 from brokers.sim.faults import Faults
+from brokers.sim.held import Held
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Socket:
         self._faults = faults
         self._keepalive = keepalive
         self._packed = packed
-        self._queue: deque[tuple[float, bytes | str]] = deque()
+        self._queue: deque[tuple[Held, bytes | str]] = deque()
         self._wake = asyncio.Event()
         self._last_heard = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -67,8 +68,7 @@ class Socket:
         if len(self._queue) >= QUEUE_FRAMES:
             self._queue.popleft()
             self.lost += 1
-        due_s = asyncio.get_running_loop().time() + self._faults.late_s(self.name)
-        self._queue.append((due_s, frame))
+        self._queue.append((self._faults.hold(self.name), frame))
         self._wake.set()
 
     @property
@@ -129,26 +129,28 @@ class Socket:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._queue:
-                    await self._until(self._queue[0][0])
+                    await self._due(self._queue[0][0])
                     await self._send(self._next())
         except ConnectionError:
             self.cut()
 
-    async def _until(self, due_s: float) -> None:
+    async def _due(self, held: Held) -> None:
         # a frame whose time has come waits for no timer: the usual one
-        if (left := due_s - asyncio.get_running_loop().time()) > 0:
+        if (left := held.left_s) > 0:
             await asyncio.sleep(left)
 
     def _next(self) -> bytes | str:
-        _, frame = self._queue.popleft()
+        held, frame = self._queue.popleft()
+        held.goes()
         if not self._packed or isinstance(frame, str):
             return frame
-        parts, size, now = [frame], len(frame), asyncio.get_running_loop().time()
+        parts, size = [frame], len(frame)
         while self._queue and size < PACKED_BYTES:
-            due_s, following = self._queue[0]
-            if isinstance(following, str) or due_s > now:
+            held, following = self._queue[0]
+            if isinstance(following, str) or held.left_s > 0:
                 break
             self._queue.popleft()
+            held.goes()
             parts.append(following)
             size += len(following)
         return b"".join(parts)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import WSCloseCode, web
 
 from brokers.sim.faults import Faults
+from brokers.sim.held import Held
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +27,13 @@ class Socket:
         self._ws = ws
         self._request = request
         self._faults = faults
-        self._outbox: asyncio.Queue[tuple[float, bytes | str]] = asyncio.Queue(OUTBOX_FRAMES)
+        self._outbox: asyncio.Queue[tuple[Held, bytes | str]] = asyncio.Queue(OUTBOX_FRAMES)
         self._closing: asyncio.Task[None] | None = None
         self.still_good: Callable[[], bool] = lambda: True
 
     def send(self, frame: bytes | str) -> None:
-        due_s = asyncio.get_running_loop().time() + self._faults.late_s(self._name)
         try:
-            self._outbox.put_nowait((due_s, frame))
+            self._outbox.put_nowait((self._faults.hold(self._name), frame))
         except asyncio.QueueFull:
             log.warning("client of %s does not read; cutting it off", self._name)
             if self._request.transport is not None:
@@ -56,11 +56,11 @@ class Socket:
 
     async def pump(self) -> None:
         """Write the outbox until the socket is gone."""
-        clock = asyncio.get_running_loop().time
         while not self._ws.closed:
-            due_s, frame = await self._outbox.get()
-            if (left := due_s - clock()) > 0:  # told to lag; the order stays
+            held, frame = await self._outbox.get()
+            if (left := held.left_s) > 0:  # told to lag; the order stays
                 await asyncio.sleep(left)
+            held.goes()
             await self._write(frame)
 
     async def _write(self, frame: bytes | str) -> None:

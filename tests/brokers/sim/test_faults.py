@@ -42,11 +42,21 @@ def test_without_rules_everything_is_as_the_venue_says():
 
 def test_delay_answers_late_and_acts():
     async def scenario(b):
-        await b.fault(kind="delay", delay_s=0.25, count=1)
-        began = time.monotonic()
+        await b.fault(kind="delay", delay_s=0.25, jitter_s=0.01, count=1)
+        began = time.monotonic_ns()
         assert (await b.order("late"))[0] == 200
-        assert time.monotonic() - began >= 0.25
-        assert orders(await b.get("/_sim/orders")) == ["late"]
+        assert (await b.order("prompt"))[0] == 200
+        assert orders(await b.get("/_sim/orders")) == ["late", "prompt"]
+        late, prompt = await b.get("/_sim/times")
+        assert (late["call"], late["fault"]) == ("POST /orders", "delay")
+        assert 0.15 < late["drawn_s"] < 0.35
+        assert late["drawn_s"] != 0.25
+        assert began < late["began_ns"] < late["began_ns"] + late["drawn_s"] * 1e9 <= end(late)
+        assert (prompt["fault"], prompt["drawn_s"]) == (None, None)
+        assert end(late) < prompt["began_ns"] < end(prompt) < time.monotonic_ns()
+
+    def end(row):
+        return row["began_ns"] + row["ns"]
 
     run(scenario)
 
@@ -249,20 +259,25 @@ def test_lags_add_up_and_one_of_them_ends():
     faults = Faults(clock)
     faults.add({"kind": "lag", "delay_s": 0.02, "match": {"socket": "feed"}})
     faults.add({"kind": "lag", "delay_s": 0.2, "for_s": 5})
-    assert faults.late_s("feed") == pytest.approx(0.22)
-    assert faults.late_s("order-update") == 0.2
+
+    async def late_s(socket):
+        return faults.hold(socket).late_s
+
+    assert asyncio.run(late_s("feed")) == pytest.approx(0.22)
+    assert asyncio.run(late_s("order-update")) == 0.2
     clock.advance(5)
-    assert (faults.late_s("feed"), faults.late_s("order-update")) == (0.02, 0.0)
+    assert (asyncio.run(late_s("feed")), asyncio.run(late_s("order-update"))) == (0.02, 0.0)
+    assert [held.late_s for held in faults.held] == [pytest.approx(0.22), 0.2, 0.02]
 
 
 def test_jitter_is_as_wide_as_set_never_negative_and_repeats_by_seed():
-    def drawn(seed):
+    async def drawn(seed):
         faults = Faults(ManualClock(NOON), seed)
         faults.add({"kind": "lag", "delay_s": 0.035, "jitter_s": 0.02})
-        return [faults.late_s("feed") for _ in range(2000)]
+        return [faults.hold("feed").late_s for _ in range(2000)]
 
-    values = drawn(1)
-    assert values == drawn(1) != drawn(2)
+    values = asyncio.run(drawn(1))
+    assert values == asyncio.run(drawn(1)) != asyncio.run(drawn(2))
     assert min(values) == 0.0
     assert statistics.median(values) == pytest.approx(0.035, abs=0.002)
     assert statistics.quantiles(values, n=10)[8] == pytest.approx(0.0606, abs=0.003)
@@ -285,6 +300,8 @@ def test_a_lagging_feed_sends_late_and_in_order(broker):
         close()
         assert [data for _, data in sent] == [b"first", b"second"]
         assert sent[0][0] - began >= 0.15
+        (held,) = faults.held  # the frame that no lag struck is none of them
+        assert (held.late_s, held.held_ns) == (0.15, pytest.approx((sent[0][0] - began) * 1e9, rel=0.1))
 
     asyncio.run(asyncio.wait_for(scenario(), 10))
 
