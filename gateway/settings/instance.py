@@ -15,10 +15,8 @@ from brokers.logrotate import LogRules
 from brokers.model import Venue
 from brokers.secret import Secret
 from brokers.sim import settings as sim
-from gateway import risksettings
 from gateway.http import proxies
 from gateway.http.proxies import Network
-from gateway.risksettings import RiskRules
 from gateway.settings import (
     day,
     feed,
@@ -27,6 +25,7 @@ from gateway.settings import (
     limits,
     logs,
     ratelimits,
+    risk,
     route,
     sandbox,
     store,
@@ -41,6 +40,7 @@ from gateway.settings.latency import LatencyRules
 from gateway.settings.limits import ProcessLimits
 from gateway.settings.paths import FIRST_PORTS, FIXED_STEP, NAME, Databases, databases_in
 from gateway.settings.ratelimits import RateLimits
+from gateway.settings.risk import RiskRules
 from gateway.settings.route import RouteRules
 from gateway.settings.sandbox import SandboxRules
 from gateway.settings.store import StoreRules
@@ -167,7 +167,7 @@ def load(home: Path, name: str, venue: Venue) -> Settings:
         options={key: env.text(key, default) for key, default in spec.options.items()},
         rate_limits=ratelimits.read(env),
         trading=trading.read(env),
-        risk=risksettings.read(env),
+        risk=risk.read(env),
         stream=feed.read(env, spec),
         sandbox=sandbox.read(env),
         symbols=_symbols(env, home),

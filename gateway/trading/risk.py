@@ -11,7 +11,7 @@ from brokers.calendar import Calendar
 from brokers.clock import IST
 from brokers.errors import RiskLimit
 from brokers.model import InstrumentKey, OrderRequest, Position, PriceType
-from gateway.risksettings import RiskRules, SquareOff
+from gateway.settings.risk import RiskRules, SquareOff
 from gateway.store.journal import JournalRow
 
 

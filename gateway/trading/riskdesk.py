@@ -17,7 +17,7 @@ from decimal import Decimal
 from brokers.contract import MarginLeg
 from brokers.errors import AlgoError, LoginRequired, RiskLimit
 from brokers.model import Instrument, InstrumentKey, OrderChange, OrderRequest, Product
-from gateway.risksettings import NO_RULES, RiskRules
+from gateway.settings.risk import NO_RULES, RiskRules
 from gateway.store.journal import JournalRow
 from gateway.trading import risk
 from gateway.trading.parts import DeskParts

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from brokers.errors import AlgoError, SettingsError
-from gateway.risksettings import NO_RULES, READERS, RiskRules, SquareOff
+from gateway.settings.risk import NO_RULES, READERS, RiskRules, SquareOff
 from gateway.store.riskchanges import Change, RiskChanges
 
 log = logging.getLogger(__name__)

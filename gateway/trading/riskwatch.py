@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from brokers.clock import IST
 from brokers.errors import AlgoError, RiskLimit
 from brokers.model import INDEX_EXCHANGES, Order, OrderRequest, Position
-from gateway.risksettings import RiskRules, SquareOff
+from gateway.settings.risk import RiskRules, SquareOff
 from gateway.survive import survive
 from gateway.trading import risk
 from gateway.trading.parts import DeskParts

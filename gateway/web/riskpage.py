@@ -18,7 +18,7 @@ from flask import Blueprint, Response, flash, request
 from brokers.clock import IST
 from brokers.errors import AlgoError
 from gateway.pagekit.access import LONGEST_PASSWORD
-from gateway.risksettings import CHOICES, RiskRules, SquareOff
+from gateway.settings.risk import CHOICES, RiskRules, SquareOff
 from gateway.store.users import User
 from gateway.trading.risklimits import FIELD_OF, Plan, RiskLimits, texts
 from gateway.web.shell import Web, limited, signed_in, to

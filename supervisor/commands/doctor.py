@@ -11,8 +11,8 @@ import click
 from brokers.clock import IST
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
-from gateway.risksettings import NO_RULES
 from gateway.settings import Settings
+from gateway.settings.risk import NO_RULES
 from supervisor.client import ask_running, message_of
 from supervisor.operations import checkup
 from supervisor.operations.checkup import Finding

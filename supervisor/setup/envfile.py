@@ -11,7 +11,6 @@ from pathlib import Path
 from brokers import registry
 from brokers.contract import BrokerSpec
 from brokers.errors import SettingsError
-from gateway import risksettings
 from gateway.settings import (
     FIRST_PORTS,
     FIXED_STEP,
@@ -23,6 +22,7 @@ from gateway.settings import (
     latency,
     limits,
     logs,
+    risk,
     route,
     sandbox,
     store,
@@ -32,7 +32,7 @@ HEADER = """\
 # {title}: one instance of algo. Only you may read this file (mode 0600); it holds credentials.
 # Start it with `algo up {name}`, or without an account on simulated data with `algo up {name} --sim`.
 """
-SUBJECTS = (feed, risksettings, sandbox, logs, limits, day, store, latency, route)
+SUBJECTS = (feed, risk, sandbox, logs, limits, day, store, latency, route)
 """Each says what an env file may hold about it."""
 OPTIONAL = """
 # Optional; the values shown are the defaults.

@@ -10,7 +10,7 @@ import pytest
 from brokers.clock import ManualClock
 from brokers.errors import SettingsError
 from gateway.api.limits import Limits
-from gateway.risksettings import RiskRules
+from gateway.settings.risk import RiskRules
 from gateway.trading.riskdesk import DataMeter, Risk
 from gateway.trading.risklimits import RiskBook
 from tests.gateway.api.rig import FREE, running

@@ -14,7 +14,7 @@ from brokers.clock import IST, ManualClock
 from brokers.contract import Margin
 from brokers.errors import BrokerDown, LoginRequired, RiskLimit
 from brokers.model import Action, Funds, InstrumentKey, OrderChange, OrderStatus, Position, PriceType
-from gateway.risksettings import RiskRules, SquareOff
+from gateway.settings.risk import RiskRules, SquareOff
 from gateway.trading import risk, riskwatch
 from gateway.trading.risklimits import RiskBook
 from tests.gateway.trading.desks import SBIN, Bench, book_row, request, until

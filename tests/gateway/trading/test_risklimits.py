@@ -14,7 +14,7 @@ import pytest
 from brokers.clock import SystemClock
 from brokers.errors import RiskLimit
 from brokers.model import Position, Venue
-from gateway.risksettings import NO_RULES, READERS, RiskRules, SquareOff
+from gateway.settings.risk import NO_RULES, READERS, RiskRules, SquareOff
 from gateway.store import engine
 from gateway.store.riskchanges import RiskChanges
 from gateway.trading.risklimits import FIELD_OF, RiskBook, RiskLimits, Stale, is_looser, parsed, texts

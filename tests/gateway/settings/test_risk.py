@@ -11,8 +11,8 @@ import pytest
 
 from brokers.errors import SettingsError
 from brokers.model import Venue
-from gateway.risksettings import EXAMPLE, NO_RULES, RiskRules, SquareOff
 from gateway.settings import load
+from gateway.settings.risk import EXAMPLE, NO_RULES, RiskRules, SquareOff
 from tests.gateway.api.rig import write_env
 
 
@@ -40,7 +40,7 @@ def test_the_example_is_valid_and_names_every_setting(tmp_path: Path) -> None:
         day_loss=Decimal(25000),
         square_off=SquareOff(at=time(15, 15)),
     )
-    source = (Path(__file__).parents[2] / "gateway" / "risksettings.py").read_text()
+    source = (Path(__file__).parents[3] / "gateway" / "settings" / "risk.py").read_text()
     assert set(re.findall(r'"(RISK_\w+)"', source)) == {line.split("=")[0] for line in lines}
 
 
