@@ -156,7 +156,7 @@ def _gtt(order_id: str, rows: Sequence[Mapping[str, Any]], lookup: InstrumentLoo
         raise WireError(f"unknown side {side!r} of a forever order")
     return Gtt(
         trigger_id=order_id,
-        key=words.row_key(first, lookup),
+        key=words.WORDS.key(first, words.ROW_PLACE, lookup),
         action=Action[side],
         quantity=words.count(first.get("quantity")),
         # ``orderType`` of a row holds SINGLE or OCO; a row that says LIMIT or MARKET is believed

@@ -7,28 +7,26 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from brokers import rows
 from brokers.contract import InstrumentLookup
 from brokers.dhan.mapping import words
-from brokers.dhan.mapping.words import Row
 from brokers.errors import WireError
 from brokers.model import Funds, Holding, InstrumentKey, Position
+from brokers.rows import PositionTable, Row
 
-
-def position(row: Row, lookup: InstrumentLookup) -> Position:
-    """Dhan sends no last price here; profit is its own, over the day."""
-    realized, unrealized = words.money(row.get("realizedProfit")), words.money(row.get("unrealizedProfit"))
-    return Position(
-        key=words.row_key(row, lookup),
-        product=words.product_of(row.get("productType")),
-        quantity=words.count(row.get("netQty")),
-        average_price=words.money(row.get("costPrice")),
-        ltp=None,
-        pnl=realized + unrealized,
-        realized_pnl=realized,
-        unrealized_pnl=unrealized,
-        buy_quantity=words.count(row.get("buyQty")),
-        sell_quantity=words.count(row.get("sellQty")),
-    )
+# profit is Dhan's own, over the day; it sends no last price here
+POSITION = PositionTable(
+    words=words.WORDS,
+    place=words.ROW_PLACE,
+    product="productType",
+    quantity="netQty",
+    average="costPrice",
+    realized="realizedProfit",
+    unrealized="unrealizedProfit",
+    buy_quantity="buyQty",
+    sell_quantity="sellQty",
+)
+position = POSITION.read
 
 
 def holding(row: Row, lookup: InstrumentLookup) -> Holding:
@@ -36,20 +34,11 @@ def holding(row: Row, lookup: InstrumentLookup) -> Holding:
     security_id, symbol = words.field(row, "securityId"), words.field(row, "tradingSymbol")
     found = [lookup.by_token(segment, security_id) for segment in ("NSE_EQ", "BSE_EQ")]
     same = [i for i in found if i and i.broker_symbol == symbol] or [i for i in found if i]
-    quantity = words.count(row.get("totalQty"))
-    average = words.money(row.get("avgCostPrice"))
-    ltp = words.money(row.get("lastTradedPrice")) or None
-    pnl = percent = None
-    if ltp is not None:
-        pnl = (ltp - average) * quantity
-        percent = (ltp - average) / average * 100 if average else None
-    return Holding(
-        key=same[0].key if same else InstrumentKey("NSE", symbol or security_id),
-        quantity=quantity,
-        average_price=average,
-        ltp=ltp,
-        pnl=pnl,
-        pnl_percent=percent,
+    return rows.holding(
+        same[0].key if same else InstrumentKey("NSE", symbol or security_id),
+        words.count(row.get("totalQty")),
+        words.money(row.get("avgCostPrice")),
+        words.money(row.get("lastTradedPrice")) or None,
     )
 
 

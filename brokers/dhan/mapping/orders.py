@@ -11,20 +11,17 @@ from typing import Any
 
 from brokers.contract import InstrumentLookup
 from brokers.dhan.mapping import words
-from brokers.dhan.mapping.words import Row
-from brokers.errors import InvalidRequest, WireError
+from brokers.errors import InvalidRequest
 from brokers.model import (
     Action,
     Instrument,
-    Order,
     OrderChange,
     OrderRequest,
-    OrderStatus,
     OrderUpdate,
     PriceType,
     SentTerms,
-    Trade,
 )
+from brokers.rows import OrderTable, Place, Row, TradeTable
 
 _UPDATE_SEGMENTS = {
     ("NSE", "E"): "NSE_EQ",
@@ -131,40 +128,58 @@ def _optional(sent: SentTerms, disclosed: int) -> dict[str, Any]:
     return body
 
 
-def order(row: Row, lookup: InstrumentLookup) -> Order:
-    """One row of the order book. Raises ``WireError`` when id, side or type cannot be read."""
-    order_id = words.field(row, "orderId")
-    if not order_id:
-        raise WireError("order row without orderId")
-    price_type = words.price_type_of(row.get("orderType"))
-    # postback rows spell it filled_qty
-    filled = words.count(row.get("filledQty", row.get("filled_qty")))
-    state = words.status_of(row.get("orderStatus"), price_type, filled)
-    return Order(
-        order_id=order_id,
-        key=words.row_key(row, lookup),
-        action=words.action_of(row.get("transactionType")),
-        quantity=words.count(row.get("quantity")),
-        price_type=price_type,
-        product=words.product_of(row.get("productType")),
-        price=words.money(row.get("price")),
-        trigger_price=words.money(row.get("triggerPrice")),
-        status=state,
-        filled_quantity=filled,
-        average_price=words.money(row.get("averageTradedPrice")),
-        tag=words.field(row, "correlationId"),
-        raw_status=words.field(row, "orderStatus"),
-        rejection_reason=_reason(row.get("omsErrorDescription"), state),
-        exchange_order_id=words.field(row, "exchangeOrderId"),
-        placed_at=words.time_of(row.get("createTime")),
-        updated_at=words.time_of(row.get("updateTime")),
-        in_transit=words.in_transit(row.get("orderStatus")),
-    )
-
-
-def _reason(value: object, state: OrderStatus) -> str:
-    """The broker's text; on other orders the field holds CONFIRMED and the like."""
-    return words.text(value) if state is OrderStatus.REJECTED else ""
+ORDER = OrderTable(
+    words=words.WORDS,
+    place=words.ROW_PLACE,
+    order_id="orderId",
+    action="transactionType",
+    quantity="quantity",
+    price_type="orderType",
+    product="productType",
+    price="price",
+    trigger_price="triggerPrice",
+    status="orderStatus",
+    filled="filledQty filled_qty",  # postback rows spell it the second way
+    average="averageTradedPrice",
+    tag="correlationId",
+    reason="omsErrorDescription",
+    exchange_order_id="exchangeOrderId",
+    placed_at="createTime",
+    updated_at="updateTime",
+    always_a_reason=False,  # on other orders the field holds CONFIRMED and the like
+)
+ALERT = OrderTable(
+    words=words.WORDS,
+    place=Place("exchangesegment", "securityid", "symbol"),
+    order_id="orderno",
+    action="txntype",
+    quantity="quantity",
+    price_type="ordertype",
+    product="product",
+    price="price",
+    trigger_price="triggerprice",
+    status="status",
+    filled="tradedqty",
+    average="avgtradedprice",
+    tag="correlationid",
+    reason="reasondescription",
+    exchange_order_id="exchorderno",
+    placed_at="orderdatetime",
+    updated_at="lastupdatedtime",
+    always_a_reason=False,
+)
+TRADE = TradeTable(
+    words=words.WORDS,
+    place=words.ROW_PLACE,
+    trade_id="exchangeTradeId",
+    order_id="orderId",
+    action="transactionType",
+    product="productType",
+    quantity="tradedQuantity",
+    price="tradedPrice",
+    traded_at="exchangeTime updateTime",
+)
+order, trade = ORDER.read, TRADE.read
 
 
 def update(data: Row, lookup: InstrumentLookup, seen_ns: int) -> OrderUpdate:
@@ -182,51 +197,7 @@ def update(data: Row, lookup: InstrumentLookup, seen_ns: int) -> OrderUpdate:
         lower = name.lower()
         if not row.get(lower):
             row[lower] = value
-    order_id = words.field(row, "orderno")
-    if not order_id:
-        raise WireError("order alert without an order number")
-    price_type = words.price_type_of(row.get("ordertype"))
-    filled = words.count(row.get("tradedqty"))
-    quantity = words.count(row.get("quantity"))
-    state = words.status_of(row.get("status"), price_type, filled)
     exchange, segment = words.field(row, "exchange").upper(), words.field(row, "segment").upper()
-    found = Order(
-        order_id=order_id,
-        key=words.key_of(
-            _UPDATE_SEGMENTS.get((exchange, segment), f"{exchange}_{segment}"),
-            words.field(row, "securityid"),
-            words.field(row, "symbol"),
-            lookup,
-        ),
-        action=words.action_of(row.get("txntype")),
-        quantity=quantity,
-        price_type=price_type,
-        product=words.product_of(row.get("product")),
-        price=words.money(row.get("price")),
-        trigger_price=words.money(row.get("triggerprice")),
-        status=state,
-        filled_quantity=filled,
-        average_price=words.money(row.get("avgtradedprice")),
-        tag=words.field(row, "correlationid"),
-        raw_status=words.field(row, "status"),
-        rejection_reason=_reason(row.get("reasondescription"), state),
-        exchange_order_id=words.field(row, "exchorderno"),
-        placed_at=words.time_of(row.get("orderdatetime")),
-        updated_at=words.time_of(row.get("lastupdatedtime")),
-        in_transit=words.in_transit(row.get("status")),
-    )
+    row["exchangesegment"] = _UPDATE_SEGMENTS.get((exchange, segment), f"{exchange}_{segment}")
     traded = words.money(row.get("tradedprice"))
-    return OrderUpdate(found, seen_ns, traded if traded > 0 else None)
-
-
-def trade(row: Row, lookup: InstrumentLookup) -> Trade:
-    return Trade(
-        trade_id=words.field(row, "exchangeTradeId"),
-        order_id=words.field(row, "orderId"),
-        key=words.row_key(row, lookup),
-        action=words.action_of(row.get("transactionType")),
-        product=words.product_of(row.get("productType")),
-        quantity=words.count(row.get("tradedQuantity")),
-        price=words.money(row.get("tradedPrice")),
-        traded_at=words.time_of(row.get("exchangeTime")) or words.time_of(row.get("updateTime")),
-    )
+    return OrderUpdate(ALERT.read(row, lookup), seen_ns, traded if traded > 0 else None)

@@ -8,17 +8,15 @@ Source: Dhan API v2, annexure (enumerations).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from brokers.clock import IST
 from brokers.contract import InstrumentLookup
 from brokers.fields import Fields
 from brokers.model import Action, InstrumentKey, OrderStatus, PriceType, Product
+from brokers.rows import Place, Words
 from brokers.vocabulary import Vocabulary
 
-Row = Mapping[str, Any]
 PRODUCT_WORD = {Product.CNC: "CNC", Product.NRML: "MARGIN", Product.MIS: "INTRADAY"}
 # MTF, CO and BO have no name in OpenAlgo: shown as they are
 PRODUCT = {
@@ -106,13 +104,11 @@ def in_transit(word: object) -> bool:
     return text(word).upper() == "TRANSIT"
 
 
-def key_of(segment: str, security_id: str, symbol: str, lookup: InstrumentLookup) -> InstrumentKey:
+def key_of(lookup: InstrumentLookup, segment: str, security_id: str, symbol: str) -> InstrumentKey:
     """Our key when the table knows the id, else Dhan's segment and symbol (or id when it has none)."""
     instrument = lookup.by_token(segment, security_id)
     return instrument.key if instrument else InstrumentKey(segment, symbol or security_id)
 
 
-def row_key(row: Row, lookup: InstrumentLookup) -> InstrumentKey:
-    names = ("exchangeSegment", "securityId", "tradingSymbol")
-    segment, security_id, symbol = (text(row.get(name)) for name in names)
-    return key_of(segment, security_id, symbol, lookup)
+WORDS = Words(_FIELDS, _VOCABULARY, time_of, status_of, in_transit, key_of)
+ROW_PLACE = Place("exchangeSegment", "securityId", "tradingSymbol")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
 from urllib.parse import quote_plus
 
 from brokers.contract import InstrumentLookup
-from brokers.errors import InvalidRequest, WireError
+from brokers.errors import InvalidRequest
 from brokers.kotak.mapping import words
 from brokers.model import (
     Action,
@@ -25,6 +25,7 @@ from brokers.model import (
     SentTerms,
     Trade,
 )
+from brokers.rows import OrderTable, Place, Row, TradeTable
 
 SOURCE = {"current": "NEOTRADEAPI", "apim": "NEOFINTECH001"}
 TAG_LENGTH = 20
@@ -144,51 +145,60 @@ def cancel_body(order_id: str) -> dict[str, str | None]:
     return {"on": order_id, "am": "NO"}
 
 
-def updated_ns(row: Mapping[str, Any]) -> int:
+def updated_ns(row: Row) -> int:
     """``updRecvTm``, nanoseconds since the epoch; 0 when the row has none. Orders the frames of one order."""
     return words.count(row.get("updRecvTm"))
 
 
-def _updated_at(row: Mapping[str, Any]) -> datetime | None:
+def _updated_at(row: Row) -> datetime | None:
     if ns := updated_ns(row):
         return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns // 1000 % 1_000_000)
     return words.time_of(words.field(row, "hsUpTm", "exchTmstp", "flDtTm"))
 
 
-def order(row: Mapping[str, Any], lookup: InstrumentLookup) -> Order:
+ORDER = OrderTable(
+    words=words.WORDS,
+    place=Place("exSeg", "tok", "trdSym sym"),
+    order_id="nOrdNo",
+    action="trnsTp",
+    quantity="qty",
+    price_type="prcTp",
+    product="prod",
+    price="prc",
+    trigger_price="trgPrc",
+    status="ordSt stat",
+    filled="fldQty",
+    average="avgPrc",
+    tag="GuiOrdId",
+    reason="rejRsn",
+    exchange_order_id="exOrdId exchOrdId",
+    placed_at="ordEntTm ordDtTm",
+    updated_at="",  # ``_updated_at``
+)
+# ``tok``, ``qty`` and ``prc`` of a trade are empty: the instrument is found by its symbol
+TRADE = TradeTable(
+    words=words.WORDS,
+    place=ORDER.place,
+    trade_id="flId exOrdId",
+    order_id="nOrdNo",
+    action="trnsTp",
+    product="prod",
+    quantity="fldQty",
+    price="avgPrc",
+    traded_at="exTm hsUpTm",
+)
+
+
+def order(row: Row, lookup: InstrumentLookup) -> Order:
     """A row of the order book, a history row, or the ``data`` of an order message.
 
     Raises:
         WireError: No order number, or a side, price type or number that cannot be read.
     """
-    order_id = words.field(row, "nOrdNo")
-    if not order_id:
-        raise WireError("order row without nOrdNo")
-    raw_status = words.field(row, "ordSt", "stat")
-    segment = words.field(row, "exSeg")
-    return Order(
-        order_id=order_id,
-        key=words.key_of(lookup, segment, words.field(row, "tok"), words.field(row, "trdSym", "sym")),
-        action=words.action_of(words.field(row, "trnsTp")),
-        quantity=words.count(row.get("qty")),
-        price_type=words.price_type_of(words.field(row, "prcTp")),
-        product=words.product_of(words.field(row, "prod")),
-        price=words.money(row.get("prc")),
-        trigger_price=words.money(row.get("trgPrc")),
-        status=words.status_of(raw_status),
-        filled_quantity=words.count(row.get("fldQty")),
-        average_price=words.money(row.get("avgPrc")),
-        tag=words.field(row, "GuiOrdId"),
-        raw_status=raw_status,
-        rejection_reason=words.field(row, "rejRsn"),
-        exchange_order_id=words.field(row, "exOrdId", "exchOrdId"),
-        placed_at=words.time_of(words.field(row, "ordEntTm", "ordDtTm")),
-        updated_at=_updated_at(row),
-        in_transit=words.in_transit(raw_status),
-    )
+    return replace(ORDER.read(row, lookup), updated_at=_updated_at(row))
 
 
-def order_of_message(row: Mapping[str, Any], lookup: InstrumentLookup, known: Order | None) -> Order | None:
+def order_of_message(row: Row, lookup: InstrumentLookup, known: Order | None) -> Order | None:
     """An order message; sparse ones (2024) are completed from what was known of the order.
 
     Returns:
@@ -199,13 +209,9 @@ def order_of_message(row: Mapping[str, Any], lookup: InstrumentLookup, known: Or
     if known is None:
         return None
     raw_status = words.field(row, "ordSt", "stat") or known.raw_status
-    return Order(
-        order_id=known.order_id,
-        key=known.key,
-        action=known.action,
+    return replace(
+        known,
         quantity=words.count(row.get("qty")) or known.quantity,
-        price_type=known.price_type,
-        product=known.product,
         price=words.money(row.get("prc")) or known.price,
         trigger_price=words.money(row.get("trgPrc")) or known.trigger_price,
         status=words.status_of(raw_status),
@@ -215,7 +221,6 @@ def order_of_message(row: Mapping[str, Any], lookup: InstrumentLookup, known: Or
         raw_status=raw_status,
         rejection_reason=words.field(row, "rejRsn") or known.rejection_reason,
         exchange_order_id=words.field(row, "exOrdId") or known.exchange_order_id,
-        placed_at=known.placed_at,
         updated_at=_updated_at(row) or known.updated_at,
         in_transit=words.in_transit(raw_status),
     )
@@ -226,24 +231,8 @@ def has_tag(found: Order, tag: str) -> bool:
     return bool(tag) and found.tag.startswith(tag[:TAG_LENGTH])
 
 
-def trade(row: Mapping[str, Any], lookup: InstrumentLookup) -> Trade:
-    """A row of the trade book.
-
-    Its ``tok``, ``qty`` and ``prc`` are empty: the fill is in ``fldQty`` and ``avgPrc``, and the instrument
-    is found by ``trdSym``.
-
-    Raises:
-        WireError: A side or number that cannot be read.
-    """
-    segment, symbol = words.field(row, "exSeg"), words.field(row, "trdSym", "sym")
-    day, at = words.field(row, "flDt"), words.field(row, "flTm")
-    return Trade(
-        trade_id=words.field(row, "flId", "exOrdId"),
-        order_id=words.field(row, "nOrdNo"),
-        key=words.key_of(lookup, segment, words.field(row, "tok"), symbol),
-        action=words.action_of(words.field(row, "trnsTp")),
-        product=words.product_of(words.field(row, "prod")),
-        quantity=words.count(row.get("fldQty")),
-        price=words.money(row.get("avgPrc")),
-        traded_at=words.time_of(f"{day} {at}") or words.time_of(words.field(row, "exTm", "hsUpTm")),
-    )
+def trade(row: Row, lookup: InstrumentLookup) -> Trade:
+    """A row of the trade book; its time may stand in two fields, day and time. Raises ``WireError``."""
+    found = TRADE.read(row, lookup)
+    at = words.time_of(f"{words.field(row, 'flDt')} {words.field(row, 'flTm')}")
+    return replace(found, traded_at=at or found.traded_at)

@@ -21,6 +21,7 @@ from brokers.model import (
     PriceType,
     Product,
 )
+from brokers.rows import Words
 from brokers.vocabulary import Vocabulary
 
 _FIELDS = Fields(nothing=frozenset({"", "--", "NA", "-"}), commas=True)
@@ -140,3 +141,6 @@ def key_of(lookup: InstrumentLookup, segment: str, token: str, symbol: str) -> I
     if found is not None:
         return found.key
     return InstrumentKey(EXCHANGE_OF.get(segment, segment), symbol or token)
+
+
+WORDS = Words(_FIELDS, _VOCABULARY, time_of, lambda word, *_: status_of(word), in_transit, key_of)
