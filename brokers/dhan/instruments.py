@@ -6,22 +6,20 @@ unique only per segment, series with equal symbols).
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import logging
-import operator
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from brokers import symbols
+from brokers import master, symbols
 from brokers.contract import BrokerContext, ParsedInstruments, SessionSource
-from brokers.dhan import indices
+from brokers.dhan import SPEC, indices
 from brokers.errors import BrokerDown, WireError
+from brokers.master import Collected, Skip
 from brokers.model import Instrument, InstrumentKey
 from brokers.transport import Transport
 
@@ -46,6 +44,8 @@ COLUMNS = (
     "SEM_SERIES",
     "SM_SYMBOL_NAME",
 )
+DETAILED_COLUMNS = ("EXCH_ID", "SEGMENT", "SECURITY_ID", "SM_FREEZE_QTY")
+FILE_TIMEOUT_S = 120.0
 _F_AND_O = frozenset({"FUTIDX", "FUTSTK", "OPTIDX", "OPTSTK"})
 _CURRENCY = frozenset({"FUTCUR", "OPTCUR"})
 # (exchange, segment) -> our exchange, Dhan's segment, instruments that belong there
@@ -89,10 +89,7 @@ class DhanInstruments:
         return files
 
     def _fetch(self, url: str) -> bytes:
-        reply = self._transport.fetch("GET", url, headers={"Accept": "text/csv"}, read_timeout_s=120.0)
-        if reply.status != 200:
-            raise BrokerDown(f"Dhan's instrument file {url.rsplit('/', 1)[-1]} answered HTTP {reply.status}")
-        return reply.body
+        return master.fetch(self._transport, url, SPEC.title, read_timeout_s=FILE_TIMEOUT_S)
 
     def parse(self, files: Mapping[str, bytes], today: date) -> ParsedInstruments:
         """Rows of the compact CSV, with freeze quantities when the detailed one is there.
@@ -120,27 +117,17 @@ def freeze_quantities(content: bytes) -> dict[str, dict[str, int]]:
     Raises:
         WireError: Not the detailed file.
     """
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", errors="replace", newline=""))
-    header = [name.strip() for name in next(reader, [])]
-    try:
-        pick = operator.itemgetter(
-            *(header.index(name) for name in ("EXCH_ID", "SEGMENT", "SECURITY_ID", "SM_FREEZE_QTY"))
-        )
-    except ValueError as exc:
-        raise WireError(f"not Dhan's detailed instrument file: {exc}", content[:500]) from exc
     found: dict[str, dict[str, int]] = {}
-    try:
-        for line in reader:
-            try:
-                exchange, segment, token, text = pick(line)
-                most = _lot(text)
-            except (IndexError, ValueError):
-                continue  # short, or no number: without a limit of its own
-            place = _PLACES.get((exchange, segment))
-            if place is not None and most > 1:
-                found.setdefault(place[1], {})[token] = most if segment == "E" else most - 1
-    except csv.Error as exc:
-        raise WireError(f"Dhan's detailed instrument file cannot be read: {exc}", content[:500]) from exc
+    for exchange, segment, token, text in master.table(
+        content, DETAILED_COLUMNS, "Dhan's detailed instrument file", Counter()
+    ):
+        try:
+            most = _lot(text)
+        except ValueError:
+            continue  # without a limit of its own
+        place = _PLACES.get((exchange, segment))
+        if place is not None and most > 1:
+            found.setdefault(place[1], {})[token] = most if segment == "E" else most - 1
     return found
 
 
@@ -181,10 +168,6 @@ def _lot(text: str) -> int:
     return int(float(text))
 
 
-class _Skip(Exception):
-    """Why a row is not fit for the table."""
-
-
 def parse(content: bytes, today: date) -> ParsedInstruments:
     """One row per (exchange, symbol); the first of a pair stays.
 
@@ -195,43 +178,12 @@ def parse(content: bytes, today: date) -> ParsedInstruments:
     Raises:
         WireError: Not Dhan's compact file (header), or no usable row in it.
     """
-    try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        header = [name.strip() for name in next(reader, [])]
-        missing = [name for name in COLUMNS if name not in header]
-        if missing:
-            raise WireError(f"not Dhan's compact instrument file: no {', '.join(missing)}", content[:500])
-        pick = [header.index(name) for name in COLUMNS]
-        rows, skipped = _rows(reader, pick, today)
-    except (UnicodeDecodeError, csv.Error) as exc:
-        raise WireError(f"Dhan's instrument file cannot be read: {exc}", content[:500]) from exc
-    if not rows:
-        raise WireError("Dhan's instrument file has no usable row", content[:500])
-    return ParsedInstruments(rows, skipped)
-
-
-def _rows(
-    lines: Iterable[list[str]], pick: Sequence[int], today: date
-) -> tuple[list[Instrument], dict[str, int]]:
-    width = max(pick) + 1
-    skipped: Counter[str] = Counter()
-    found: dict[InstrumentKey, Instrument] = {}
-    in_order = list(pick) == list(range(len(pick)))
-    for line in lines:
-        if len(line) < width:
-            if line:
-                skipped["short row"] += 1
-            continue
-        try:
-            row = _row(line if in_order else [line[at] for at in pick], today)
-        except _Skip as exc:
-            skipped[str(exc)] += 1
-        except (ValueError, ArithmeticError):
-            skipped["unreadable number"] += 1
-        else:
-            if found.setdefault(row.key, row) is not row:
-                skipped["duplicate symbol"] += 1
-    return list(found.values()), dict(skipped)
+    found = Collected()
+    found.read(
+        master.table(content, COLUMNS, "Dhan's compact instrument file", found.skipped),
+        lambda columns: _row(columns, today),
+    )
+    return found.parsed(SPEC.title)
 
 
 def _row(columns: Sequence[str], today: date) -> Instrument:
@@ -252,14 +204,14 @@ def _row(columns: Sequence[str], today: date) -> Instrument:
     ) = columns
     place = _PLACES.get((exchange, segment))
     if place is None:
-        raise _Skip(f"no exchange for {exchange} {segment}")
+        raise Skip(f"no exchange for {exchange} {segment}")
     ours, dhan_segment, words = place
     if word not in words:
-        raise _Skip(f"instrument {word} in {exchange} {segment}")
+        raise Skip(f"instrument {word} in {exchange} {segment}")
     if not token.isdigit() or not trading_symbol:
-        raise _Skip("no id or symbol")
+        raise Skip("no id or symbol")
     if _TEST_SYMBOL.search(trading_symbol):
-        raise _Skip("test symbol")
+        raise Skip("test symbol")
     expiry: date | None = None
     strike, tick_size = _ZERO, _tick(tick)
     if word == "EQUITY":
@@ -297,15 +249,15 @@ def _derivative(
     """
     expiry = _expiry(expiry_text)
     if expiry is None:
-        raise _Skip("derivative without expiry")
+        raise Skip("derivative without expiry")
     if expiry < today:
-        raise _Skip("expired")
+        raise Skip("expired")
     if kind == "FUT":
         root, strike = trading_symbol.rsplit("-", 2)[0], _ZERO
     else:
         root, strike = trading_symbol.rsplit("-", 3)[0], _strike(strike_text)
         if kind not in ("CE", "PE") or strike <= 0:
-            raise _Skip("option without type or strike")
+            raise Skip("option without type or strike")
     if len(root) == len(trading_symbol):
-        raise _Skip("derivative symbol of another shape")
+        raise Skip("derivative symbol of another shape")
     return symbols.contract(root, expiry, kind, strike), root, expiry, strike

@@ -5,20 +5,19 @@ Source: kotak-wire.md sections 6 (files, header, expiry, mapping rules) and 3.4 
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
-from functools import cache
+from decimal import Decimal
+from functools import cache, partial
 
-from brokers import symbols
+from brokers import master, symbols
 from brokers.clock import IST
 from brokers.contract import BrokerContext, BrokerSession, ParsedInstruments, SessionSource
 from brokers.errors import BrokerDown, LoginRequired, WireError
+from brokers.kotak import SPEC
 from brokers.kotak.calls import Calls, parse
 from brokers.kotak.mapping import errors
+from brokers.master import Collected, Skip, table
 from brokers.model import Exchange, Instrument, InstrumentKey
 from brokers.secret import Secret
 from brokers.transport import Transport
@@ -71,10 +70,6 @@ _KINDS = {"CE": "CE", "PE": "PE", "XX": "FUT", "": "FUT"}
 _SIDE_WORD = {"CE": "CALL", "PE": "PUT"}
 
 
-class _NotANumber(Exception):
-    """A cell that should hold a number does not; costs its row."""
-
-
 class KotakInstruments:
     """See ``brokers.contract.InstrumentSource``."""
 
@@ -107,19 +102,12 @@ class KotakInstruments:
         for segment in SEGMENTS:
             url = next((u for u in urls if segment in u.rsplit("/", 1)[-1]), "")
             if url:
-                files[f"{segment}.csv"] = self._file(url if "://" in url else f"{base}/{url.lstrip('/')}")
+                files[f"{segment}.csv"] = master.fetch(
+                    self._transport, url if "://" in url else f"{base}/{url.lstrip('/')}", SPEC.title
+                )
         if "nse_cm.csv" not in files:
             raise BrokerDown("Kotak lists no nse_cm file today; the instrument table stays as it is")
         return files
-
-    def _file(self, url: str) -> bytes:
-        reply = self._transport.fetch("GET", url, headers={})
-        if reply.status != 200:
-            name = url.rsplit("/", 1)[-1]
-            raise BrokerDown(
-                f"Kotak answered HTTP {reply.status} for {name}; not published yet, try again later"
-            )
-        return reply.body
 
     def _any_session(self) -> BrokerSession:
         """The list needs no login: without one it is asked at the login host with the access token."""
@@ -152,82 +140,44 @@ def parse_files(files: Mapping[str, bytes], today: date) -> ParsedInstruments:
     Raises:
         WireError: A file without the columns it should have, or a row that cannot be read.
     """
-    rows: dict[InstrumentKey, Instrument] = {}
-    skipped: Counter[str] = Counter()
+    found = Collected()
     for name, content in files.items():
         segment = next((s for s in SEGMENTS if name.startswith(s)), "")
-        if segment not in _CASH and segment not in _DERIVATIVES:
-            if rows_in_it := max(0, content.count(b"\n") - 1):
-                skipped[f"segment {segment or name}"] += rows_in_it
-            continue
-        table = _table(content, name)
-        read = (
-            _cash(table, segment, skipped) if segment in _CASH else _contracts(table, segment, today, skipped)
-        )
-        for instrument in read:
-            known = rows.setdefault(instrument.key, instrument)
-            if known is not instrument:
-                skipped["same symbol again"] += 1
+        if segment in _CASH:
+            # a share in both series is traded in EQ
+            lines = sorted(table(content, _COLUMNS, name), key=lambda line: line[1].strip() == "BE")
+            found.read(lines, partial(_share, segment))
+        elif segment in _DERIVATIVES:
+            found.read(table(content, _COLUMNS, name), partial(_contract, segment, today))
+        elif rows_in_it := max(0, content.count(b"\n") - 1):
+            found.skipped[f"segment {segment or name}"] += rows_in_it
     for instrument in _named_indices(files):
-        rows.setdefault(instrument.key, instrument)
-    return ParsedInstruments(list(rows.values()), dict(skipped))
+        if not found.has(instrument.key):
+            found.add(instrument)
+    return found.parsed(SPEC.title)
 
 
-def _table(content: bytes, name: str) -> Iterator[tuple[str, ...]]:
-    """The columns of ``_COLUMNS`` of each row. Header names carry blanks and a semicolon."""
-    reader = csv.reader(io.StringIO(content.decode("utf-8", "replace"), newline=""))
-    header = [column.strip().strip(";").strip() for column in next(reader, [])]
-    missing = [column for column in _COLUMNS if column not in header]
-    if missing:
-        raise WireError(f"{name} has no column {', '.join(missing)}", content[:2000])
-    places = [header.index(column) for column in _COLUMNS]
-    longest = max(places)
-    for line in reader:
-        if len(line) <= longest:
-            if line and any(line):
-                raise WireError(
-                    f"{name} line {reader.line_num}: {len(line)} columns", ",".join(line).encode()
-                )
-            continue
-        yield tuple(line[place] for place in places)
-
-
-def _cash(table: Iterator[tuple[str, ...]], segment: str, skipped: Counter[str]) -> Sequence[Instrument]:
-    """NSE: series EQ (first) and BE. BSE: every named row. A row without ISIN is an index."""
-    exchange = _CASH[segment]
-    found: list[Instrument] = []
-    later: list[Instrument] = []
-    for token, group, symbol, trading, _, isin, text, tick, lot, _, _, _, freeze in table:
-        symbol = symbol.strip()
-        if not symbol or not token.strip():
-            skipped["no name"] += 1
-            continue
-        series = group.strip()
-        if segment == "nse_cm" and series not in NSE_SERIES and isin.strip():
-            skipped["series"] += 1
-            continue
-        if not isin.strip() and series not in NSE_SERIES:
-            found.append(_index(segment, symbol, token.strip(), trading.strip()))
-            continue
-        try:
-            instrument = Instrument(
-                key=InstrumentKey(exchange, symbol),
-                token=token.strip(),
-                broker_exchange=segment,
-                broker_symbol=trading.strip(),
-                name=text.strip() or symbol,
-                instrument_type="EQ",
-                lot_size=_whole(lot) or 1,
-                tick_size=_rupees(tick),
-                freeze_qty=_whole(freeze),
-                display_name=text.strip() or symbol,
-            )
-        except _NotANumber:
-            skipped["unreadable number"] += 1
-            continue
-        (later if series == "BE" else found).append(instrument)
-    # a share in both series is traded in EQ
-    return found + later
+def _share(segment: str, line: tuple[str, ...]) -> Instrument:
+    """NSE: series EQ and BE. BSE: every named row. A row without ISIN is an index."""
+    token, group, symbol, trading, _, isin, text, tick, lot, _, _, _, freeze = map(str.strip, line)
+    if not symbol or not token:
+        raise Skip("no name")
+    if segment == "nse_cm" and group not in NSE_SERIES and isin:
+        raise Skip("series")
+    if not isin and group not in NSE_SERIES:
+        return _index(segment, symbol, token, trading)
+    return Instrument(
+        key=InstrumentKey(_CASH[segment], symbol),
+        token=token,
+        broker_exchange=segment,
+        broker_symbol=trading,
+        name=text or symbol,
+        instrument_type="EQ",
+        lot_size=_whole(lot) or 1,
+        tick_size=_rupees(tick),
+        freeze_qty=_whole(freeze),
+        display_name=text or symbol,
+    )
 
 
 def _index(segment: str, symbol: str, token: str, trading: str) -> Instrument:
@@ -260,47 +210,35 @@ def _named_indices(files: Mapping[str, bytes]) -> Iterator[Instrument]:
                 yield _index(segment, symbol, wire_name, wire_name)
 
 
-def _contracts(
-    table: Iterator[tuple[str, ...]], segment: str, today: date, skipped: Counter[str]
-) -> Iterator[Instrument]:
-    """Futures and options: name, expiry, then FUT or strike and CE/PE."""
-    exchange = str(_DERIVATIVES[segment])
-    needs_kind = segment in ("bse_fo", "mcx_fo")
-    for token, _, root, trading, option, _, _, tick, lot, expires, strike_text, expires_too, freeze in table:
-        root = root.strip()
-        option = option.strip()
-        if not root or not token.strip():
-            skipped["no name"] += 1
-            continue
-        kind = _KINDS.get(option)
-        if kind is None or (needs_kind and not option):
-            skipped["option type"] += 1
-            continue
-        expiry = _expiry(expires.strip(), segment) or _expiry(expires_too.strip(), segment)
-        if expiry is None:
-            skipped["no expiry"] += 1
-            continue
-        try:
-            strike = _rupees(strike_text) if kind != "FUT" else Decimal(0)
-            tick_size, lot_size, freeze_qty = _rupees(tick), _whole(lot) or 1, _whole(freeze)
-        except _NotANumber:
-            skipped["unreadable number"] += 1
-            continue
-        yield Instrument(
-            key=InstrumentKey(exchange, symbols.contract(root, expiry, kind, strike)),
-            token=token.strip(),
-            broker_exchange=segment,
-            broker_symbol=trading.strip(),
-            name=root,
-            instrument_type=kind,
-            lot_size=lot_size,
-            tick_size=tick_size,
-            expiry=expiry,
-            strike=strike,
-            freeze_qty=freeze_qty,
-            display_name=display_name(root, expiry, kind, strike),
-            expired=expiry < today,
-        )
+def _contract(segment: str, today: date, line: tuple[str, ...]) -> Instrument:
+    """A future or an option: name, expiry, then FUT or strike and CE/PE."""
+    token, _, root, trading, option, _, _, tick, lot, expires, strike_text, expires_too, freeze = map(
+        str.strip, line
+    )
+    if not root or not token:
+        raise Skip("no name")
+    kind = _KINDS.get(option)
+    if kind is None or (segment in ("bse_fo", "mcx_fo") and not option):
+        raise Skip("option type")
+    expiry = _expiry(expires, segment) or _expiry(expires_too, segment)
+    if expiry is None:
+        raise Skip("no expiry")
+    strike = _rupees(strike_text) if kind != "FUT" else Decimal(0)
+    return Instrument(
+        key=InstrumentKey(_DERIVATIVES[segment], symbols.contract(root, expiry, kind, strike)),
+        token=token,
+        broker_exchange=segment,
+        broker_symbol=trading,
+        name=root,
+        instrument_type=kind,
+        lot_size=_whole(lot) or 1,
+        tick_size=_rupees(tick),
+        expiry=expiry,
+        strike=strike,
+        freeze_qty=_whole(freeze),
+        display_name=display_name(root, expiry, kind, strike),
+        expired=expiry < today,
+    )
 
 
 def display_name(root: str, expiry: date, kind: str, strike: Decimal) -> str:
@@ -330,16 +268,10 @@ def _expiry(text: str, segment: str) -> date | None:
 @cache
 def _rupees(text: str) -> Decimal:
     """Paise -> rupees; -1 and blanks mean none."""
-    try:
-        number = Decimal(text.strip() or 0)
-    except InvalidOperation as exc:
-        raise _NotANumber from exc
+    number = Decimal(text or 0)
     return number / 100 if number > 0 else Decimal(0)
 
 
 @cache
 def _whole(text: str) -> int:
-    try:
-        return max(0, int(Decimal(text.strip() or 0)))
-    except (InvalidOperation, OverflowError, ValueError) as exc:
-        raise _NotANumber from exc
+    return max(0, int(Decimal(text or 0)))

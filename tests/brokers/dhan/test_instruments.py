@@ -123,7 +123,7 @@ def test_the_same_id_in_two_segments_is_two_instruments() -> None:
         ("NSE,E,abc,EQUITY,0,DEMO,1.0,x,,,,5.0,NA,ES,EQ,DEMO", "no id or symbol"),
         ("NSE,E,1,EQUITY,0,DEMO,one,x,,,,5.0,NA,ES,EQ,DEMO", "unreadable number"),
         ("NSE,E,1,EQUITY", "short row"),
-        ("NSE,E,7,EQUITY,0,DEMOBANK,1.0,x,,,,5.0,NA,ES,EQ,DEMO", "duplicate symbol"),
+        ("NSE,E,7,EQUITY,0,DEMOBANK,1.0,x,,,,5.0,NA,ES,EQ,DEMO", "same symbol again"),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_used_is_counted_with_its_reason(line: str, reason: str) -> None:
@@ -148,11 +148,11 @@ def test_columns_are_found_by_name() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not Dhan's compact instrument file"),
-        (b"<html>maintenance</html>", "not Dhan's compact instrument file"),
+        (b"", "Dhan's compact instrument file: no"),
+        (b"<html>maintenance</html>", "Dhan's compact instrument file: no"),
         (HEADER.replace("SEM_TICK_SIZE", "TICK").encode(), "no SEM_TICK_SIZE"),
         (HEADER.encode() + b"\n", "no usable row"),
-        (b"\xff\xfe\x00", "cannot be read"),
+        (b"\xff\xfe\x00", "Dhan's compact instrument file: no"),
     ],
 )
 def test_a_file_that_is_something_else_is_an_error(content: bytes, message: str) -> None:

@@ -151,7 +151,7 @@ def test_the_simulated_instrument_file_is_read_whole(desk: Desk) -> None:
     assert future.name
     assert future.expiry is not None
     assert future.lot_size > 1
-    assert not {"duplicate symbol", "short row", "unreadable number"} & set(desk.skipped)
+    assert not {"same symbol again", "short row", "unreadable number"} & set(desk.skipped)
 
 
 def test_an_order_is_placed_found_by_tag_changed_and_cancelled(desk: Desk) -> None:
