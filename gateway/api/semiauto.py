@@ -14,19 +14,18 @@ from gateway.api.parts import Call, Endpoint, Parts
 from gateway.store.queued import NewOrder, fingerprint_of
 
 QUEUED_MESSAGE = "Order queued for approval in Action Center"
-QUEUED = frozenset(
-    {
-        "placeorder",
-        "placesmartorder",
-        "basketorder",
-        "splitorder",
-        "optionsorder",
-        "optionsmultiorder",
-        "placegttorder",
-        "orders/place",
-        "smartorders/place",
-    }
-)
+QUEUED: Mapping[str, str] = {
+    "placeorder": "order",
+    "placesmartorder": "smart order",
+    "basketorder": "basket",
+    "splitorder": "split order",
+    "optionsorder": "option order",
+    "optionsmultiorder": "option legs",
+    "placegttorder": "GTT order",
+    "orders/place": "order",
+    "smartorders/place": "smart order",
+}
+"""Endpoints whose orders wait, and what people call such an order."""
 REFUSED: Mapping[str, str] = {
     "modifyorder": "Modify order",
     "cancelorder": "Cancel order",

@@ -12,7 +12,7 @@ from marshmallow import Schema, fields, validate
 from brokers.errors import InvalidRequest, NotReady
 from brokers.model import InstrumentKey, Product
 from brokers.secret import Secret
-from gateway.api import errors, reply
+from gateway.api import errors, reply, semiauto
 from gateway.api.dispatch import body_of
 from gateway.api.fields import EXCHANGES, PRODUCTS, Whole, named, one_of
 from gateway.api.names import key_of
@@ -228,6 +228,7 @@ def _row(row: QueuedOrder) -> dict[str, Any]:
         "source": row.source,
         "strategy": row.strategy,
         "kind": row.kind,
+        "what": semiauto.QUEUED.get(row.kind, row.kind),
         "mode": "analyze" if row.paper else "live",
         "request": row.body,
         "state": row.step.value,

@@ -18,10 +18,11 @@ from flask import Blueprint, Response, flash, request
 from brokers.clock import IST
 from brokers.errors import AlgoError
 from gateway.pagekit.access import LONGEST_PASSWORD
+from gateway.pagekit.frame import limited
 from gateway.settings.risk import CHOICES, RiskRules, SquareOff
 from gateway.store.users import User
 from gateway.trading.risklimits import FIELD_OF, Plan, RiskLimits, texts
-from gateway.web.shell import Web, limited, signed_in, to
+from gateway.web.shell import Web, signed_in, to
 
 HINTS: Mapping[str, str] = {
     "RISK_MAX_ORDER_VALUE": "rupees",
@@ -101,7 +102,7 @@ def _confirmed(web: Web, user: User, plan: Plan, given: Mapping[str, str], rende
     """None once the owner's password came with the form; else what asks for it."""
     password, problem = request.form.get("password", ""), ""
     if password:
-        if (too_often := limited(web, "LOGIN_RATE_LIMIT", "risk limits")) is not None:
+        if (too_often := limited(web, "risk limits", guessing=True)) is not None:
             return too_often
         if len(password) <= LONGEST_PASSWORD and web.parts.users.verify(user.username, password):
             return None

@@ -14,12 +14,14 @@ from flask import Blueprint, Response, flash, request
 
 from brokers.clock import IST
 from brokers.errors import AlgoError, InvalidRequest, NotFound, NotSupported
+from gateway.api import semiauto
+from gateway.pagekit.frame import limited
 from gateway.sandbox.mode import TradingMode
 from gateway.scopes import ALL, SAYS, parsed, shown
 from gateway.store.queued import Step
 from gateway.store.users import User
 from gateway.web import riskpage
-from gateway.web.shell import Web, limited, show, signed_in, to
+from gateway.web.shell import Web, show, signed_in, to
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def _account_routes(pages: Blueprint, web: Web) -> None:
             web.live.look_again()
             return f"Logged in to {parts.settings.spec.title}, account {session.account}."
 
-        return limited(web, "LOGIN_RATE_LIMIT", "broker login") or _done(web, "session", work)
+        return limited(web, "broker login", guessing=True) or _done(web, "session", work)
 
     @pages.post("/settings/keys")
     def make_key() -> Response:
@@ -190,6 +192,7 @@ def _settings_page(web: Web, user: User, **values: Any) -> Response:
     parts = web.parts
     queue = parts.queue
     waiting: list[Any] = []
+    synced_at = parts.instruments.synced_at()
     if queue is not None:
         queue.store.expire()
         waiting = queue.store.recent(steps=[Step.WAITING], most=SHOWN)
@@ -206,12 +209,19 @@ def _settings_page(web: Web, user: User, **values: Any) -> Response:
         strategies=queue.strategies.all() if queue is not None else [],
         env_file=f"instances/{parts.settings.name}.env",
         rows=parts.instruments.count(),
-        synced_at=parts.instruments.synced_at(),
+        synced_at=datetime.fromisoformat(synced_at) if synced_at else None,
         sync_state=parts.sync.state,
         sync_error=parts.sync.error,
         browsers=_browsers(web),
+        ist=_ist,
+        kinds=semiauto.QUEUED,
         **{"risk": riskpage.view(parts.risk), **_scopes(), **values},
     )
+
+
+def _ist(at: datetime) -> str:
+    """A moment that may be long ago, as a trader reads it."""
+    return f"{at.astimezone(IST):%d %b %Y %H:%M} IST"
 
 
 def _browsers(web: Web) -> list[tuple[str, str, bool]]:

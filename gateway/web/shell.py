@@ -102,11 +102,6 @@ def signed_in(web: Web, view: Callable[[User], Response]) -> Response:
     return frame.signed_in(web.user(), view)
 
 
-def limited(web: Web, limit: str, endpoint: str) -> Response | None:
-    """The refusal of a request that came too soon; None when it may pass."""
-    return frame.limited(web, endpoint, guessing=limit == "LOGIN_RATE_LIMIT")
-
-
 def hue_of(instance: str) -> int:
     """The same colour for a name on every page and after every start."""
     first_free = len(FIXED_HUES)

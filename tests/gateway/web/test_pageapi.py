@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from brokers.clock import IST
 from brokers.model import InstrumentKey, OrderStatus
 from gateway.tickets import Tickets, seat_of
 from gateway.web.lookup import Lookup
@@ -113,6 +114,27 @@ def test_an_order_by_hand_leaves_also_while_programs_are_held_back(traded, page)
         assert page.ask("POST", "call/placeorder", ORDER).json["orderid"]
         assert len(traded.rest.placed) == placed + 1
     finally:
+        traded.internal("POST", "order-mode", {"mode": "auto"})
+
+
+def test_the_settings_page_speaks_as_a_trader_does(traded, page):
+    """Every time in IST, and what waits by its name among people."""
+    traded.internal("POST", "order-mode", {"mode": "semi_auto"})
+    try:
+        assert "pending_order_id" in traded.place().json
+        row = traded.internal("GET", "approvals").json["orders"][0]
+        assert (row["kind"], row["what"]) == ("placeorder", "order")
+        shown = page.client.get("/settings").get_data(as_text=True)
+        assert '<td data-label="Kind">order</td>' in shown
+        assert "UTC" not in shown
+        made = traded.parts.keys.list()[0].created_at.astimezone(IST)
+        assert f'<td data-label="Made">{made:%d %b %Y %H:%M} IST</td>' in shown
+        ends = traded.parts.session.status().expires_at.astimezone(IST)
+        assert f"<dd>{ends:%d %b %Y %H:%M} IST</dd>" in shown
+        assert re.search(r"<dt>Loaded</dt><dd>\d\d \w{3} \d{4} \d\d:\d\d IST</dd>", shown)
+    finally:
+        for row in traded.internal("GET", "approvals").json["orders"]:
+            traded.internal("POST", f"approvals/{row['id']}/reject")
         traded.internal("POST", "order-mode", {"mode": "auto"})
 
 

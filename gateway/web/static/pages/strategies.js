@@ -28,8 +28,6 @@ async function copied(text) {
 
 // approvals ------------------------------------------------------------------------------------------------
 
-const KINDS = { placeorder: "order", placesmartorder: "smart order", basketorder: "basket", splitorder: "split order", optionsorder: "option order", optionsmultiorder: "option legs" };
-
 function Approvals({ again }) {
   const found = usePoll("approvals", EVERY_MS);
   const mode = found.value?.mode;
@@ -54,7 +52,7 @@ function Approvals({ again }) {
   };
   const columns = [
     { id: "order", title: "Order", lead: true, value: (row) => row.request.symbol, cell: (row) => html`${row.request.action} ${row.request.quantity} ${row.request.symbol}<span class="under">${row.request.exchange} ${row.request.pricetype} ${row.request.product} ${Number(row.request.price) ? `at ${row.request.price}` : ""}</span>` },
-    { id: "kind", title: "Kind", main: true, value: (row) => row.kind, cell: (row) => html`${KINDS[row.kind] || row.kind}${row.mode === "analyze" ? ", sandbox" : ""}` },
+    { id: "kind", title: "Kind", main: true, value: (row) => row.what, cell: (row) => html`${row.what}${row.mode === "analyze" ? ", sandbox" : ""}` },
     { id: "strategy", title: "Strategy", wide: true, value: (row) => row.strategy },
     { id: "at", title: "Asked", value: (row) => row.at, cell: (row) => html`<${Age} at=${+new Date(row.at)} />` },
   ];
