@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gateway import comparisonfile
 from supervisor.console import app
 from tests.supervisor.console.rig import BASE, OWNER, Browser, build, row, seen
 
+MOST_FIRST_LOAD = 200_000
 PAGES = ("/", "/orders", "/positions", "/comparison", "/logs", "/panic")
 
 
@@ -207,6 +209,20 @@ def test_open_streams_have_an_end(owner: Browser, monkeypatch: pytest.MonkeyPatc
     again.close()
     two[1].close()
     browser.console.watch.stop()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_first_load_of_a_page_is_small(owner: Browser, path: str) -> None:
+    """As the instances' pages: what a browser loads before the first figure, packed."""
+    page = owner.get(path).text
+    urls = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page))
+    assert any(url.endswith(".js") for url in urls)
+    sizes = {"": len(page.encode())}
+    for url in urls:
+        answer = owner.get(url, **{"Accept-Encoding": "gzip"})
+        assert answer.status_code == 200, url
+        sizes[url] = len(answer.data)
+    assert sum(sizes.values()) <= MOST_FIRST_LOAD, sizes
 
 
 def test_our_files_stand_in_for_the_instances(owner: Browser) -> None:
