@@ -77,7 +77,7 @@ def build(
     clock = clock or SystemClock()
     journal = Journal(state, broker) if state is not None else None
     exchange = make_exchange(seed=seed, universe=universe, hours=hours, clock=clock, journal=journal)
-    faults = Faults(clock, seed)
+    faults = Faults(clock, f"{broker}/{seed}")  # two brokers share their prices, not their bad luck
     make = cast(Maker, importlib.import_module(f"brokers.sim.{broker}.venue").make)
     return assemble(make(exchange, faults, clock, f"http://{HOST}:{port}"), exchange, faults, clock, journal)
 

@@ -200,7 +200,7 @@ class Faults:
         held: The newest frames that a ``lag`` struck (one of 0 s too), oldest first.
     """
 
-    def __init__(self, clock: Clock, seed: int = 1) -> None:
+    def __init__(self, clock: Clock, seed: int | str = 1) -> None:
         self._clock = clock
         self._random = random.Random(f"faults/{seed}")
         self._numbers = numbers(1)

@@ -180,15 +180,27 @@ def test_algo_ticks_prints_them(fleet: Fleet) -> None:
     assert any("NSE:RELIANCE ltp=" in line for line in lines)
 
 
+def test_algo_ticks_names_what_is_not_there(fleet: Fleet) -> None:
+    none = fleet.algo("ticks", "dhan", "NOSUCH", "--timeout", "5")
+    assert none.returncode == 1
+    assert "SYMBOL_NOT_FOUND" in none.stderr
+    assert "NSE:NOSUCH (did you mean " in none.stderr
+    some = fleet.algo("ticks", "dhan", "NOSUCH", "sbin", "--count", "1", "--timeout", "15")
+    assert some.returncode == 0
+    assert "NSE:NOSUCH (did you mean " in some.stderr
+    assert "NSE:SBIN ltp=" in some.stdout
+
+
 def test_algo_compare_says_what_was_set(fleet: Fleet, tmp_path: Path) -> None:
     unlost = {name: replace(broker, lost=0.0) for name, broker in compare.SET.items()}
     with ThreadPoolExecutor(1) as pool:
         race = pool.submit(compare.race, fleet, 6, compare.LAG_MS)
         run = compare.probe(fleet, unlost, 8, 7, 0.6, tmp_path / "report.html")
-        (lead,) = race.result()["leads"]
+        (lead,) = race.result().found["leads"]
     for row in run.rows("place"):
         # a busy machine makes it longer, nothing makes it shorter
         assert row["p50"]["high"] >= unlost[row["instance"]].median_s
+        assert len(run.answered(row["instance"], "place")) == row["n"]
     assert {row["count"] for share in run.found["shares"] for row in share["rows"]} == {0}
     assert (lead["behind"], lead["significant"]) == ("kotak", True)
     assert 0.15 < lead["p50"]["value"] < 1
