@@ -113,8 +113,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(services, "PROGRAMS", {"historify": (str(script),)})
     monkeypatch.setattr("supervisor.loop.plan.children", lambda *_: [])
     [port] = free_ports(1)
-    make(tmp_path, "kotak", HISTORIFY_PORT=str(port))
-    make(tmp_path, "dhan")
+    for name in ("kotak", "dhan"):
+        make(tmp_path, name, HISTORIFY_PORT=str(port))
     return tmp_path
 
 
