@@ -7,9 +7,9 @@ from flask import Blueprint
 from gateway.pagekit import doors, frame
 from gateway.pagekit.access import check_account as check_account
 from gateway.web import charts, comparison, latency, marketdata, settingspage, strategies, traffic, views
-from gateway.web.shell import HUES, Web, hue_of, show
+from gateway.web.shell import Web, show
 
-__all__ = ["HUES", "Web", "blueprint", "hue_of", "show"]
+__all__ = ["Web", "blueprint", "show"]
 
 WRONG_CODE = "The one-time code is not right. “algo up {name}” prints it, also while the instance runs."
 

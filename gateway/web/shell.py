@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +15,11 @@ from gateway.pagekit import frame
 from gateway.pagekit.frame import Entry
 from gateway.pagekit.frame import show as show
 from gateway.pagekit.frame import to as to
+from gateway.pagekit.hues import hue_of
 from gateway.store.users import User
 from gateway.web.access import Csrf, OneTimeCode, WebSessions
 from gateway.web.assets import Assets
 from gateway.web.live import Live
-
-HUES = 6
-"""``hue-N`` classes of ``style.css`` and ``icon-N.svg`` files. Kotak and Dhan, which most people run side by
-side, have one each; other instances share the rest by their name."""
-FIXED_HUES = {"kotak": 0, "dhan": 1}
 
 NAVIGATION: tuple[Entry, ...] = (
     Entry("web.dashboard", "Dashboard"),
@@ -100,9 +95,3 @@ class Web:
 def signed_in(web: Web, view: Callable[[User], Response]) -> Response:
     """A page for the owner only; everybody else is led to the sign-in."""
     return frame.signed_in(web.user(), view)
-
-
-def hue_of(instance: str) -> int:
-    """The same colour for a name on every page and after every start."""
-    first_free = len(FIXED_HUES)
-    return FIXED_HUES.get(instance, first_free + zlib.crc32(instance.encode()) % (HUES - first_free))

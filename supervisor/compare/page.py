@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 
+import gateway
 from supervisor.compare import svg
 from supervisor.compare.figures import Measure, Pair, Report
 from supervisor.compare.race import Race
@@ -14,42 +16,10 @@ FRAME = """
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 1240px; margin: 0 auto; padding: 24px 20px 48px; }
 """
-"""Of the file that stands alone; a page with a frame of its own needs only ``CSS``."""
+"""Of the file that stands alone; a page with a frame of its own needs only ``STYLE``."""
 
-COLOURS = (
-    *(("#1f5fd0", "#7aa8ff"), ("#c2570c", "#ff9d5c"), ("#0b7f5c", "#4fd0a4"), ("#8a2fc0", "#c690f5")),
-    *(("#b3123f", "#ff7c98"), ("#64748b", "#a3b0c2")),
-)
-"""Of the instances, in light and in dark."""
-
-CSS = f"""
-.comparison {{ --card: light-dark(#f7f8fa, #1c2026); --quiet: light-dark(#5b6470, #9aa4b1);
-  --line: light-dark(#d5dae1, #363d47);
-  {" ".join(f"--s{n}: light-dark({light}, {dark});" for n, (light, dark) in enumerate(COLOURS))} }}
-.comparison h1 {{ font-size: 1.55rem; margin: 0 0 4px; }}
-.comparison h2 {{ font-size: 1.15rem; margin: 36px 0 2px; }}
-.comparison p {{ margin: 4px 0; max-width: 90ch; }}
-.comparison .quiet {{ color: var(--quiet); font-size: .9rem; }}
-.comparison .verdicts {{ list-style: none; margin: 14px 0 0; padding: 12px 16px; background: var(--card);
-  border: 1px solid var(--line); border-radius: 8px; }}
-.comparison .verdicts li {{ margin: 3px 0; overflow-wrap: anywhere; }}
-.comparison .wide {{ overflow-x: auto; margin: 10px 0; }}
-.comparison table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }}
-.comparison th, .comparison td {{ text-align: right; padding: 5px 10px; white-space: nowrap;
-  border-bottom: 1px solid var(--line); vertical-align: top; }}
-.comparison th {{ color: var(--quiet); font-weight: 600; font-size: .85rem; }}
-.comparison th:first-child, .comparison td:first-child {{ text-align: left; }}
-.comparison td small {{ display: block; color: var(--quiet); font-size: .78rem; }}
-.comparison .key {{ display: inline-block; width: 11px; height: 11px; border-radius: 3px;
-  margin-right: 7px; }}
-.comparison .charts {{ display: grid; gap: 14px;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }}
-.comparison figure {{ margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
-  padding: 10px 12px; min-width: 0; }}
-.comparison figcaption {{ font-size: .85rem; color: var(--quiet); margin-bottom: 6px;
-  overflow-wrap: anywhere; }}
-{svg.CSS}{"".join(f".comparison .k{n} {{ background: var(--s{n}); }}" for n in range(len(COLOURS)))}
-"""
+STYLE = Path(next(iter(gateway.__path__))) / "web" / "static" / "comparison.css"
+"""The one the pages load too."""
 
 ZONE_S = 19_800
 """Times of day are Indian, as everywhere in the product."""
@@ -60,13 +30,13 @@ def document(report: Report) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.title)}</title><style>{FRAME}{CSS}</style></head>"
+        f"<title>{escape(report.title)}</title><style>{FRAME}{STYLE.read_text(encoding='utf-8')}</style></head>"
         f"<body><main>{fragment(report)}</main></body></html>\n"
     )
 
 
 def fragment(report: Report) -> str:
-    """The same without a frame, for a page that has ``CSS``."""
+    """The same without a frame, for a page that has ``STYLE``."""
     venue = " · simulated brokers" if report.venue == "sim" else ""
     parts = [
         f'<div class="comparison"><h1>{escape(report.title)}</h1>',

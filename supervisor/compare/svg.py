@@ -1,4 +1,4 @@
-"""The report's drawings, as SVG text: no script, no outside font, colours by class (``svg.CSS`` gives them).
+"""The report's drawings, as SVG text: no script, no outside font; ``comparison.css`` colours them by class.
 
 Every chart has its own axis with units, names its rows in words beside the colour, and says its n.
 """
@@ -11,27 +11,14 @@ from html import escape
 
 import numpy as np
 
+from gateway.pagekit.hues import hues_of
 from supervisor.compare.stats import Floats, ecdf
 
 WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 26, 40
-COLOURS = 6
 MOST_BINS = 40
 CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400)
 POINTS = 240
-
-CSS = """
-.chart { width: 100%; height: auto; display: block; }
-.chart text { font: 12px system-ui, sans-serif; fill: var(--quiet); }
-.chart .axis { stroke: var(--line); stroke-width: 1; fill: none; }
-.chart .grid { stroke: var(--line); stroke-width: 1; stroke-dasharray: 2 4; fill: none; }
-.chart .zero { stroke: var(--quiet); stroke-width: 1; fill: none; }
-.chart .step { fill: none; stroke-width: 2; stroke-linejoin: round; }
-.chart .band { stroke: none; opacity: .22; }
-.chart .box { stroke: none; opacity: .38; }
-.chart .dot { stroke: none; opacity: .5; }
-.chart .mean { stroke-width: 2; stroke-dasharray: 5 3; fill: none; }
-""" + "".join(f".s{n} {{ stroke: var(--s{n}); }} .f{n} {{ fill: var(--s{n}); }}\n" for n in range(COLOURS))
 
 
 class Frame:
@@ -170,14 +157,14 @@ def differences(label: str, seconds: Floats, low_high: tuple[float, float] | Non
             x, y = frame.x(float(edges[at])), frame.y(float(count))
             width = frame.x(float(edges[at + 1])) - x
             inside.append(
-                f'<rect class="box f0" x="{x:.1f}" y="{y:.1f}" width="{max(width - 0.5, 0.5):.1f}" '
+                f'<rect class="pairs" x="{x:.1f}" y="{y:.1f}" width="{max(width - 0.5, 0.5):.1f}" '
                 f'height="{frame.y(0) - y:.1f}"/>'
             )
     inside.append(f'<path class="zero" d="M{frame.x(0):.1f} {TOP}V{frame.y(0):.1f}"/>')
     if low_high is not None:
         a, b = (frame.x(bound * 1e3) for bound in low_high)
         inside.append(
-            f'<rect class="box f1" x="{a:.1f}" y="{TOP}" width="{max(b - a, 1.5):.1f}" '
+            f'<rect class="sure" x="{a:.1f}" y="{TOP}" width="{max(b - a, 1.5):.1f}" '
             f'height="{frame.y(0) - TOP:.1f}"/>'
         )
     top = int(counts.max())
@@ -258,8 +245,8 @@ def _range(found: Mapping[str, Floats], high: float) -> tuple[float, float]:
 
 
 def colour(name: str, order: Iterable[str]) -> int:
-    """Number of an instance's colour: by name, so that it is the same in every report of a fleet."""
-    return sorted(order).index(name) % COLOURS
+    """Number of an instance's colour: that of its own pages."""
+    return hues_of(order)[name]
 
 
 def nothing(label: str) -> str:

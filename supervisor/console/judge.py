@@ -6,12 +6,12 @@ it. A fact is ``{"id", "label", "text", "level", "hint"}``, ready to be shown.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.pagekit.hues import FIXED_HUES, hue_of
 from supervisor.console.gather import Heard, Seen
 from supervisor.console.words import milliseconds, moment, signed, size, span
 
@@ -32,8 +32,6 @@ STATES = {
     "unsupervised": "bad",
 }
 SESSIONS = {"valid": "good", "none": "bad", "expired": "bad", "refused": "bad"}
-HUES = 6
-FIXED_HUES = {"kotak": 0, "dhan": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,12 +335,6 @@ def books(seen: Seen) -> dict[str, Any]:
             rows += [{"instance": name, "mode": mode, **row} for row in found.get("rows", ())]
     orders.sort(key=lambda row: str(row["timestamp"]), reverse=True)
     return {"orders": orders, "positions": positions, "errors": list(dict.fromkeys(errors))}
-
-
-def hue_of(instance: str) -> int:
-    """The colour an instance's own pages wear (``gateway.web.shell.hue_of``)."""
-    first_free = len(FIXED_HUES)
-    return FIXED_HUES.get(instance, first_free + zlib.crc32(instance.encode()) % (HUES - first_free))
 
 
 def _fact(id_: str, label: str, text: str, level: str, hint: str = "") -> Fact:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from gateway.http.gate import caller, from_elsewhere
-from gateway.web.pages import HUES, hue_of
+from gateway.pagekit.hues import HUES, hue_of
 from tests.gateway.web.people import OWNER, cookie, make_owner, post, sign_in, token
 
 POLLING = "/socket.io/?EIO=4&transport=polling"

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import gateway.web
 from gateway import comparisonfile
 from gateway.latency.model import STAGES
 from gateway.latency.reader import Samples
+from gateway.pagekit.hues import HUES, hue_of, hues_of
 from supervisor.compare import collect, figures, page, passing, report, svg
 from supervisor.compare.collect import Day, durations
 from supervisor.compare.figures import Report
@@ -95,7 +95,7 @@ def test_unanswered_requests_keep_the_curve_below_the_top() -> None:
     values = np.array([0.01] * 8 + [np.inf] * 8)
     measure = figures.measure_pairs("place", "", {"a": values}, np.random.default_rng(1))
     drawn = page.fragment(Report("t", "now", "sim", ("a",), {}, measures=(measure,)))
-    path = re.search(r'class="step s0" d="([^"]+)"', drawn)
+    path = re.search(r'class="step s5" d="([^"]+)"', drawn)
     assert path is not None
     highest = min(float(point.split()[1]) for point in path[1].lstrip("M").split("L"))
     top, floor = 26.0, 210.0
@@ -103,9 +103,37 @@ def test_unanswered_requests_keep_the_curve_below_the_top() -> None:
     assert "<td>16</td><td>8</td>" in drawn
 
 
-def test_the_instances_have_the_same_style_and_the_newest_fragment(found: Report, tmp_path: Path) -> None:
-    kept = Path(gateway.web.__file__).parent / "static" / "comparison.css"
-    assert kept.read_text().partition("\n")[2].strip() == page.CSS.strip()
+def test_an_instance_wears_the_colour_of_its_own_pages(found: Report) -> None:
+    style = (page.STYLE.parent / "style.css").read_text()
+    charts = page.STYLE.read_text()
+    for hue in range(HUES):
+        (own,) = re.findall(rf"\.hue-{hue} {{ --hue: (#\w+); }}", style)
+        assert f"--s{hue}: light-dark({own}, " in charts
+        for rule in (
+            f".s{hue} {{ stroke: var(--s{hue}); }} .f{hue} {{ fill: var(--s{hue}); }}",
+            f".k{hue} {{ background: var(--s{hue}); }}",
+        ):
+            assert rule in charts
+    assert charts in page.document(found)
+    drawn = page.fragment(found)
+    for name in found.instances:
+        assert f'class="key k{hue_of(name)}"></span>{name}' in drawn
+
+
+def test_kotak_is_blue_beside_dhan_and_beside_others() -> None:
+    assert hues_of(("dhan", "kotak")) == {"dhan": hue_of("dhan"), "kotak": hue_of("kotak")}
+    assert hues_of(("another", "kotak"))["kotak"] == hue_of("kotak")
+    assert hue_of("b1") == hue_of("b3")
+    assert len(set(hues_of(("b1", "b3")).values())) == 2
+    crowd = hues_of([*(f"b{n}" for n in range(6)), "kotak"])
+    assert list(crowd.values()).count(crowd["kotak"]) == 1
+    assert crowd["kotak"] == hue_of("kotak")
+    many = hues_of([f"b{n}" for n in range(6)])
+    assert sorted(many.values()) == list(range(HUES))
+    assert set(hues_of([f"b{n}" for n in range(9)]).values()) == set(range(HUES))
+
+
+def test_the_pages_get_the_newest_fragment(found: Report, tmp_path: Path) -> None:
     folder = comparisonfile.folder_of(tmp_path / "run")
     assert comparisonfile.read(folder) == []
     comparisonfile.write(folder, "orders", "old")
@@ -166,7 +194,7 @@ def test_every_difference_is_drawn_once() -> None:
     seconds = np.sort(np.random.default_rng(1).normal(0.01, 0.004, 400))
     drawn = svg.differences("x", seconds, None)
     low, high = np.percentile(seconds, [1, 99])
-    bars = [float(height) for height in re.findall(r'class="box f0"[^>]*height="([\d.]+)"', drawn)]
+    bars = [float(height) for height in re.findall(r'class="pairs"[^>]*height="([\d.]+)"', drawn)]
     tallest = int(re.findall(r'text-anchor="end">(\d+)</text>', drawn)[1])
     counted = sum(bars) / max(bars) * tallest
     assert counted == pytest.approx(((seconds >= low) & (seconds <= high)).sum(), abs=12)

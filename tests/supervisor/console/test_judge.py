@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.web.shell import hue_of
+from gateway.pagekit.hues import hue_of
 from supervisor.console import judge, words
 from supervisor.console.gather import Heard
 from tests.supervisor.console.rig import MORNING, order, row, seen
@@ -151,7 +151,7 @@ def test_an_unreadable_book_is_no_empty_book() -> None:
 
 @pytest.mark.parametrize("name", ["kotak", "dhan", "mine", "second_dhan"])
 def test_an_instance_has_the_colour_of_its_own_pages(name: str) -> None:
-    assert judge.hue_of(name) == hue_of(name)
+    assert card(row(name=name))["hue"] == hue_of(name)
 
 
 @pytest.mark.parametrize(
