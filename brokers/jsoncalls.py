@@ -19,6 +19,7 @@ from brokers.errors import (
     WireError,
 )
 from brokers.reasons import Refusal, code_of
+from brokers.rows import objects
 from brokers.transport import Reply, Transport
 
 
@@ -106,10 +107,7 @@ class JsonCalls:
     def rows(self, path: str) -> list[Mapping[str, Any]]:
         """A list of objects, empty only when the broker says so. Raises as ``read``."""
         reply = self.fetch("GET", path)
-        rows = self.said(reply)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise WireError("expected a list of rows", reply.body[:500])
-        return rows
+        return objects(self.said(reply), reply.body)
 
     def said(self, reply: Reply) -> Any:
         """The parsed body of a read's success. Raises as ``read``."""

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from websockets.asyncio.client import ClientConnection
 
 from brokers.contract import AsyncSessionSource, BrokerContext, BrokerSession, FeedSink
-from brokers.errors import WireError
-from brokers.feedloop import run_socket
+from brokers.errors import LoginRequired, WireError
+from brokers.feedloop import AuthRefused, run_socket
 from brokers.feedsocket import MarketSocket, Shared
+from brokers.feedstate import Sessions
 from brokers.model import FeedCounters, FeedState, Instrument, Mode, OrderUpdate
+from brokers.spec import BrokerSpec
 from brokers.wants import Merged, Wants
 
 
@@ -35,6 +37,10 @@ class PlainSocket(MarketSocket):
 
         Yields:
             What was written to; None for an instrument nobody asked for.
+
+        Raises:
+            WireError: Unreadable; counted, and the stream goes on.
+            LoginRequired: The broker refuses the session; a newer one is asked for.
         """
         raise NotImplementedError
 
@@ -68,6 +74,8 @@ class PlainSocket(MarketSocket):
                 self.emit(merged, received_ns, live=live)
         except WireError as exc:
             self.bad(exc.frame, str(exc))
+        except LoginRequired as exc:
+            raise AuthRefused(str(exc)) from exc
 
 
 class PlainOrders:
@@ -75,7 +83,7 @@ class PlainOrders:
 
     Args:
         hello: The first message; holds the token.
-        read: One message; None when it is not about an order. Raises ``WireError``.
+        read: One message; None when it is not about an order. Raises ``WireError``, or ``LoginRequired``.
     """
 
     def __init__(
@@ -109,6 +117,8 @@ class PlainOrders:
             self._counters.parse_errors += 1
             self._sink.on_bad_frame(exc.frame, str(exc))
             return
+        except LoginRequired as exc:
+            raise AuthRefused(str(exc)) from exc
         if update is not None:
             self._sink.on_order(update)
 
@@ -120,40 +130,41 @@ class PlainOrders:
 
 
 class PlainFeed:
-    """Implements ``contract.Feed``: both sockets on one event loop.
+    """Implements ``contract.Feed``: both sockets on one event loop. Subclasses read order messages.
 
-    Args:
-        limit: Most instruments; the one over it is refused.
+    Attributes:
+        spec: Its ``feed_instruments`` is the most that is carried; the one over it is refused.
         market: Makes the market socket.
     """
 
-    def __init__(
-        self,
-        context: BrokerContext,
-        session: AsyncSessionSource,
-        sink: FeedSink,
-        *,
-        limit: int,
-        market: Callable[[Shared], PlainSocket],
-        hello: Callable[[BrokerSession], str],
-        read: Callable[[bytes | str, int], OrderUpdate | None],
-    ) -> None:
+    spec: BrokerSpec
+    market: type[PlainSocket]
+
+    def __init__(self, context: BrokerContext, session: AsyncSessionSource, sink: FeedSink) -> None:
         self.counters = FeedCounters()
         self._context = context
-        self._session = session
+        self._session = Sessions(session)
         self._sink = sink
-        self._wants = Wants(limit)
+        self._wants = Wants(self.spec.capabilities.feed_instruments)
         shared = Shared(
             wants=self._wants,
             sink=sink,
             counters=self.counters,
             clock=context.clock,
             endpoints=dict(context.endpoints),
-            heard=lambda: None,
+            heard=self._session.worked,
             accepted=self._accepted,
         )
-        self._market = market(shared)
-        self._orders = PlainOrders(context, sink, self.counters, hello, read)
+        self._market = self.market(shared)
+        self._orders = PlainOrders(context, sink, self.counters, self._order_hello, self._order_read)
+
+    def _order_hello(self, session: BrokerSession) -> str:
+        """First message of the order socket; holds the token."""
+        raise NotImplementedError
+
+    def _order_read(self, data: bytes | str, received_ns: int) -> OrderUpdate | None:
+        """One message of the order socket; see ``PlainOrders``."""
+        raise NotImplementedError
 
     async def run(self) -> None:
         """See ``contract.Feed``."""

@@ -201,3 +201,10 @@ def holding(key: InstrumentKey, quantity: int, average: Decimal, ltp: Decimal | 
         pnl = (ltp - average) * quantity
         percent = (ltp - average) / average * 100 if average else None
     return Holding(key, quantity, average, ltp, pnl, percent)
+
+
+def objects(data: Any, body: bytes) -> list[Row]:
+    """Parsed JSON that must be a list of objects. Raises ``WireError`` with what came."""
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        raise WireError("expected a list of rows", body[:500])
+    return data

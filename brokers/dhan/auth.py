@@ -15,17 +15,16 @@ from urllib.parse import urlencode
 
 from brokers import jwt
 from brokers.contract import BrokerContext, BrokerSession
+from brokers.credentials import Credentials, ask_once
 from brokers.dhan.mapping import errors, words
 from brokers.errors import (
     BrokerDown,
     BrokerError,
     LoginRequired,
     NotSupported,
-    OutcomeUnknown,
     SettingsError,
 )
 from brokers.secret import Secret
-from brokers.totp import code
 from brokers.transport import Reply, Transport
 
 TOKEN_LIFE = timedelta(hours=24)
@@ -124,11 +123,7 @@ class DhanAuth:
         reply = self._transport.fetch(
             "GET",
             f"{self._rest}/profile",
-            headers={
-                "access-token": token.reveal(),
-                "dhanClientId": client_id,
-                "Accept": "application/json",
-            },
+            headers=_headers(client_id, token),
         )
         data = errors.parse(reply.body)
         if reply.status != 200 or not isinstance(data, dict) or "dhanClientId" not in data:
@@ -143,35 +138,22 @@ class DhanAuth:
             {
                 "dhanClientId": client_id,
                 "pin": self._context.credentials["DHAN_PIN"].reveal(),
-                "totp": totp or self._code(),
+                "totp": Credentials(self._context, "Dhan").code("DHAN_TOTP_SECRET", totp),
             }
         )
         url = f"{self._auth}/app/generateAccessToken?{query}"
-        try:
-            reply = self._transport.send("POST", url, headers={"Accept": "application/json"})
-        except OutcomeUnknown as exc:
-            raise BrokerDown("Dhan login: no whole answer") from exc
+        headers = {"Accept": "application/json"}
+        reply = ask_once(self._transport, "POST", url, "Dhan login", headers=headers)
         return self._from_answer(client_id, reply, "PIN + TOTP")
 
-    def _code(self) -> str:
-        try:
-            return code(self._context.credentials["DHAN_TOTP_SECRET"].reveal(), self._context.clock.now())
-        except ValueError as exc:
-            raise SettingsError("Dhan: DHAN_TOTP_SECRET is not a base32 seed") from exc
-
     def _renew_web(self, session: BrokerSession) -> BrokerSession:
-        try:
-            reply = self._transport.send(
-                "GET",
-                f"{self._rest}/RenewToken",
-                headers={
-                    "access-token": session.secrets["token"].reveal(),
-                    "dhanClientId": session.account,
-                    "Accept": "application/json",
-                },
-            )
-        except OutcomeUnknown as exc:
-            raise BrokerDown("Dhan RenewToken: no whole answer") from exc
+        reply = ask_once(
+            self._transport,
+            "GET",
+            f"{self._rest}/RenewToken",
+            "Dhan RenewToken",
+            headers=_headers(session.account, session.secrets["token"]),
+        )
         return self._from_answer(session.account, reply, "RenewToken")
 
     def _from_answer(self, client_id: str, reply: Reply, way: str) -> BrokerSession:
@@ -209,6 +191,10 @@ class DhanAuth:
             issued_at=now,
             expires_at=expires_at or now + TOKEN_LIFE,
         )
+
+
+def _headers(client_id: str, token: Secret) -> dict[str, str]:
+    return {"access-token": token.reveal(), "dhanClientId": client_id, "Accept": "application/json"}
 
 
 def _token_in(data: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from brokers.contract import BrokerContext, BrokerSession, SessionSource
 from brokers.dhan.mapping import errors, words
 from brokers.errors import WireError
+from brokers.rows import Row, objects
 from brokers.transport import Reply, Transport
 
 
@@ -72,13 +73,10 @@ class Calls:
         )
 
 
-def rows_of(reply: Reply) -> list[dict[str, Any]]:
+def rows_of(reply: Reply) -> list[Row]:
     """A list of objects; one object counts as a list of one (the pages show both). Raises as ``json_of``."""
     data = json_of(reply)
-    rows = [data] if isinstance(data, dict) else data
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise WireError("expected a list of rows", reply.body[:500])
-    return rows
+    return objects([data] if isinstance(data, dict) else data, reply.body)
 
 
 def json_of(reply: Reply) -> Any:

@@ -18,17 +18,15 @@ import msgspec
 from brokers import jwt
 from brokers.clock import IST
 from brokers.contract import BrokerContext, BrokerSession
+from brokers.credentials import Credentials, ask_once
 from brokers.errors import (
     BrokerDown,
     BrokerError,
-    CodeNeeded,
     LoginRequired,
-    OutcomeUnknown,
     SettingsError,
 )
 from brokers.kotak.mapping import errors
 from brokers.secret import Secret
-from brokers.totp import code
 from brokers.transport import Reply, Transport
 
 FIN_KEY = "neotradeapi"
@@ -102,6 +100,7 @@ class KotakAuth:
     def __init__(self, context: BrokerContext, transport: Transport) -> None:
         self._context = context
         self._transport = transport
+        self._known = Credentials(context, "Kotak")
         self._family = family_of(context.options)
 
     def login(self, *, totp: str | None = None) -> BrokerSession:
@@ -112,10 +111,10 @@ class KotakAuth:
             LoginRequired: No code was typed and no seed is stored, or the broker refused.
             RateLimited, BrokerDown: As they say; nothing was changed.
         """
-        access_token = self._credential("BROKER_API_SECRET")
-        mobile = normal_mobile(self._credential("KOTAK_MOBILE_NUMBER"))
-        ucc, mpin = self._credential("KOTAK_UCC").upper(), self._credential("KOTAK_MPIN")
-        one_time = totp or self._code_from_seed()
+        access_token = self._known.need("BROKER_API_SECRET")
+        mobile = normal_mobile(self._known.need("KOTAK_MOBILE_NUMBER"))
+        ucc, mpin = self._known.need("KOTAK_UCC").upper(), self._known.need("KOTAK_MPIN")
+        one_time = self._known.code("KOTAK_TOTP_SECRET", totp)
         base = self._login_base(ucc, access_token)
         first, second = (f"{base}/{path}" for path in LOGIN_PATHS[self._family])
         headers = {
@@ -132,23 +131,6 @@ class KotakAuth:
     def renew(self, session: BrokerSession) -> BrokerSession:
         """Kotak has no refresh: the same as ``login`` with a code from the stored seed."""
         return self.login()
-
-    def _credential(self, name: str) -> str:
-        secret = self._context.credentials.get(name)
-        if not secret:
-            raise SettingsError(f"Kotak needs {name} to log in")
-        return secret.reveal().strip()
-
-    def _code_from_seed(self) -> str:
-        seed = self._context.credentials.get("KOTAK_TOTP_SECRET")
-        if not seed:
-            raise CodeNeeded(
-                "Kotak asks for a TOTP code at every login: algo login, or set KOTAK_TOTP_SECRET"
-            )
-        try:
-            return code(seed.reveal(), self._context.clock.now())
-        except ValueError as exc:
-            raise SettingsError("KOTAK_TOTP_SECRET is not a base32 seed") from exc
 
     def _login_base(self, ucc: str, access_token: str) -> str:
         login_url = self._context.endpoints["login"].rstrip("/")
@@ -169,10 +151,8 @@ class KotakAuth:
         self, url: str, headers: Mapping[str, str], body: Mapping[str, str], what: str
     ) -> dict[str, Any]:
         """One login call; sent once, because a TOTP code works once."""
-        try:
-            reply = self._transport.send("POST", url, headers=headers, body=msgspec.json.encode(body))
-        except OutcomeUnknown as exc:
-            raise BrokerDown(f"Kotak did not answer the {what} login: {exc}") from exc
+        sent = msgspec.json.encode(body)
+        reply = ask_once(self._transport, "POST", url, f"Kotak {what} login", headers=headers, body=sent)
         if (data := _data(reply)) and data.get("token"):
             return data
         refusal = errors.read(_json(reply.body))

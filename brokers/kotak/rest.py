@@ -21,7 +21,6 @@ from brokers.kotak.mapping import books, errors, history, margin, market, orders
 from brokers.model import (
     Candle,
     Funds,
-    Holding,
     Instrument,
     InstrumentKey,
     Order,
@@ -32,49 +31,49 @@ from brokers.model import (
     Position,
     Quote,
     SentTerms,
-    Trade,
 )
+from brokers.restframe import NO_TERMS, RestFrame
+from brokers.rows import Row, objects
 from brokers.transport import Transport
 
 EMPTY = "an empty book"
 CANDLE_TRIES = 4
 
 
-class KotakRest:
+class KotakRest(RestFrame):
     """See ``brokers.contract.Rest``; thread-safe, holds no state but the transport."""
+
+    spec = SPEC
+    order_mapping = orders
+    book_mapping = books
+    history_mapping = history
 
     def __init__(
         self,
         context: BrokerContext,
         session: SessionSource,
         transport: Transport,
-        *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        super().__init__(context, sleep)
         self._calls = Calls(context, session, transport)
-        self._lookup = context.instruments
         self._clock = context.clock
-        self._sleep = sleep
 
     # --- writes --------------------------------------------------------------------------------------------
 
-    def place(self, order: OrderRequest, instrument: Instrument, tag: str, *, ltp: float | None) -> Placement:
-        """Send one order, once. ``ltp`` is not used: Kotak bands a market order itself."""
+    def _place(self, order: OrderRequest, instrument: Instrument, tag: str, sent: SentTerms) -> Placement:
         if instrument.broker_exchange not in words.ORDER_SEGMENTS:
             raise NotSupported(f"Kotak takes no orders for {instrument.key}")
-        sent = orders.terms(order.price_type, order.price, order.trigger_price, order.action, instrument)
-        fields = orders.place_body(order, instrument, sent, tag, self._calls.family)
-        return self._write("place", fields, sent)
+        return self._write("place", orders.place_body(order, instrument, sent, tag, self._calls.family), sent)
 
-    def modify(self, change: OrderChange, order: Order, instrument: Instrument) -> Placement:
-        """Send the whole sent of an order again, once."""
-        sent = orders.terms(change.price_type, change.price, change.trigger_price, order.action, instrument)
+    def _modify(
+        self, change: OrderChange, order: Order, instrument: Instrument, sent: SentTerms
+    ) -> Placement:
         fields = orders.modify_body(change, order, instrument, sent, self._calls.family)
         return self._write("modify", fields, sent)
 
     def cancel(self, order_id: str) -> None:
-        sent = SentTerms(words.PRICE_TYPE["L"], Decimal(0), Decimal(0))
-        self._write("cancel", orders.cancel_body(order_id), sent)
+        self._write("cancel", orders.cancel_body(order_id), NO_TERMS)
 
     def _write(self, name: str, fields: Mapping[str, str | None], sent: SentTerms) -> Placement:
         reply = self._calls.write(name, fields)
@@ -96,9 +95,6 @@ class KotakRest:
 
     # --- books ---------------------------------------------------------------------------------------------
 
-    def orders(self) -> list[Order]:
-        return [orders.order(row, self._lookup) for row in self._rows("orders")]
-
     def find_tag(self, tag: str) -> list[Order]:
         """Orders whose tag begins with ours: a change may have appended to it."""
         return [order for order in self.orders() if orders.has_tag(order, tag)]
@@ -107,18 +103,12 @@ class KotakRest:
         """States of one order, newest first. Not in the contract; evidence for a person reading a journal."""
         return [orders.order(row, self._lookup) for row in self._rows("history", {"nOrdNo": order_id})]
 
-    def trades(self) -> list[Trade]:
-        return [orders.trade(row, self._lookup) for row in self._rows("trades")]
-
     def positions(self) -> list[Position]:
         rows = self._rows("positions")
         costs: Mapping[tuple[str, str], Decimal] = {}
         if any(books.is_carried_cash(row) for row in rows):
             costs = books.holding_costs(self._rows("holdings"))
         return [books.position(row, self._lookup, costs) for row in rows]
-
-    def holdings(self) -> list[Holding]:
-        return [books.holding(row, self._lookup) for row in self._rows("holdings")]
 
     def funds(self) -> Funds:
         body = self._read("limits", {"seg": "ALL", "exch": "ALL", "prod": "ALL"})
@@ -139,18 +129,16 @@ class KotakRest:
             raise WireError("margin answer is not an object")
         return margin.margin(body)
 
-    def _rows(self, name: str, fields: Mapping[str, str | None] | None = None) -> list[Mapping[str, Any]]:
+    def _rows(self, book: str, fields: Mapping[str, str | None] | None = None) -> list[Row]:
         """``data`` of a book. Empty only when the broker says so: code 5203, or an empty list."""
-        body = self._read(name, fields, empty=True)
+        body = self._read(book, fields, empty=True)
         if body is EMPTY:
             return []
         data = body.get("data") if isinstance(body, dict) else None
         if isinstance(data, dict):
             # clients wrap the history as {"data": <server JSON>}, and some servers do so themselves
             data = data.get("data")
-        if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
-            raise WireError(f"{name} answer without a list of rows")
-        return data
+        return objects(data, str(body).encode())
 
     def _read(self, name: str, fields: Mapping[str, str | None] | None = None, *, empty: bool = False) -> Any:
         reply = self._calls.read(name, fields)
@@ -163,15 +151,8 @@ class KotakRest:
 
     # --- market data ---------------------------------------------------------------------------------------
 
-    def quotes(self, instruments: Sequence[Instrument]) -> dict[InstrumentKey, Quote]:
-        """Quotes of any number of instruments, 40 a call (Kotak refuses somewhere between 42 and 50)."""
-        found: dict[InstrumentKey, Quote] = {}
-        size = SPEC.capabilities.quote_batch
-        for start in range(0, len(instruments), size):
-            found |= self._quotes(instruments[start : start + size])
-        return found
-
     def _quotes(self, instruments: Sequence[Instrument]) -> dict[InstrumentKey, Quote]:
+        """Kotak refuses somewhere between 42 and 50 a call."""
         keys = {market.wire_key(instrument): instrument for instrument in instruments}
         reply = self._calls.read("quotes", tail=f"/{quote(','.join(keys), safe='')}/all")
         body = parse(reply)
@@ -220,9 +201,7 @@ class KotakRest:
                 self._sleep(max(1.0, exc.retry_after_s) * (attempt + 1))
         raise AssertionError("unreachable")
 
-    def raw_candles(self, instrument: Instrument, interval: str, start: date, end: date) -> bytes:
-        """See ``contract.RawHistory``."""
-        word = SPEC.interval_word(instrument.key.exchange, interval)
+    def _history(self, instrument: Instrument, word: str, start: date, end: date) -> bytes:
         reply = self._calls.read("candles", query=_candle_query(instrument, word, start, end))
         if history.says_empty(reply.status, reply.body):
             return reply.body

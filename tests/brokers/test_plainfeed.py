@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
+from brokers import registry
 from brokers.clock import SystemClock
 from brokers.contract import BrokerContext, BrokerSession
 from brokers.errors import WireError
@@ -91,12 +93,23 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.005)
 
 
-def play(act: Callable[[Scene], Awaitable[None]]) -> None:
-    def read(data: bytes | str, received_ns: int) -> OrderUpdate | None:
+ANY = registry.spec("dhan")
+
+
+class Feed(PlainFeed):
+    spec = replace(ANY, capabilities=replace(ANY.capabilities, feed_instruments=2))
+    market = Socket
+
+    def _order_hello(self, session: BrokerSession) -> str:
+        return "who"
+
+    def _order_read(self, data: bytes | str, received_ns: int) -> OrderUpdate | None:
         if data == "broken":
             raise WireError("broken", b"broken")
         return None if data == "beat" else OrderUpdate(data, received_ns)  # type: ignore[arg-type]
 
+
+def play(act: Callable[[Scene], Awaitable[None]]) -> None:
     async def session(failed: int) -> BrokerSession:
         return SESSION
 
@@ -106,9 +119,7 @@ def play(act: Callable[[Scene], Awaitable[None]]) -> None:
             base = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
             endpoints = {"feed": f"{base}/feed", "order_updates": f"{base}/orders"}
             context = BrokerContext({}, endpoints, {}, SystemClock(), None)  # type: ignore[arg-type]
-            scene.feed = PlainFeed(
-                context, session, scene.sink, limit=2, market=Socket, hello=lambda _: "who", read=read
-            )
+            scene.feed = Feed(context, session, scene.sink)
             running = asyncio.create_task(scene.feed.run())
             try:
                 await act(scene)

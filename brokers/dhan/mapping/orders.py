@@ -6,9 +6,10 @@ Source: Dhan API v2, "Orders", "Live Order Update"; OpenAlgo's Dhan adapter (pro
 from __future__ import annotations
 
 import re
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any
 
+from brokers import protection
 from brokers.contract import InstrumentLookup
 from brokers.dhan.mapping import words
 from brokers.errors import InvalidRequest
@@ -57,32 +58,20 @@ def protective_price(action: Action, trigger: Decimal, tick: Decimal, is_option:
 
     Dhan fills or refuses STOP_LOSS_MARKET, so an SL-M goes out as STOP_LOSS with this price: a percentage
     beyond the trigger, on a tick, at least one tick away and never below one tick.
-
-    Source: OpenAlgo's Dhan adapter (issues 1647, 1649).
     """
     steps = _OPTION_STEPS if is_option else _OTHER_STEPS
     percent = next(Decimal(p) for most, p in steps if trigger <= Decimal(most))
-    tick = tick if tick > 0 else Decimal("0.05")
-    away = trigger * percent / 100
-    if action is Action.SELL:
-        on_tick = ((trigger - away) / tick).to_integral_value(ROUND_FLOOR) * tick
-        return max(min(on_tick, trigger - tick), tick)
-    on_tick = ((trigger + away) / tick).to_integral_value(ROUND_CEILING) * tick
-    return max(on_tick, trigger + tick)
+    return protection.beyond(action, trigger, percent, tick)
 
 
 def terms(
     price_type: PriceType, price: Decimal, trigger: Decimal, action: Action, instrument: Instrument
 ) -> SentTerms:
     """What really goes out: SL-M becomes SL with a protective price; the rest stays, unused prices zero."""
-    if price_type is PriceType.MARKET:
-        return SentTerms(PriceType.MARKET, Decimal(0), Decimal(0))
-    if price_type is PriceType.LIMIT:
-        return SentTerms(PriceType.LIMIT, price, Decimal(0))
-    if price_type is PriceType.SL_M:
-        is_option = instrument.instrument_type in ("CE", "PE")
-        price = protective_price(action, trigger, instrument.tick_size, is_option)
-    return SentTerms(PriceType.SL, price, trigger)
+    is_option, tick = instrument.instrument_type in ("CE", "PE"), protection.tick_of(instrument)
+    return protection.terms(
+        price_type, price, trigger, lambda at: protective_price(action, at, tick, is_option)
+    )
 
 
 def place_body(

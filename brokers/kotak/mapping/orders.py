@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from urllib.parse import quote_plus
 
+from brokers import protection
 from brokers.contract import InstrumentLookup
-from brokers.errors import InvalidRequest
 from brokers.kotak.mapping import words
 from brokers.model import (
     Action,
@@ -65,23 +65,16 @@ def terms(
     Raises:
         InvalidRequest: An SL-M without a trigger.
     """
-    if price_type is PriceType.MARKET:
-        return SentTerms(price_type, Decimal(0), Decimal(0))
-    if price_type is PriceType.LIMIT:
-        return SentTerms(price_type, price, Decimal(0))
-    if price_type is PriceType.SL:
-        return SentTerms(price_type, price, trigger)
-    if trigger <= 0:
-        raise InvalidRequest(
-            "SL-M needs a trigger price", fields={"trigger_price": ["Must be greater than 0."]}
-        )
-    tick = instrument.tick_size if instrument.tick_size > 0 else Decimal("0.05")
-    band = protection_band(trigger, instrument.instrument_type)
-    ticks = max(Decimal(1), (band / tick).to_integral_value(ROUND_HALF_UP))
-    limit = trigger + ticks * tick if action is Action.BUY else max(tick, trigger - ticks * tick)
-    # the trigger itself may sit off the tick; the limit must not
-    limit = max(tick, (limit / tick).to_integral_value(ROUND_HALF_UP) * tick)
-    return SentTerms(PriceType.SL, limit, trigger)
+    tick = protection.tick_of(instrument)
+
+    def limit(at: Decimal) -> Decimal:
+        band = protection_band(at, instrument.instrument_type)
+        ticks = max(Decimal(1), (band / tick).to_integral_value(ROUND_HALF_UP))
+        found = at + ticks * tick if action is Action.BUY else max(tick, at - ticks * tick)
+        # the trigger itself may sit off the tick; the limit must not
+        return max(tick, (found / tick).to_integral_value(ROUND_HALF_UP) * tick)
+
+    return protection.terms(price_type, price, trigger, limit)
 
 
 def encode(fields: Mapping[str, str | None]) -> bytes:

@@ -171,7 +171,7 @@ def test_sound_addresses(url: str, login: str, sound: bool) -> None:
         (says({"data": {}}), BrokerDown, "without a token"),
         (Answer(200, b"<html>"), BrokerDown, "without a token"),
         (says({"message": "x"}, 500), BrokerDown, "500"),
-        (Answer(raw=b""), BrokerDown, "did not answer"),
+        (Answer(raw=b""), BrokerDown, "no whole answer"),
     ],
     ids=range(10),
 )  # fmt: skip
