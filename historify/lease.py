@@ -105,6 +105,14 @@ class Holder:
         return self.boot_id == boot_id() and self.pid != os.getpid() and psutil.pid_exists(self.pid)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asked for which instance to pull."""
+
+    wanted_by: str
+    instance: str
+
+
 class Lease:
     """Permission to write under one epoch. Made by ``acquire``."""
 
@@ -140,12 +148,6 @@ class Lease:
         """Let the next one take it at once; nothing happens when it is already another's."""
         with self._control.transaction() as tx:
             tx.execute("UPDATE lease SET released=1 WHERE epoch=?", (self._epoch,))
-
-    def wanted_by(self) -> str | None:
-        """Who asked politely for this lease since it was taken."""
-        with self._control.read() as connection:
-            row = connection.execute("SELECT wanted_by FROM release_request").fetchone()
-        return None if row is None else str(row[0])
 
 
 def acquire(
@@ -196,11 +198,27 @@ def current(control: Control) -> Holder | None:
 
 
 def request_release(control: Control, wanted_by: str, clock: Clock, *, instance: str = "") -> None:
-    """Ask the holder to let go; it looks at ``Lease.wanted_by`` between two batches."""
+    """Ask the puller to go on through ``instance``; it looks at ``requested`` between two batches."""
     with control.transaction(durable=False) as tx:
         tx.execute(
             "INSERT OR REPLACE INTO release_request(id, wanted_by, instance, at) VALUES(1,?,?,?)",
             (wanted_by, instance, clock.time_ns() / 1e9),
+        )
+
+
+def requested(control: Control) -> Request | None:
+    """What the puller was asked and has not looked at."""
+    with control.read() as connection:
+        row = connection.execute("SELECT wanted_by, instance FROM release_request").fetchone()
+    return None if row is None else Request(str(row[0]), str(row[1]))
+
+
+def answered(control: Control, request: Request) -> None:
+    """The puller has looked at it; a later one stays."""
+    with control.transaction(durable=False) as tx:
+        tx.execute(
+            "DELETE FROM release_request WHERE wanted_by = ? AND instance = ?",
+            (request.wanted_by, request.instance),
         )
 
 

@@ -62,6 +62,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "history jobs cancel": ("algo history jobs cancel 12",),
     "history jobs retry": ("algo history jobs retry 12",),
     "history schedule list": ("algo history schedule list",),
+    "history puller": ("algo history puller", "algo history puller kotak"),
     "history status": ("algo history status", "algo history status --json"),
     "orders list": ("algo orders list dhan --json",),
     "orders unknown": ("algo orders unknown dhan",),

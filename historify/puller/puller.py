@@ -177,6 +177,9 @@ class Puller:
                 "epoch": held.lease.epoch if held is not None else 0,
                 "waiting_for": list(self._waiting),
                 "refused": self._tenure.refused,
+                "designated": self._parts.roster.designated,
+                "candidates": list(self._parts.roster.names),
+                "passed_over": list(self._parts.roster.reasons),
                 "jobs": jobs,
             }
         return {
@@ -197,6 +200,7 @@ class Puller:
         self._drain()
         if self._tenure.is_asked_to_move():
             self._tenure.release()
+            self._next_session = float("-inf")
         if waits(parts.control):
             return self._pull()
         self._look_at_session()

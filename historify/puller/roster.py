@@ -33,6 +33,11 @@ class Roster:
         return tuple(one.candidate.instance for one in self._sources)
 
     @property
+    def designated(self) -> str | None:
+        """The one that pulls unless it cannot, or a person prefers another."""
+        return next((one.candidate.instance for one in self._sources if not one.candidate.standby), None)
+
+    @property
     def unanswered(self) -> bool:
         """Whether somebody is left alone because its broker does not answer."""
         now = self._clock.monotonic()
@@ -42,7 +47,8 @@ class Roster:
         """A person wants this one to pull: it comes first from now on; False when it is no candidate."""
         if instance not in self.names:
             return False
-        self._sources.sort(key=lambda one: one.candidate.instance != instance)
+        # a new list: another thread may be reading the names
+        self._sources = sorted(self._sources, key=lambda one: one.candidate.instance != instance)
         return True
 
     def choose(self) -> tuple[Source, Capability] | None:

@@ -107,27 +107,29 @@ class Tenure:
             lease.release()
 
     def is_asked_to_move(self) -> bool:
-        """Whether somebody politely asked for another instance to pull.
+        """Whether somebody politely asked for another instance to pull than the one that does.
 
-        One that names no candidate is refused: this process is the one that writes, whoever its broker is.
+        The one asked for comes first from here on. One that names no candidate is refused: this process is
+        the one that writes, whoever its broker is.
         """
-        if self.held is None:
+        asked = leases.requested(self._control)
+        if asked is None:
             return False
-        holder = self.held.lease.holder
-        with self._control.read() as connection:
-            row = connection.execute("SELECT instance, wanted_by FROM release_request").fetchone()
-        if row is None or row[0] == holder:
+        known = self._roster.prefer(asked.instance)
+        self.refused = "" if known else self._refusal(asked)
+        # last: whoever asked reads the answer once the question is gone
+        leases.answered(self._control, asked)
+        if not known:
+            log.warning("%s", self.refused)
             return False
-        instance, by = str(row[0]), str(row[1])
-        if self._roster.prefer(instance):
-            log.info("%s is asked to pull instead of %s", instance, holder)
-            return True
+        if self.held is None or self.held.lease.holder == asked.instance:
+            return False
+        log.info("%s is asked to pull instead of %s", asked.instance, self.held.lease.holder)
+        return True
+
+    def _refusal(self, asked: leases.Request) -> str:
         names = ", ".join(self._roster.names) or "nobody"
-        self.refused = f"{by} asked for {instance or 'nobody'} to pull, which may not: {names} may"
-        log.warning("%s", self.refused)
-        with self._control.transaction(durable=False) as tx:
-            tx.execute("DELETE FROM release_request WHERE instance = ? AND wanted_by = ?", (instance, by))
-        return False
+        return f"{asked.wanted_by} asked for {asked.instance or 'nobody'} to pull, which may not: {names} may"
 
     def release(self) -> None:
         held, self.held = self.held, None

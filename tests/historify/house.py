@@ -28,7 +28,6 @@ from historify.model import Row
 from historify.paths import StorePaths
 from historify.store import SegmentStore
 from tests.e2e.fleet import Fleet, until
-from tests.ports import free_ports
 
 SEED = 1
 CALLS = {"dhan": "/v2/charts/", "kotak": "/market-data/1.0/historical/details"}
@@ -49,7 +48,7 @@ class House:
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.home)
         self.fleet.init(*self.names)
-        self.puller_port = free_ports(1)[0]
+        self.puller_port = self.fleet.shared["HISTORIFY_PORT"]
         (self.home / "logs").mkdir()
 
     @property

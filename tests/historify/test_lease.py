@@ -12,7 +12,17 @@ import pytest
 from brokers.clock import ManualClock
 from historify.control import Control
 from historify.errors import LeaseLost, PullerBusy
-from historify.lease import PullerLock, acquire, check, current, request_release, writing
+from historify.lease import (
+    PullerLock,
+    Request,
+    acquire,
+    answered,
+    check,
+    current,
+    request_release,
+    requested,
+    writing,
+)
 
 
 @pytest.fixture
@@ -140,11 +150,14 @@ def test_renewing_moves_the_end_and_tells_of_the_session(control, clock, lock):
 
 def test_a_polite_request_is_seen_and_ends_with_the_next_lease(control, clock, lock):
     lease = acquire(control, lock, "dhan", clock)
-    assert lease.wanted_by() is None
+    assert requested(control) is None
     request_release(control, "owner", clock, instance="kotak")
-    assert lease.wanted_by() == "owner"
+    assert requested(control) == Request("owner", "kotak")
+    answered(control, Request("owner", "dhan"))
+    assert requested(control) is not None, "another one was answered"
     lease.release()
-    assert acquire(control, lock, "kotak", clock).wanted_by() is None
+    acquire(control, lock, "kotak", clock)
+    assert requested(control) is None
 
 
 def test_a_command_writes_only_while_no_puller_runs(control, clock, tmp_path):

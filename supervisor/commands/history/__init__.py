@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from historify.portable import plain
-from supervisor.commands.history import jobs, lists, pull, reading, verify, writing
+from supervisor.commands.history import jobs, lists, pull, puller, reading, verify, writing
 from supervisor.commands.history.place import place, sim_option
 from supervisor.commands.printing import json_option, shown
 
@@ -53,6 +53,7 @@ def status(home: Path, sim: bool, as_json: bool) -> None:
 
 for _command in (
     *pull.COMMANDS,
+    *puller.COMMANDS,
     *jobs.COMMANDS,
     *reading.COMMANDS,
     *writing.COMMANDS,

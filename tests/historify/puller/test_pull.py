@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -63,6 +64,29 @@ def mended(house: House, wish: campaign.Wish) -> None:
     assert campaign.compare(house, wish) > 8000
 
 
+def moved(house: House) -> None:
+    """A person asks for the standby, for somebody who may not, and for the designated one again."""
+
+    def algo(*words: str) -> dict[str, Any]:
+        return json.loads(house.fleet.ok("history", "puller", *words, "--sim", "--json"))
+
+    before = algo()
+    assert (before["puller"], before["designated"], before["candidates"]) == (
+        "dhan",
+        "dhan",
+        ["dhan", "kotak"],
+    )
+    assert before["since"].endswith("+05:30")
+    there = algo("kotak")
+    assert (there["puller"], there["epoch"]) == ("kotak", before["epoch"] + 1)
+    assert there["message"] == f"kotak pulls, epoch {there['epoch']}"
+    assert "standing by: dhan (designated)" in house.fleet.ok("history", "puller", "--sim")
+    refused = house.fleet.algo("history", "puller", "upstox", "--sim")
+    assert refused.returncode != 0
+    assert "which may not: kotak, dhan may" in refused.stderr + refused.stdout
+    assert algo("dhan")["puller"] == "dhan"
+
+
 def test_another_container_reaches_an_api_by_the_name_it_was_given(house: House):
     """As `algo export compose` writes it: --allow-host, and the home's secret."""
     port = house.fleet.ports["dhan"]["FLASK_PORT"]
@@ -95,6 +119,7 @@ def test_a_day_of_the_store(house: House):
     with duckdb.connect(str(face), read_only=True) as connection:
         [(rows,)] = connection.execute("SELECT count(*) FROM market_data").fetchall()
     assert rows > 8000
+    moved(house)
 
     second = campaign.wish(house, 3, 2, back=2)
     _, took = campaign.failover(house, second, 30)

@@ -183,9 +183,40 @@ def test_who_asks_for_an_instance_that_may_not_pull_is_told_so(loop, first):
     leases.request_release(loop.store.control, "page", SystemClock(), instance="third")
     said = until(lambda: loop.puller.report()["refused"], 10, "it is refused")
     assert said == "page asked for third to pull, which may not: first, second may"
-    with loop.store.control.read() as connection:
-        assert connection.execute("SELECT * FROM release_request").fetchall() == []
+    assert leases.requested(loop.store.control) is None
     assert leases.current(loop.store.control).name == "first"
+
+
+def test_an_idle_puller_moves_at_once_and_passes_over_who_cannot(loop, first, second):
+    control, clock = loop.store.control, SystemClock()
+
+    def puller():
+        return loop.puller.report()["puller"]
+
+    until(lambda: puller() == "first", 10, "the designated one holds the lease")
+    leases.request_release(control, "page", clock, instance="second")
+    until(lambda: puller() == "second", 2, "it moves")
+    assert (loop.puller.report()["designated"], loop.puller.report()["candidates"]) == (
+        "first",
+        ["second", "first"],
+    )
+    first.reason = "first: session refused"
+    leases.request_release(control, "page", clock, instance="first")
+    until(lambda: leases.current(control).epoch == 3 and puller() == "second", 2, "it is looked at")
+    assert loop.puller.report()["passed_over"] == ["first: session refused"]
+
+
+def test_a_wish_is_kept_while_nobody_can_pull(tmp_path, first, second):
+    first.down = second.down = True
+    loop = Loop(tmp_path, first, second)
+    try:
+        until(lambda: loop.puller.report()["state"] == "waiting for capability", 15, "it waits")
+        leases.request_release(loop.store.control, "page", SystemClock(), instance="second")
+        until(lambda: leases.requested(loop.store.control) is None, 5, "it is looked at")
+        first.down = second.down = False
+        until(lambda: loop.puller.report()["puller"] == "second", 5, "the wish counts")
+    finally:
+        loop.close()
 
 
 @pytest.mark.parametrize("idle", [True, False], ids=["idle", "with a job"])
