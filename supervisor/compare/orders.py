@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from brokers.clock import IST
 from brokers.errors import AlgoError, StoreError
@@ -28,6 +27,7 @@ from supervisor.compare.collect import Instance, probe_stages, standing_of
 from supervisor.compare.figures import Measure, Report, Share
 from supervisor.compare.ledger import NAME, Ledger
 from supervisor.compare.probe import Plan, Standing
+from supervisor.compare.progress import Lines
 from supervisor.compare.sender import Left, Run, Shot, tidy
 from supervisor.lock import FolderLock
 from supervisor.running import current_folder
@@ -165,20 +165,19 @@ def _watcher(asked: Asked, wires: Mapping[str, Instance], folder: Path) -> Calla
 
 
 def _go(run: Run, plan: Plan, console: Console) -> Left:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("probing", total=len(plan.steps))
-        run.on_shot = lambda shot: progress.advance(task)  # noqa: ARG005
-        with _stopped_by_signals(run, console):
+    with Lines(plan, console) as lines:
+        run.on_shot = lines.take
+        with _stopped_by_signals(run, console, lines):
             return run.go()
 
 
 @contextmanager
-def _stopped_by_signals(run: Run, console: Console) -> Iterator[None]:
+def _stopped_by_signals(run: Run, console: Console, lines: Lines) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the sending, never the cleaning."""
 
     def handler(number: int, _frame: object) -> None:
         run.stop(f"stopped by {signal.Signals(number).name}")
+        lines.stopping()
         console.print("stopping; cancelling what was sent …", highlight=False)
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
