@@ -28,6 +28,14 @@ def load_running(home: Path, name: str) -> Settings:
     return gateway_settings.load(home, name, current_folder(home).venue)
 
 
+def load_up(home: Path, name: str) -> Settings:
+    """As ``load_running``, of an instance that is up. Raises ``CommandFailed`` when nothing of it runs."""
+    folder = current_folder(home)
+    if not any(row.instance == name for row, _ in folder.live_children()):
+        raise CommandFailed(f"{name} does not run; start it: algo up {name}  (simulated: --sim)")
+    return gateway_settings.load(home, name, folder.venue)
+
+
 def ask_api(
     one: Settings, method: str, path: str, body: object = None, timeout_s: float = 30.0
 ) -> tuple[int, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from supervisor.client import answered
+from supervisor.client import answered, chosen
 from supervisor.commands.printing import json_option, listed
+from supervisor.running import current_folder
 
 OUTCOMES = ("never_reached", "complete", "cancelled", "rejected")
 
@@ -20,23 +21,37 @@ def orders() -> None:
 
 
 @orders.command(name="list")
-@click.argument("name")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
 @click.pass_obj
-def list_orders(home: Path, name: str, as_json: bool) -> None:
-    """Orders of today and those that have not ended, from the instance's journal."""
-    rows = answered(home, name, "GET", "/internal/orders")["orders"]
+def list_orders(home: Path, names: tuple[str, ...], as_json: bool) -> None:
+    """Orders of today and those that have not ended, from the journals of the named or all instances."""
+    rows = _rows(home, names, "/internal/orders")
     listed(rows, _line, "no orders today", as_json=as_json)
 
 
 @orders.command()
-@click.argument("name")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
 @click.pass_obj
-def unknown(home: Path, name: str, as_json: bool) -> None:
+def unknown(home: Path, names: tuple[str, ...], as_json: bool) -> None:
     """Orders of unknown outcome: today's are being looked for, earlier ones need you."""
-    rows = answered(home, name, "GET", "/internal/orders/unknown")["orders"]
+    rows = _rows(home, names, "/internal/orders/unknown")
     listed(rows, _line, "no order is unknown", as_json=as_json)
+
+
+def _rows(home: Path, names: tuple[str, ...], path: str) -> list[dict[str, Any]]:
+    """What the instances answer, each row with its instance's name."""
+    return [
+        {"instance": name, **row}
+        for name in chosen(home, names or _running(home))
+        for row in answered(home, name, "GET", path)["orders"]
+    ]
+
+
+def _running(home: Path) -> tuple[str, ...]:
+    """Instances of which something runs."""
+    return tuple(sorted({row.instance for row, _ in current_folder(home).live_children() if row.instance}))
 
 
 @orders.command()
@@ -71,12 +86,14 @@ def resolve(
         raise click.UsageError(f"{journal_id} is not a journal id such as J41; see: algo orders unknown")
     said: dict[str, Any] = {"outcome": outcome, "evidence": evidence, "order_id": order_id}
     said |= {"filled": filled, "average": average}
-    row = answered(home, name, "POST", f"/internal/orders/{number}/resolve", said)["order"]
+    ended = answered(home, name, "POST", f"/internal/orders/{number}/resolve", said)["order"]
+    row = {"instance": name, **ended}
     click.echo(json.dumps(row, indent=1) if as_json else _line(row))
 
 
 def _line(row: dict[str, Any]) -> str:
     what = f"{row['action']} {row['quantity']} {row['exchange']}:{row['symbol']} {row['product']}"
-    end = "  needs you: algo orders resolve" if row["needs_a_person"] else ""
+    number, instance = f"J{row['journal_id']}", row["instance"]
+    end = f"  needs you: algo orders resolve {instance} {number}" if row["needs_a_person"] else ""
     reason = f"  {row['reason']}" if row["reason"] else ""
-    return f"J{row['journal_id']}  {row['placed_at']}  {what}  {row['status']}{reason}{end}"
+    return f"{instance}  {number}  {row['placed_at']}  {what}  {row['status']}{reason}{end}"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
 
-from supervisor.client import CommandFailed, load_running
+from supervisor.client import CommandFailed, load_up
 
 BEGIN_S = 15.0
 
@@ -27,16 +29,25 @@ def record(home: Path, name: str, seconds: float | None, as_json: bool) -> None:
     The broker connection is made anew when it begins, so that the recording starts with its snapshots. Order
     updates are not recorded. Play it with: algo replay FOLDER
     """
-    one = load_running(home, name)
+    one = load_up(home, name)
     folder = one.log_dir.parent / "record"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     request, status = folder / f"{name}.request", folder / f"{name}.status"
     token = secrets.token_hex(8)
     if request.exists() and _state(status).get("recording"):
-        raise CommandFailed(f"{name} is being recorded already; see {status}")
+        raise CommandFailed(
+            f"{name} is being recorded already, into {_state(status).get('folder')}; end that `algo record`, "
+            f"or remove {request}"
+        )
+    # a closed terminal or a service manager ends the recording too
+    for ending in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(ending, _stop)
     request.write_text(token)
     try:
-        _begun(status, token, name)
+        folder_now = _begun(status, token, name)
+        if not as_json:
+            until_when = f"for {seconds:g} s" if seconds else "until Ctrl-C"
+            click.echo(f"recording {name} {until_when} into {folder_now}", err=True)
         until = time.monotonic() + seconds if seconds else None
         while until is None or time.monotonic() < until:
             time.sleep(min(1.0, max(0.05, (until or time.monotonic() + 1) - time.monotonic())))
@@ -64,12 +75,17 @@ def _state(status: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _begun(status: Path, token: str, name: str) -> None:
+def _stop(_signum: int, _frame: FrameType | None) -> None:
+    """As Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def _begun(status: Path, token: str, name: str) -> str:
     deadline = time.monotonic() + BEGIN_S
     while time.monotonic() < deadline:
         state = _state(status)
         if state.get("request") == token and state.get("recording"):
-            return
+            return str(state.get("folder", ""))
         time.sleep(0.1)
     raise CommandFailed(f"the feed process of {name} did not begin to record; see: algo status {name}")
 

@@ -56,7 +56,7 @@ def replay(
 
     \b
     Examples:
-      algo replay db/recordings/2026-11-20
+      algo replay db/record/dhan-20261120T034500Z
       algo replay --history NSE:SBIN,NSE:INFY --from 2026-11-02 --to 2026-11-06 --speed 60
     """
     _check_speed(speed)

@@ -15,7 +15,10 @@ from rich.live import Live
 from rich.table import Table
 
 from brokers.model import INDEX_EXCHANGES, Exchange
-from supervisor.client import CommandFailed, load_running
+from gateway.settings import Settings
+from supervisor.client import CommandFailed, ask_running, load_up
+
+SILENCE_S = 10.0
 
 
 @click.command()
@@ -30,13 +33,15 @@ def ticks(
 ) -> None:
     """Live ticks of a running instance: LTP, bid, ask, volume, OI, time, age.
 
+    A symbol that the instance does not have is named with the nearest ones; the rest is shown.
+
     \b
     Examples:
       algo ticks dhan SBIN RELIANCE
       algo ticks kotak NSE_INDEX:NIFTY --json --count 10
     """
-    one = load_running(home, name)
-    keys = [_key(text) for text in symbols]
+    one = load_up(home, name)
+    keys = _known(one, [_key(text) for text in symbols])
     context = zmq.Context()
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.LINGER, 0)
@@ -67,16 +72,24 @@ def _follow(
 ) -> None:
     """Show ticks as they come, until ``count`` or a silence of ``timeout_s``."""
     seen = 0
+    told = False
     last = time.monotonic()
     while count is None or seen < count:
         if not socket.poll(200):
             if timeout_s is not None and time.monotonic() - last > timeout_s:
                 raise CommandFailed(f"no tick for {timeout_s:.0f} s; see: algo status {name}")
+            if not told and time.monotonic() - last > SILENCE_S:
+                told = True
+                click.echo(
+                    f"no tick for {SILENCE_S:.0f} s, still waiting; market closed? see: algo status {name}",
+                    err=True,
+                )
             if view:
                 view.refresh()
             continue
         _, raw = socket.recv_multipart()
         last = time.monotonic()
+        told = False
         seen += 1
         if as_json:
             click.echo(raw.decode())
@@ -84,6 +97,34 @@ def _follow(
             view.put(json.loads(raw))
         else:
             click.echo(plain_line(json.loads(raw)))
+
+
+def _known(one: Settings, keys: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The symbols under the names of the instrument table, without those it does not have, which are told.
+
+    Raises:
+        CommandFailed: None of them exists.
+    """
+    body = {"keys": [{"exchange": exchange, "symbol": symbol} for exchange, symbol in keys]}
+    try:
+        status, answer = ask_running(one, "POST", "/internal/choose", body)
+    except CommandFailed:
+        return keys  # the feed serves without the api
+    if status != 200:
+        return keys
+    unknown = answer["unknown"]
+    named = [(each["exchange"], each["symbol"]) for each in answer["keys"]]
+    found = [key for key in named if not any(_says(said, key) for said in unknown)]
+    if not found:
+        raise CommandFailed(f"SYMBOL_NOT_FOUND at {one.name}: {'; '.join(unknown)}")
+    for said in unknown:
+        click.echo(f"SYMBOL_NOT_FOUND at {one.name}: {said}", err=True)
+    return list(dict.fromkeys(found))
+
+
+def _says(said: str, key: tuple[str, str]) -> bool:
+    """Whether an unknown symbol, told with its suggestions, is this one."""
+    return said.partition(" (")[0] == ":".join(key)
 
 
 def _key(text: str) -> tuple[str, str]:
