@@ -110,6 +110,10 @@ def test_sql_and_pack(home: Home) -> None:
     with duckdb.connect(str(target), read_only=True) as packed:
         assert packed.execute("SELECT count(*) FROM market_data").fetchall() == [(375,)]
     assert "SQL_REFUSED" in home.refused("sql", "COPY market_data TO 'x.csv'")
+    wide = ", ".join(f"{1234567890123 + n} AS column_{n}" for n in range(12))
+    assert home.run("sql", f"SELECT {wide}").stdout.split().count("1234567890134") == 1, (
+        "no figure is cut off"
+    )
     assert "exists" in home.refused("pack", str(target))
 
 

@@ -31,6 +31,8 @@ from supervisor.commands.printing import json_option, shown
 
 LOOK_S = 0.2
 
+UNCUT = 10_000
+
 
 @click.command()
 @click.option("--exchange", help="Of this one alone.")
@@ -217,7 +219,8 @@ def sql(home: Path, text: str, as_csv: bool, limit: int, sim: bool, as_json: boo
             table.add_column(name)
         for row in found.rows:
             table.add_row(*("" if value is None else str(value) for value in row))
-        Console().print(table)
+        # as wide as its values: a narrow terminal breaks the line, no figure is cut off
+        Console(width=max(Console().width, UNCUT)).print(table)
     if found.more and not as_json:
         click.echo(f"… more than {limit} rows; --limit takes more", err=True)
 
