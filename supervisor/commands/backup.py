@@ -84,7 +84,10 @@ def restore(home: Path, file: Path, yes: bool) -> None:
         sealed = opened.read(len(archive.MAGIC)) == archive.MAGIC
     passphrase = Secret(click.prompt("passphrase", hide_input=True)) if sealed else None
     if not yes:
-        click.confirm(f"restore {file} into {home}?", abort=True)
+        try:
+            click.confirm(f"restore {file} into {home}?", abort=True)
+        except click.Abort:
+            raise CommandFailed("nothing was restored; --yes restores without asking") from None
     names, aside = archive.restore(file, home, passphrase)
     for name in names:
         if not name.endswith(".parquet"):

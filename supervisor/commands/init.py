@@ -17,6 +17,7 @@ from brokers.secret import Secret
 from brokers.venue import Venue
 from gateway import settings as gateway_settings
 from gateway.settings import NAME
+from supervisor.commands.printing import from_here
 from supervisor.running import CommandFailed
 from supervisor.setup import envfile, openalgo, takeover
 
@@ -125,7 +126,7 @@ def _take_over(
     made.text = envfile.fill(made.text, values)
     takeover.missing(made, name, _asker(asks))
     path = takeover.finish(home, name, made)
-    click.echo(f"instances/{path.name} written (mode 0600) from {source.env_path}, which was only read")
+    click.echo(f"{from_here(path)} written (mode 0600) from {source.env_path}, which was only read")
     for note in (*made.notes, *held.notes):
         click.echo(f"  - {note}")
     if held.keys or held.strategies:
@@ -165,7 +166,7 @@ def _import(home: Path, name: str, keys: list[Secret], strategies: list[dict[str
 
 
 def _made(path: Path) -> None:
-    click.echo(f"{path.parent.name}/{path.name} written (mode 0600). Fill in what starts with YOUR_, then:")
+    click.echo(f"{from_here(path)} written (mode 0600). Fill in what starts with YOUR_, then:")
     _next(path.stem)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,12 @@ import click
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--json``, handed to the command as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Machine-readable.")(command)
+
+
+def from_here(path: Path) -> str:
+    """A path as it is typed in this folder; whole when it lies elsewhere."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def shown(value: object) -> None:

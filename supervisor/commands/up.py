@@ -20,6 +20,7 @@ from gateway.settings import Settings
 from supervisor import failure, plan, preflight, services
 from supervisor.client import ask_api, chosen
 from supervisor.commands.down import stop
+from supervisor.commands.printing import from_here
 from supervisor.console.config import CODE
 from supervisor.operations import checkup, stopping
 from supervisor.render import status_table
@@ -132,8 +133,8 @@ def _make_missing(home: Path, names: list[str]) -> None:
     for name in names:
         if (home / "instances" / f"{name}.env").exists() or name not in registry.names():
             continue
-        envfile.create(home, name, None)
-        click.echo(f"instances/{name}.env did not exist; made one as `algo init {name}` does")
+        path = envfile.create(home, name, None)
+        click.echo(f"{from_here(path)} did not exist; made one as `algo init {name}` does")
 
 
 def _check_before_anything(folder: RunFolder, names: list[str], options: plan.UpOptions) -> None:
@@ -235,6 +236,8 @@ def _say_ready(home: Path, folder: RunFolder, names: list[str]) -> None:
             click.echo(
                 f"orders to the best instance: http://127.0.0.1:{row['port']}  (algo route key create)"
             )
+    if home not in (Path.cwd(), *Path.cwd().parents):
+        click.echo(f"settings and databases are in {home}")
     click.echo(f"API key for a strategy: algo key create {names[0]}")
 
 
