@@ -156,6 +156,6 @@ def main(settings: Settings) -> int:
     stop.wait()
     log.info("stopping")
     process.stop()
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(OSError, ValueError):
         logging.shutdown()
     return EXIT_OK

@@ -162,6 +162,7 @@ class Live:
                 self.line.add(self._positions, self._now().market.last_price, paper=self._now().analyzing())
                 self._io.emit("state", self.state(), to=ROOM)
             except Exception:
+                # top of the thread: the next look may be a good one
                 log.exception("live pages failed")
             rounds += 1
             if changed:

@@ -122,6 +122,7 @@ class Watch:
                 try:
                     self._again(time.monotonic())
                 except Exception:
+                    # top of the thread: the next look may be a good one
                     log.exception("looking at the fleet failed")
 
     def _again(self, asked: float) -> Shown:
