@@ -51,7 +51,7 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("contract")]
 T = TypeVar("T")
 TAGS = itertools.count(int(time.time() * 1000) % 10**9)
 ORDER_PATHS = {"dhan": "/v2/orders.*", "kotak": "/quick/order/.*"}
-PLACE_PATHS = {"dhan": "/v2/orders", "kotak": "/quick/order/rule/ms/place"}
+PLACE_PATHS = {"dhan": "/v2/orders", "kotak": "/quick/order/rule/ms/place", "zenith": "/v1/orders"}
 
 
 def until(read: Callable[[], T], good: Callable[[T], bool], seconds: float = 10) -> T:
@@ -392,8 +392,9 @@ def test_the_write_timeout_is_the_settings_and_what_arrives_later_is_found(
 
 def test_too_many_requests_is_rate_limited(bench: Bench, rest: Rest, sbin: Instrument) -> None:
     price = far(rest, sbin)
+    order = request(sbin, price=price)
     with fault(bench, "status", code=429, path=PLACE_PATHS[bench.name]), pytest.raises(RateLimited):
-        place(rest, sbin, tag(), price=price)
+        rest.place(order, sbin, tag(), ltp=None)
 
 
 def test_a_foreign_address_is_named(bench: Bench, rest: Rest, sbin: Instrument) -> None:

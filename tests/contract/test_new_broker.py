@@ -24,10 +24,12 @@ def run(*argv: str | Path, tree: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The floor alone, and a broker written into it."""
+    """The floor alone, a broker written into it, and one that was filled in (``third/``)."""
     tree = tmp_path_factory.mktemp("tree")
     left_out = shutil.ignore_patterns("dhan", "kotak", "sim", "__pycache__")
     shutil.copytree(ROOT / "brokers", tree / "brokers", ignore=left_out)
+    filled = Path(__file__).parent / "third" / "zenith"
+    shutil.copytree(filled, tree / "brokers" / "zenith", ignore=left_out)
     shutil.copy(ROOT / "pyproject.toml", tree)
     shutil.copy(Path(__file__).with_name("test_shape.py"), tree / "test_shape.py")
     made = run(SCRIPT, "acme", "--title", "Acme Direct", "--into", tree, tree=tree)
@@ -39,14 +41,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_passes_the_shape_checks(tree: Path) -> None:
     done = run("-m", "pytest", "test_shape.py", "-q", "-p", "no:cacheprovider", tree=tree)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert re.match(r"\.{9}\s", done.stdout), done.stdout
+    assert re.match(r"\.{18}\s", done.stdout), done.stdout
 
 
 def test_it_is_clean_for_the_linter_and_the_type_checker(tree: Path) -> None:
+    cache = ROOT / ".mypy_cache" / "new-broker"
     for argv in (
         ("-m", "ruff", "check", "brokers/acme", "tests"),
         ("-m", "ruff", "format", "--check", "brokers/acme", "tests"),
-        ("-m", "mypy", "-p", "brokers.acme", "--cache-dir", ROOT / ".mypy_cache" / "new-broker"),
+        ("-m", "mypy", "-p", "brokers.acme", "-p", "brokers.zenith", "--cache-dir", cache),
     ):
         done = run(*argv, tree=tree)
         assert done.returncode == 0, done.stdout + done.stderr
