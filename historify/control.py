@@ -7,6 +7,7 @@ descriptor would drop the POSIX locks SQLite holds on it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -48,6 +49,11 @@ class Control:
         with translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._prepare(self._connection())
+
+    @property
+    def store_id(self) -> str:
+        """12 hex digits of where this manifest lies: tells stores of one machine apart, and names no path."""
+        return hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:12]
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:

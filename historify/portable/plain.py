@@ -181,7 +181,7 @@ def status(
     """
     now_s = clock.time_ns() / 1e9
     holder = lease.current(control)
-    alive = puller(port)
+    alive = puller(port, control)
     found: dict[str, Any] = {
         "store": {
             "series": len(rows),
@@ -210,8 +210,11 @@ def status(
     return found
 
 
-def puller(port: int) -> dict[str, Any] | None:
-    """What the puller says of itself; None when nothing answers there."""
+def puller(port: int, control: Control) -> dict[str, Any] | None:
+    """What the puller of this store says of itself; None when nothing answers there, or another store's does.
+
+    (Two homes may name the same port, and only one of them can have it.)
+    """
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=PROBE_S) as answer:
             found = json.loads(answer.read(65_536))
@@ -222,4 +225,6 @@ def puller(port: int) -> dict[str, Any] | None:
             return None
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and "state" in found else None
+    if not isinstance(found, dict) or "state" not in found:
+        return None
+    return found if found.get("store") == control.store_id else None

@@ -172,6 +172,7 @@ class Puller:
             return {
                 "ready": self._parts.lock.held,
                 "pid": os.getpid(),
+                "store": self._parts.control.store_id,
                 "state": str(state),
                 "puller": held.source.candidate.instance if held is not None else None,
                 "epoch": held.lease.epoch if held is not None else 0,
@@ -185,6 +186,7 @@ class Puller:
         return {
             "ready": False,
             "pid": os.getpid(),
+            "store": self._parts.control.store_id,
             "state": str(State.STALLED),
             "waiting_for": ["control.db"],
         }

@@ -97,7 +97,7 @@ def _queued(one: Place, asked: JobRequest, detach: bool, as_json: bool) -> None:
     if not as_json:
         said = "" if new else " (an equal one is open already)"
         click.echo(f"job {job.id}: {job.items} series, {asked.start} to {asked.end}{said}")
-    if plain.puller(one.rules.port) is None:
+    if plain.puller(one.rules.port, one.control) is None:
         if as_json:
             shown(plain.job(job))
         click.echo("no puller runs: the job waits for one; start it with: algo up", err=True)
@@ -130,7 +130,7 @@ def follow(one: Place, job: Job, *, quiet: bool = False) -> Job:
 
 def _told(one: Place, job: Job) -> str:
     if job.state is JobState.QUEUED:
-        said = plain.puller(one.rules.port) or {}
+        said = plain.puller(one.rules.port, one.control) or {}
         return str(said.get("state", "no puller runs"))
     eta = "" if job.eta_s is None else f", {duration(job.eta_s)} left"
     failed = f", {job.failed} failed" if job.failed else ""

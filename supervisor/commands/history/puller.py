@@ -49,7 +49,7 @@ def puller(home: Path, name: str, wait_s: float, sim: bool, as_json: bool) -> No
 
 def _standing(one: Place) -> dict[str, Any]:
     """Who pulls, since when (ISO 8601), and who may."""
-    alive = plain.puller(one.rules.port) or {}
+    alive = plain.puller(one.rules.port, one.control) or {}
     holder = leases.current(one.control)
     name = alive.get("puller")
     held = holder is not None and not holder.released and holder.name == name
