@@ -8,7 +8,7 @@ from gateway.settings.envfile import EnvFile
 EXAMPLE = """\
 
 # Logs of each process; the values shown are the defaults.
-# LOG_MAX_MB=50                    # put aside at this size, and every day at 00:00 IST
+# LOG_MAX_MB=50                    # put aside at this size (in market hours at 4 times), and at 00:00 IST
 # LOG_RETENTION=14                 # days they are kept
 # LOG_KEEP_MB=1000                 # together, of one process; the oldest go first
 """

@@ -144,7 +144,8 @@ PAPER = {
 }
 LOGS = {
     "LOG_LEVEL": "How much the processes write.",
-    "LOG_MAX_MB": "A log is put aside at this size, and every day at 00:00 IST.",
+    "LOG_MAX_MB": "A log is put aside at this size outside market hours, at four times the size at any hour, "
+    "and every day at 00:00 IST.",
     "LOG_RETENTION": "Days that logs are kept.",
     "LOG_KEEP_MB": "All logs of one process together; the oldest go first.",
     "LIMIT_DESCRIPTORS": "A process that has more files open for a minute is called degraded; `0`: no limit.",
