@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +15,32 @@ from werkzeug.exceptions import HTTPException
 import gateway
 from brokers.clock import Clock, SystemClock
 from brokers.errors import SettingsError
-from brokers.jsonlog import JsonLines
-from brokers.logrotate import OwnLog, OwnLogHandler
 from gateway.http.gate import Gate
-from gateway.http.server import Server, ServerRules
 from gateway.pagekit import frame
 from gateway.pagekit.access import Csrf, OneTimeCode, WebSessions, cookie_settings, over_tls
 from gateway.pagekit.assets import Assets
 from gateway.pagekit.headers import harden
 from supervisor.console import api, config, judge, owner, pages
 from supervisor.console.actions import Actions
-from supervisor.console.config import HOST, Config
+from supervisor.console.config import Config
 from supervisor.console.gather import Gatherer
 from supervisor.console.pages import Console
 from supervisor.console.watch import Watch
+from supervisor.serving import (
+    EXIT_OK,
+    EXIT_PORT_TAKEN,
+    EXIT_SETTINGS,
+    STOP_WITHIN_S,
+    log_to,
+    serve,
+    until_told,
+)
 
 log = logging.getLogger("console")
 
-EXIT_OK = 0
-EXIT_CRASH = 1
-EXIT_SETTINGS = 2
-EXIT_PORT_TAKEN = 3
-STOP_WITHIN_S = 2.0
 SESSION_COOKIE = "session-console"
 CSRF_COOKIE = "csrf-token-console"
 """With a dash, which no instance's name has: their cookies live beside these on the same host."""
-CONNECTIONS = 96
 MAX_BODY_BYTES = 64 * 1024
 OURS = Path(__file__).parent
 SHARED = Path(next(iter(gateway.__path__))) / "web"
@@ -132,23 +130,20 @@ def _errors(app: Flask, console: Console) -> None:
 
 def main(path: Path) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code (0, 2 or 3)."""
-    stop = threading.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: stop.set())
+    stop = until_told()
     try:
         settings = config.read(path)
-        _log_to(settings)
+        log_to(settings.data, "console", settings.venue)
+        # a page that follows the logs would write the lines it follows; ``actions`` logs what was done
+        logging.getLogger("gateway.request").setLevel(logging.WARNING)
         console = build(settings, SystemClock())
     except (SettingsError, OSError) as exc:
         log.error("%s", exc)
         return EXIT_SETTINGS
-    try:
-        server = Server(create(console), HOST, settings.port, ServerRules(connections=CONNECTIONS))
-    except OSError as exc:
-        log.error("port %s cannot be taken: %s", settings.port, exc)
+    server = serve(create(console), settings.port)
+    if server is None:
         return EXIT_PORT_TAKEN
     console.watch.start()
-    threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
     if console.code.current() is not None:
         # the code itself stays out of the log: whoever reads it could take the page over
         log.warning("no owner account yet: algo up prints the one-time code")
@@ -156,11 +151,3 @@ def main(path: Path) -> int:
     console.watch.stop()
     server.stop(STOP_WITHIN_S)
     return EXIT_OK
-
-
-def _log_to(settings: Config) -> None:
-    handler = OwnLogHandler(OwnLog(settings.data / "log" / "console.log"))
-    handler.setFormatter(JsonLines({"process": "console", "venue": settings.venue.value}))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # a page that follows the logs would write the lines it follows; what was done is logged by ``actions``
-    logging.getLogger("gateway.request").setLevel(logging.WARNING)

@@ -10,7 +10,6 @@ from brokers.errors import SettingsError
 from brokers.venue import Venue
 from supervisor.state import RunFolder
 
-HOST = "127.0.0.1"
 CODE = "console.code"
 """In the run folder while there is no owner: the one-time code, for ``algo up`` to print."""
 

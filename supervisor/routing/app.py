@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,27 +12,28 @@ from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException
 
 from brokers.errors import AlgoError, SettingsError, StoreError
-from brokers.jsonlog import JsonLines
-from brokers.logrotate import OwnLog, OwnLogHandler
 from gateway.http.gate import Gate, from_elsewhere, refuse
-from gateway.http.server import Server, ServerRules
 from supervisor.routing import api, config
 from supervisor.routing.api import Route, problem
-from supervisor.routing.config import HOST, Config
+from supervisor.routing.config import Config
 from supervisor.routing.forward import Forwarder, Parts
 from supervisor.routing.journal import NAME, Journal
 from supervisor.routing.keys import RouteKeys
 from supervisor.routing.link import Instances, Loopback
 from supervisor.routing.watch import Watch
+from supervisor.serving import (
+    EXIT_CRASH,
+    EXIT_OK,
+    EXIT_PORT_TAKEN,
+    EXIT_SETTINGS,
+    STOP_WITHIN_S,
+    log_to,
+    serve,
+    until_told,
+)
 
 log = logging.getLogger("route")
 
-EXIT_OK = 0
-EXIT_CRASH = 1
-EXIT_SETTINGS = 2
-EXIT_PORT_TAKEN = 3
-STOP_WITHIN_S = 2.0
-CONNECTIONS = 96
 MAX_BODY_BYTES = 256 * 1024
 
 
@@ -121,12 +120,10 @@ def _errors(app: Flask) -> None:
 
 def main(path: Path) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code (0, 2 or 3)."""
-    stop = threading.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: stop.set())
+    stop = until_told()
     try:
         settings = config.read(path)
-        _log_to(settings)
+        log_to(settings.folder, "route", settings.venue)
         route = build(settings)
     except (SettingsError, OSError) as exc:
         log.error("%s", exc)
@@ -135,12 +132,9 @@ def main(path: Path) -> int:
         # a full disk may have room again: the supervisor tries once more
         log.error("%s", exc)
         return EXIT_CRASH
-    try:
-        server = Server(create(route), HOST, settings.port, ServerRules(connections=CONNECTIONS))
-    except OSError as exc:
-        log.error("port %s cannot be taken: %s", settings.port, exc)
+    server = serve(create(route), settings.port)
+    if server is None:
         return EXIT_PORT_TAKEN
-    threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
     route.watch.start(lambda: _resolve(route))
     log.info("routing to %s, data of %s", ", ".join(settings.instances), settings.data)
     stop.wait()
@@ -155,9 +149,3 @@ def _resolve(route: Route) -> None:
         route.forwarder.resolve_all()
     except AlgoError as exc:
         log.error("open orders were not asked for: %s", exc)
-
-
-def _log_to(settings: Config) -> None:
-    handler = OwnLogHandler(OwnLog(settings.folder / "log" / "route.log"))
-    handler.setFormatter(JsonLines({"process": "route", "venue": settings.venue.value}))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])

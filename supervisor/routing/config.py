@@ -9,8 +9,6 @@ from pathlib import Path
 from brokers.errors import SettingsError
 from brokers.venue import Venue
 
-HOST = "127.0.0.1"
-
 
 @dataclass(frozen=True, slots=True)
 class Config:
