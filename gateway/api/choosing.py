@@ -63,6 +63,9 @@ def add_routes(internal: Blueprint, parts: Parts) -> None:
 
 
 def _said(parts: Parts, key: InstrumentKey) -> str:
+    index = InstrumentKey(f"{key.exchange}_INDEX", key.symbol)
+    if parts.instruments.by_key(index) is not None:
+        return f"{key} (did you mean {index}?)"
     near = parts.instruments.nearest(key.symbol, key.exchange)
     return f"{key} (did you mean {', '.join(near)}?)" if near else str(key)
 

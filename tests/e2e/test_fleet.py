@@ -181,10 +181,11 @@ def test_algo_ticks_prints_them(fleet: Fleet) -> None:
 
 
 def test_algo_ticks_names_what_is_not_there(fleet: Fleet) -> None:
-    none = fleet.algo("ticks", "dhan", "NOSUCH", "--timeout", "5")
+    none = fleet.algo("ticks", "dhan", "NOSUCH", "NIFTY", "--timeout", "5")
     assert none.returncode == 1
     assert "SYMBOL_NOT_FOUND" in none.stderr
     assert "NSE:NOSUCH (did you mean " in none.stderr
+    assert "NSE:NIFTY (did you mean NSE_INDEX:NIFTY?)" in none.stderr
     some = fleet.algo("ticks", "dhan", "NOSUCH", "sbin", "--count", "1", "--timeout", "15")
     assert some.returncode == 0
     assert "NSE:NOSUCH (did you mean " in some.stderr
