@@ -98,3 +98,19 @@ def test_brokers_stand_side_by_side() -> None:
     assert rows[0]["order_windows"][0] == {"count": 9, "seconds": 1.1}
     assert rows[0]["native_gtt"] is True
     assert rows[0]["book_levels"]["20"] == ["NFO", "NSE"]
+
+
+def test_a_file_is_told_by_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    (home / "instances").mkdir(parents=True)
+    away = CliRunner().invoke(algo, ["--home", str(home), "init", "kotak", "--no-input"])
+    assert away.output.startswith(f"{home / 'instances' / 'kotak.env'} written")
+    monkeypatch.chdir(home)
+    here = CliRunner().invoke(algo, ["--home", str(home), "init", "dhan", "--no-input"])
+    assert here.output.startswith(f"{Path('instances') / 'dhan.env'} written")
+
+
+def test_a_restore_that_cannot_ask_says_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "one.tar.gz").touch()
+    done = CliRunner().invoke(algo, ["--home", str(tmp_path), "restore", str(tmp_path / "one.tar.gz")])
+    assert "--yes" in str(done.exception)
