@@ -143,3 +143,8 @@ def test_a_protective_price_is_on_a_tick_and_at_least_one_away(
 def test_a_market_stop_needs_a_trigger() -> None:
     with pytest.raises(InvalidRequest, match="trigger"):
         protection.terms(PriceType.SL_M, Decimal(0), Decimal(0), lambda at: at)
+
+
+def test_no_percentage_still_leaves_a_tick() -> None:
+    assert protection.beyond(Action.BUY, Decimal(100), Decimal(0), SBIN.tick_size) == Decimal("100.05")
+    assert protection.beyond(Action.SELL, Decimal(100), Decimal(0), SBIN.tick_size) == Decimal("99.95")
