@@ -48,5 +48,7 @@ def panic(home: Path, resume: bool, day_loss: bool, policy: str) -> None:
         ends = panicking.carry_out(instances, serial, policy, BY)
     for end in ends:
         click.echo(f"{end.instance}: {end.said}")
+    if not resume:
+        click.echo("entries stay blocked, over restarts too, until: algo panic --resume")
     if not all(end.done for end in ends):
         raise CommandFailed("not everything was done; look at the instances named above")

@@ -342,6 +342,7 @@ def test_panic_cancels_and_blocks_everywhere_until_resumed(fleet: Fleet) -> None
             place(fleet, name, key, pricetype="LIMIT", price=str(round(ltp * 0.97, 1)))["status"] == "success"
         )
     said = fleet.ok("panic")
+    assert said.endswith("until: algo panic --resume\n")
     for name, key in keys.items():
         assert f"{name}: entries blocked, 1 orders cancelled" in said
         assert place(fleet, name, key)["code"] == "ENTRIES_BLOCKED"
