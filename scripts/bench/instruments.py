@@ -24,6 +24,7 @@ from brokers.clock import SystemClock
 from brokers.model import Instrument, InstrumentKey, Venue
 from gateway.store import engine, kv
 from gateway.store.instruments import InstrumentStore
+from gateway.web.lookup import Lookup
 
 TODAY = date(2026, 11, 20)
 ROOTS = 180
@@ -100,6 +101,14 @@ def main() -> None:
         report["search_one_s"] = timed(lambda: store.search("ROOT042"))
         report["search_two_s"] = timed(lambda: store.search("root042 20500 call"))
         report["search_none_s"] = timed(lambda: store.search("nothing like it"))
+        lookup = Lookup(store)
+        start = time.perf_counter()
+        lookup.find("R", None, 20)
+        report["typing_first_s"] = round(time.perf_counter() - start, 3)
+        typed = ("R", "ROOT0", "ROOT042", "root042 20500", "root042 20500 call", "nothing like it")
+        report["typing_slowest_s"] = max(
+            timed(lambda text=text: lookup.find(text, None, 20)) for text in typed
+        )
         report["nearest_s"] = timed(lambda: store.nearest(some.key.symbol.replace("CE", "1CE"), "NFO"))
         report["find_s"] = timed(lambda: store.find(some.display_name.lower()))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
